@@ -1,0 +1,5 @@
+//! Reference and conformance suite for flatness measures and the Bayesian prior probability
+//! `log P(f)` of trained neural networks.
+
+pub mod numeric;
+pub mod prior;

@@ -1,0 +1,2 @@
+//! flatgauge
+fn main() {}

@@ -1,0 +1,353 @@
+//! Dense linear algebra: `ndarray` in and out, `faer` kernels inside.
+//!
+//! `faer` runs sequentially here; work is split over threads in panels of fixed size, so the bits of
+//! a result do not depend on the number of threads.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Accum, MatMut, MatRef, Par, Side};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
+
+/// Rows a thread takes at a time in the parallel products; fixed, so results do not depend on threads.
+const PANEL: usize = 128;
+/// Columns eliminated at a time by the Cholesky factorisation.
+const BLOCK: usize = 96;
+
+fn faer_view<'a>(a: &'a ArrayView2<'_, f64>) -> MatRef<'a, f64> {
+    let strides = a.strides();
+    // SAFETY: pointer, shape and strides come from one live array view of f64 that outlives the result.
+    unsafe { MatRef::from_raw_parts(a.as_ptr(), a.nrows(), a.ncols(), strides[0], strides[1]) }
+}
+
+fn faer_view_mut<'a>(a: &'a mut ArrayViewMut2<'_, f64>) -> MatMut<'a, f64> {
+    let (rows, columns) = a.dim();
+    let strides = [a.strides()[0], a.strides()[1]];
+    // SAFETY: as above, and the exclusive borrow of the view is kept for the result's lifetime.
+    unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), rows, columns, strides[0], strides[1]) }
+}
+
+/// `out = scale * a b`, or `out += scale * a b` if `accumulate`; on the calling thread.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gemm(mut out: ArrayViewMut2<f64>, accumulate: bool, a: ArrayView2<f64>, b: ArrayView2<f64>, scale: f64) {
+    assert!(
+        a.ncols() == b.nrows() && out.dim() == (a.nrows(), b.ncols()),
+        "gemm: {:?} = {:?} x {:?}",
+        out.dim(),
+        a.dim(),
+        b.dim()
+    );
+    let accumulate = if accumulate { Accum::Add } else { Accum::Replace };
+    matmul(faer_view_mut(&mut out), accumulate, faer_view(&a), faer_view(&b), scale, Par::Seq);
+}
+
+/// `a b` on the calling thread.
+pub fn product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
+    let mut out = Array2::zeros((a.nrows(), b.ncols()));
+    gemm(out.view_mut(), false, a, b, 1.0);
+    out
+}
+
+/// `a b` on all threads.
+pub fn par_product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
+    let mut out = Array2::zeros((a.nrows(), b.ncols()));
+    out.axis_chunks_iter_mut(Axis(0), PANEL)
+        .into_par_iter()
+        .zip(a.axis_chunks_iter(Axis(0), PANEL))
+        .for_each(|(out, a)| gemm(out, false, a, b, 1.0));
+    out
+}
+
+/// `a a^T` on all threads, each pair of rows once: exactly symmetric.
+pub fn par_gram(a: ArrayView2<f64>) -> Array2<f64> {
+    let n = a.nrows();
+    let mut out = Array2::zeros((n, n));
+    let panels: Vec<_> = out.axis_chunks_iter_mut(Axis(0), PANEL).enumerate().collect();
+    panels.into_par_iter().for_each(|(index, mut panel)| {
+        let rows = index * PANEL..index * PANEL + panel.nrows();
+        let block = a.slice(s![rows.clone(), ..]);
+        gemm(panel.slice_mut(s![.., ..rows.end]), false, block, a.slice(s![..rows.end, ..]).t(), 1.0);
+    });
+    mirror_lower(&mut out);
+    out
+}
+
+/// Copies the lower triangle over the upper one.
+pub fn mirror_lower(a: &mut Array2<f64>) {
+    let n = a.nrows();
+    // Tile by tile: the transposed reads of a tile stay in cache.
+    const TILE: usize = 32;
+    for row_tile in (0..n).step_by(TILE) {
+        for column_tile in (0..=row_tile).step_by(TILE) {
+            for i in row_tile..(row_tile + TILE).min(n) {
+                for j in column_tile..(column_tile + TILE).min(i) {
+                    a[[j, i]] = a[[i, j]];
+                }
+            }
+        }
+    }
+}
+
+/// `sum_i a_i b_i` in four running sums: faster than one, and always in the same order.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "dot: lengths {} and {}", a.len(), b.len());
+    let mut sums = [0.0; 8];
+    let (a_chunks, b_chunks) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
+        for k in 0..8 {
+            sums[k] += x[k] * y[k];
+        }
+    }
+    (sums[0] + sums[4]) + (sums[1] + sums[5]) + ((sums[2] + sums[6]) + (sums[3] + sums[7])) + rest
+}
+
+/// Euclidean norm.
+pub fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+/// `y += scale * x`.
+pub fn add_scaled(y: &mut [f64], scale: f64, x: &[f64]) {
+    assert_eq!(x.len(), y.len(), "add_scaled: lengths {} and {}", x.len(), y.len());
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += scale * x;
+    }
+}
+
+/// A matrix met a non-positive (or NaN) pivot where a positive definite one was needed.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("the matrix is not positive definite: pivot {pivot} is {value:e}")]
+pub struct NotPositiveDefinite {
+    /// Row of the pivot.
+    pub pivot: usize,
+    /// Its value.
+    pub value: f64,
+}
+
+/// Cholesky factor `L` (lower triangular, zeros above) with `A = L L^T`.
+#[derive(Debug, Clone)]
+pub struct Cholesky {
+    lower: Array2<f64>,
+}
+
+impl Cholesky {
+    /// Factorises a symmetric positive definite matrix on all threads; only its lower triangle is read.
+    pub fn new(mut a: Array2<f64>) -> Result<Self, NotPositiveDefinite> {
+        let n = a.nrows();
+        assert_eq!(a.dim(), (n, n), "Cholesky: not square");
+        for start in (0..n).step_by(BLOCK) {
+            let end = (start + BLOCK).min(n);
+            let (mut top, mut below) = a.view_mut().split_at(Axis(0), end);
+            let mut diagonal = top.slice_mut(s![start.., start..end]);
+            factor_small(&mut diagonal).map_err(|(pivot, value)| NotPositiveDefinite { pivot: start + pivot, value })?;
+            let diagonal = diagonal.view();
+            // L21 = A21 L11^-T, that is L11 L21^T = A21^T.
+            below.slice_mut(s![.., start..end]).axis_chunks_iter_mut(Axis(0), PANEL).into_par_iter().for_each(
+                |panel| {
+                    let mut transposed = panel.reversed_axes();
+                    solve_lower_triangular_in_place(faer_view(&diagonal), faer_view_mut(&mut transposed), Par::Seq);
+                },
+            );
+            let panel = below.slice(s![.., start..end]).to_owned();
+            let (_, trailing) = below.split_at(Axis(1), end);
+            let chunks: Vec<_> = trailing.into_axis_chunks(PANEL);
+            chunks.into_par_iter().for_each(|(first, mut rows)| {
+                let last = first + rows.nrows();
+                gemm(
+                    rows.slice_mut(s![.., ..last]),
+                    true,
+                    panel.slice(s![first..last, ..]),
+                    panel.slice(s![..last, ..]).t(),
+                    -1.0,
+                );
+            });
+        }
+        for (i, mut row) in a.outer_iter_mut().enumerate() {
+            row.slice_mut(s![i + 1..]).fill(0.0);
+        }
+        Ok(Self { lower: a })
+    }
+
+    /// The factor `L`.
+    pub fn lower(&self) -> ArrayView2<'_, f64> {
+        self.lower.view()
+    }
+
+    /// The factor `L`, by value.
+    pub fn into_lower(self) -> Array2<f64> {
+        self.lower
+    }
+
+    /// `log det A`.
+    pub fn log_det(&self) -> f64 {
+        2.0 * self.lower.diag().iter().map(|d| d.ln()).sum::<f64>()
+    }
+
+    /// `L^-1 b`.
+    pub fn forward(&self, b: ArrayView1<f64>) -> Array1<f64> {
+        let mut x = b.to_owned();
+        self.forward_in_place(x.as_slice_mut().expect("owned vectors are contiguous"));
+        x
+    }
+
+    fn forward_in_place(&self, x: &mut [f64]) {
+        for i in 0..x.len() {
+            let row = self.lower.row(i);
+            let row = row.as_slice().expect("the factor is row-major");
+            x[i] = (x[i] - dot(&row[..i], &x[..i])) / row[i];
+        }
+    }
+
+    /// `A^-1 b`.
+    pub fn solve(&self, b: ArrayView1<f64>) -> Array1<f64> {
+        let mut x = self.forward(b);
+        let x_slice = x.as_slice_mut().expect("owned vectors are contiguous");
+        for i in (0..x_slice.len()).rev() {
+            let row = self.lower.row(i);
+            let row = row.as_slice().expect("the factor is row-major");
+            let value = x_slice[i] / row[i];
+            x_slice[i] = value;
+            add_scaled(&mut x_slice[..i], -value, &row[..i]);
+        }
+        x
+    }
+
+    /// `L^-1 B` for a matrix `B`, on all threads, in panels of columns.
+    pub fn forward_matrix(&self, mut b: Array2<f64>) -> Array2<f64> {
+        assert_eq!(b.nrows(), self.lower.nrows(), "forward_matrix: shapes do not fit");
+        let lower = self.lower.view();
+        b.axis_chunks_iter_mut(Axis(1), PANEL).into_par_iter().for_each(|mut panel| {
+            solve_lower_triangular_in_place(faer_view(&lower), faer_view_mut(&mut panel), Par::Seq);
+        });
+        b
+    }
+}
+
+/// Row chunks of a view with the index of each chunk's first row.
+trait IntoAxisChunks<'a> {
+    fn into_axis_chunks(self, size: usize) -> Vec<(usize, ArrayViewMut2<'a, f64>)>;
+}
+
+impl<'a> IntoAxisChunks<'a> for ArrayViewMut2<'a, f64> {
+    fn into_axis_chunks(mut self, size: usize) -> Vec<(usize, ArrayViewMut2<'a, f64>)> {
+        let mut chunks = Vec::new();
+        let mut first = 0;
+        while self.nrows() > 0 {
+            let rows = size.min(self.nrows());
+            let (chunk, rest) = self.split_at(Axis(0), rows);
+            chunks.push((first, chunk));
+            self = rest;
+            first += rows;
+        }
+        chunks
+    }
+}
+
+/// Unblocked Cholesky of a small block, in place; the failing pivot and its value otherwise.
+fn factor_small(a: &mut ArrayViewMut2<f64>) -> Result<(), (usize, f64)> {
+    let n = a.nrows();
+    for j in 0..n {
+        for i in j..n {
+            let mut value = a[[i, j]];
+            for k in 0..j {
+                value -= a[[i, k]] * a[[j, k]];
+            }
+            if i == j {
+                // Written so that NaN fails.
+                if !(value > 0.0 && value.is_finite()) {
+                    return Err((j, value));
+                }
+                a[[j, j]] = value.sqrt();
+            } else {
+                a[[i, j]] = value / a[[j, j]];
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Eigenvalues of a symmetric matrix in ascending order; only the lower triangle is read.
+///
+/// # Panics
+/// If the matrix holds NaN or infinities, for which no decomposition exists.
+pub fn symmetric_eigenvalues(a: ArrayView2<f64>) -> Vec<f64> {
+    faer_view(&a).self_adjoint_eigenvalues(Side::Lower).expect("a finite symmetric matrix has eigenvalues")
+}
+
+/// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix.
+///
+/// # Panics
+/// As [`symmetric_eigenvalues`].
+pub fn symmetric_eigen(a: ArrayView2<f64>) -> (Vec<f64>, Array2<f64>) {
+    let decomposition =
+        faer_view(&a).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+    let n = a.nrows();
+    let vectors = Array2::from_shape_fn((n, n), |(i, j)| decomposition.U()[(i, j)]);
+    let values = (0..n).map(|i| decomposition.S()[i]).collect();
+    (values, vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Streams;
+    use approx::assert_abs_diff_eq;
+    use rand_distr::{Distribution, StandardNormal};
+
+    fn random(rows: usize, columns: usize, index: u64) -> Array2<f64> {
+        let mut generator = Streams::new(3).stream("linalg test", index);
+        Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut generator))
+    }
+
+    #[test]
+    fn gram_and_products_agree_with_loops() {
+        let a = random(301, 17, 0);
+        let gram = par_gram(a.view());
+        let slow = Array2::from_shape_fn((301, 301), |(i, j)| a.row(i).iter().zip(a.row(j)).map(|(x, y)| x * y).sum());
+        assert_abs_diff_eq!(gram, slow, epsilon = 1e-12);
+        assert_abs_diff_eq!(par_product(a.view(), a.t()), slow, epsilon = 1e-12);
+        assert_eq!(gram, gram.t());
+    }
+
+    #[test]
+    fn cholesky_reconstructs_and_solves() {
+        for n in [1, 2, 95, 96, 97, 330] {
+            let factor = random(n, n + 3, n as u64);
+            let a = par_gram(factor.view()) + Array2::<f64>::eye(n);
+            let cholesky = Cholesky::new(a.clone()).unwrap();
+            let rebuilt = product(cholesky.lower(), cholesky.lower().t());
+            assert_abs_diff_eq!(rebuilt, a, epsilon = 1e-12 * n as f64);
+            let b = random(n, 1, 99).column(0).to_owned();
+            assert_abs_diff_eq!(a.dot(&cholesky.solve(b.view())), b, epsilon = 1e-11 * n as f64);
+            let inverse = cholesky.forward_matrix(Array2::eye(n));
+            assert_abs_diff_eq!(product(cholesky.lower(), inverse.view()), Array2::<f64>::eye(n), epsilon = 1e-11);
+            let eigenvalues = symmetric_eigenvalues(a.view());
+            let log_det: f64 = eigenvalues.iter().map(|e| e.ln()).sum();
+            assert_abs_diff_eq!(cholesky.log_det(), log_det, epsilon = 1e-11 * n as f64);
+        }
+    }
+
+    #[test]
+    fn cholesky_names_the_failing_pivot() {
+        let mut a = Array2::<f64>::eye(200);
+        a[[150, 150]] = -1.0;
+        assert_eq!(Cholesky::new(a.clone()).unwrap_err(), NotPositiveDefinite { pivot: 150, value: -1.0 });
+        a[[150, 150]] = f64::NAN;
+        assert_eq!(Cholesky::new(a).unwrap_err().pivot, 150);
+    }
+
+    #[test]
+    fn thread_count_does_not_change_bits() {
+        let a = random(500, 40, 1);
+        let run = |threads| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                let gram = par_gram(a.view()) + Array2::<f64>::eye(500);
+                Cholesky::new(gram).unwrap().into_lower()
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+}

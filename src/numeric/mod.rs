@@ -1,0 +1,11 @@
+//! Numerical ground: normal tails, linear algebra, seeded streams, estimates.
+
+mod estimate;
+pub mod linalg;
+mod mills_table;
+pub mod normal;
+mod stream;
+pub mod tolerance;
+
+pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
+pub use stream::Streams;

@@ -1,0 +1,17 @@
+//! Every tolerance of the project by name, with its derivation.
+
+/// Unit roundoff of f64, `2^-53`: the relative error of one rounded operation.
+pub const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
+
+/// Largest asymmetry `|K_ij - K_ji|` accepted in a Gram matrix, relative to `sqrt(K_ii K_jj)`.
+///
+/// Two programs that sum a few thousand products in different orders differ by about `1e-13`;
+/// `1e-10` leaves room for a kernel of depth 100 and is far below any real asymmetry.
+pub const GRAM_ASYMMETRY: f64 = 1e-10;
+
+/// Most negative eigenvalue accepted in a Gram matrix of unit diagonal, per point.
+///
+/// A kernel computed in f64 carries relative errors of some tens of roundings an entry; the spectral
+/// norm of such an error matrix is at most `n` times as large. `1e-13 n` is refused by no computed
+/// kernel we know and found in no matrix that is really indefinite.
+pub const GRAM_NEGATIVITY: f64 = 1e-13;

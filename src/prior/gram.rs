@@ -1,0 +1,218 @@
+//! The inputs of every method: a validated Gram matrix and a vector of labels.
+
+use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
+use crate::numeric::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY};
+use crate::prior::Link;
+use ndarray::{Array2, ArrayView2};
+
+/// What can be wrong with the inputs of `log P(f)`, or go wrong on the way.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PriorError {
+    /// The matrix is not square.
+    #[error("the Gram matrix is {rows} x {columns}, expected square")]
+    NotSquare {
+        /// Rows found.
+        rows: usize,
+        /// Columns found.
+        columns: usize,
+    },
+    /// There are no points.
+    #[error("the Gram matrix is empty, expected at least one point")]
+    Empty,
+    /// An entry is NaN or infinite.
+    #[error("entry ({row}, {column}) of the Gram matrix is {value}, expected a finite number")]
+    NotFinite {
+        /// Row of the first bad entry.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What stands there.
+        value: f64,
+    },
+    /// The matrix differs from its transpose.
+    #[error("the Gram matrix is not symmetric: entry ({row}, {column}) is {value}, entry ({column}, {row}) is {mirrored}")]
+    NotSymmetric {
+        /// Row of the pair.
+        row: usize,
+        /// Column of the pair.
+        column: usize,
+        /// `K[row, column]`.
+        value: f64,
+        /// `K[column, row]`.
+        mirrored: f64,
+    },
+    /// The matrix is not positive semi-definite.
+    #[error("the Gram matrix is indefinite: after scaling to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} with {shift:e} added to the diagonal")]
+    Indefinite {
+        /// The failing pivot.
+        pivot: usize,
+        /// Its value.
+        value: f64,
+        /// What had been added to the diagonal to allow for rounding.
+        shift: f64,
+    },
+    /// Labels and matrix disagree in size.
+    #[error("there are {labels} labels for a Gram matrix of {points} points")]
+    LabelCount {
+        /// Labels given.
+        labels: usize,
+        /// Points of the matrix.
+        points: usize,
+    },
+    /// A label is not one of the two values.
+    #[error("label {index} is {value}, expected all labels in {{-1, +1}} or all in {{0, 1}}")]
+    LabelValue {
+        /// Position of the label.
+        index: usize,
+        /// What stands there.
+        value: f64,
+    },
+    /// The method does not offer this link.
+    #[error("method '{method}' has no {link:?} link")]
+    UnsupportedLink {
+        /// Registry name of the method.
+        method: &'static str,
+        /// What was asked.
+        link: Link,
+    },
+    /// The method does not cover this matrix.
+    #[error("method '{method}' does not apply: {reason}")]
+    NotApplicable {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Which of its conditions fails, with the numbers.
+        reason: String,
+    },
+    /// The iteration did not converge.
+    #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
+    NotConverged {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Iterations done.
+        iterations: usize,
+        /// Last change of log P.
+        change: f64,
+    },
+}
+
+/// A Gram matrix `K` (`n x n`): finite, symmetric, positive semi-definite up to rounding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gram {
+    matrix: Array2<f64>,
+}
+
+impl Gram {
+    /// Checks a matrix; nothing is repaired, but the upper triangle is replaced by the lower one once
+    /// they agree to rounding, so that all methods see exactly the same symmetric matrix.
+    ///
+    /// # Errors
+    /// [`PriorError::NotSquare`], `Empty`, `NotFinite`, `NotSymmetric`, `Indefinite`.
+    pub fn new(mut matrix: Array2<f64>) -> Result<Self, PriorError> {
+        let (rows, columns) = matrix.dim();
+        if rows != columns {
+            return Err(PriorError::NotSquare { rows, columns });
+        }
+        if rows == 0 {
+            return Err(PriorError::Empty);
+        }
+        if let Some(((row, column), &value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(PriorError::NotFinite { row, column, value });
+        }
+        for row in 0..rows {
+            for column in 0..row {
+                let (value, mirrored) = (matrix[[row, column]], matrix[[column, row]]);
+                let scale = (matrix[[row, row]].abs() * matrix[[column, column]].abs()).sqrt();
+                if (value - mirrored).abs() > GRAM_ASYMMETRY * scale {
+                    return Err(PriorError::NotSymmetric { row, column, value, mirrored });
+                }
+                matrix[[column, row]] = value;
+            }
+        }
+        check_semidefinite(&matrix)?;
+        Ok(Self { matrix })
+    }
+
+    /// The matrix.
+    pub fn matrix(&self) -> ArrayView2<'_, f64> {
+        self.matrix.view()
+    }
+
+    /// Number of points `n`.
+    pub fn points(&self) -> usize {
+        self.matrix.nrows()
+    }
+}
+
+/// Scales to unit diagonal and factorises with the rounding allowance added to the diagonal.
+fn check_semidefinite(matrix: &Array2<f64>) -> Result<(), PriorError> {
+    let n = matrix.nrows();
+    let shift = GRAM_NEGATIVITY * n as f64;
+    let scales: Vec<f64> = matrix.diag().iter().map(|&d| if d > 0.0 { 1.0 / d.sqrt() } else { 0.0 }).collect();
+    for (pivot, &value) in matrix.diag().iter().enumerate() {
+        if value < 0.0 {
+            return Err(PriorError::Indefinite { pivot, value, shift: 0.0 });
+        }
+        // A point of zero variance is constant: it correlates with nothing.
+        if value == 0.0
+            && let Some(bad) = matrix.row(pivot).iter().find(|entry| **entry != 0.0)
+        {
+            return Err(PriorError::Indefinite { pivot, value: -bad.abs(), shift: 0.0 });
+        }
+    }
+    let scaled = Array2::from_shape_fn((n, n), |(i, j)| {
+        if i == j { 1.0 + shift } else { matrix[[i, j]] * scales[i] * scales[j] }
+    });
+    match Cholesky::new(scaled) {
+        Ok(_) => Ok(()),
+        Err(NotPositiveDefinite { pivot, value }) => Err(PriorError::Indefinite { pivot, value, shift }),
+    }
+}
+
+/// A function on `n` points: one label `+1` or `-1` a point.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Vec<i8>);
+
+impl Labels {
+    /// From signs; `true` is `+1`.
+    pub fn from_signs(positive: impl IntoIterator<Item = bool>) -> Self {
+        Self(positive.into_iter().map(|positive| if positive { 1 } else { -1 }).collect())
+    }
+
+    /// From logits: `+1` iff the logit is above zero.
+    pub fn from_logits<'a>(logits: impl IntoIterator<Item = &'a f64>) -> Self {
+        Self::from_signs(logits.into_iter().map(|logit| *logit > 0.0))
+    }
+
+    /// From numbers that are all in `{-1, +1}` or all in `{0, 1}`.
+    ///
+    /// # Errors
+    /// [`PriorError::LabelValue`] with the first number that fits neither, or not the others.
+    pub fn from_values(values: &[f64]) -> Result<Self, PriorError> {
+        let zero_one = values.contains(&0.0);
+        let negative = if zero_one { 0.0 } else { -1.0 };
+        match values.iter().position(|&value| value != 1.0 && value != negative) {
+            Some(index) => Err(PriorError::LabelValue { index, value: values[index] }),
+            None => Ok(Self::from_signs(values.iter().map(|value| *value == 1.0))),
+        }
+    }
+
+    /// The labels as `+1` and `-1`.
+    pub fn signs(&self) -> &[i8] {
+        &self.0
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The function with every label flipped.
+    pub fn flipped(&self) -> Self {
+        Self(self.0.iter().map(|sign| -sign).collect())
+    }
+}

@@ -1,0 +1,101 @@
+//! The Bayesian prior probability of a function, `log P(f)` in nats: the [`Prior`] trait, the
+//! registry of methods, one file a method.
+//!
+//! The function `f` is the vector of labels `y_i = +-1` at `n` points; `g` is the network's logit at
+//! those points under the prior, Gaussian with the NNGP Gram matrix `K` in the limit of infinite width.
+//! Two readings, never mixed:
+//! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
+//! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
+
+mod gram;
+
+pub use gram::{Gram, Labels, PriorError};
+
+use crate::numeric::Estimate;
+use serde::{Deserialize, Serialize};
+
+/// How a latent value becomes a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// `y = +1` iff `g > 0`: the prior probability itself.
+    Step,
+    /// `Pr[y = +1 | g] = Phi(g)`: unit noise on every latent value.
+    Probit,
+    /// `Pr[y = +1 | g] = 1 / (1 + exp(-g))`, offered by `laplace` only.
+    Logistic,
+}
+
+/// What a method's number is, and so which laws it owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exactness {
+    /// The true value to rounding.
+    Exact,
+    /// The true value with an honest standard error.
+    Unbiased,
+    /// A definite number that is not the true value (EP, Laplace, regression).
+    Approximate,
+}
+
+/// What a method is asked to do beyond the matrix and the labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriorOptions {
+    /// The reading of `log P(f)`.
+    pub link: Link,
+    /// Seed of the stochastic methods; deterministic ones draw nothing.
+    pub seed: u64,
+    /// Standard error to reach, in nats; `None` runs the method's default effort.
+    pub target_std_error: Option<f64>,
+    /// Wall-clock budget in seconds for reaching `target_std_error`.
+    pub max_seconds: Option<f64>,
+}
+
+impl Default for PriorOptions {
+    fn default() -> Self {
+        Self { link: Link::Step, seed: 0, target_std_error: None, max_seconds: None }
+    }
+}
+
+/// The result of a method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogProb {
+    /// `log P(f)` in nats with standard error and diagnostics; `-inf` for an impossible function.
+    pub estimate: Estimate,
+    /// A certain upper bound on `log P(f)`, where the method yields one.
+    pub upper_bound: Option<f64>,
+}
+
+/// A method for `log P(f)`.
+pub trait Prior: Send + Sync {
+    /// Registry name.
+    fn id(&self) -> &'static str;
+
+    /// One line for lists and help.
+    fn summary(&self) -> &'static str;
+
+    /// Where the method comes from (author, year).
+    fn source(&self) -> &'static str;
+
+    /// The links the method offers; the first is its default.
+    fn links(&self) -> &'static [Link];
+
+    /// What its number is.
+    fn exactness(&self) -> Exactness;
+
+    /// `log P(f)` of `labels` under the Gram matrix.
+    ///
+    /// # Errors
+    /// [`PriorError`]: a link the method does not offer, a matrix it refuses, no convergence.
+    fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError>;
+}
+
+/// All methods, in the order users see them. A new method is a file and a line here.
+pub fn registry() -> &'static [&'static dyn Prior] {
+    &[]
+}
+
+/// The method called `id`.
+pub fn find(id: &str) -> Option<&'static dyn Prior> {
+    registry().iter().copied().find(|method| method.id() == id)
+}
