@@ -3,3 +3,5 @@
 
 pub mod numeric;
 pub mod prior;
+pub mod data;
+pub mod model;

@@ -1,6 +1,7 @@
 //! Numerical ground: normal tails, linear algebra, seeded streams, estimates.
 
 mod estimate;
+mod file;
 pub mod linalg;
 mod mills_table;
 pub mod normal;
@@ -8,4 +9,5 @@ mod stream;
 pub mod tolerance;
 
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
+pub use file::write_atomically;
 pub use stream::Streams;

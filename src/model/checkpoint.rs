@@ -1,0 +1,108 @@
+//! Networks on disk: safetensors files with PyTorch's tensor names and shapes.
+
+use crate::model::{Model, ModelError, Network, Tensor};
+use crate::numeric::write_atomically;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The one metadata key written: a JSON object of strings. (The format keeps several keys in no
+/// particular order; one key keeps the bytes of a file reproducible.)
+const METADATA_KEY: &str = "flatgauge";
+
+/// A network read from a file, and what else was in it.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The network.
+    pub network: Network,
+    /// Tensors that the architecture does not know; they were ignored.
+    pub ignored: Vec<String>,
+    /// What the writer recorded.
+    pub metadata: BTreeMap<String, String>,
+}
+
+fn fault(path: &Path, reason: impl Into<String>) -> ModelError {
+    ModelError::Checkpoint { path: path.display().to_string(), reason: reason.into() }
+}
+
+/// Reads a network of the given model; tensors in F32 or F64, named `0.weight`, `0.bias`, ...
+///
+/// # Errors
+/// [`ModelError::Checkpoint`]: the file cannot be read, is not safetensors, lacks a tensor, or holds one
+/// of another shape or type or with a NaN or infinity in it.
+pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
+    let bytes = std::fs::read(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
+    let read = |tensors: &[Tensor]| {
+        let mut flat = Vec::new();
+        for tensor in tensors {
+            flat.extend(read_tensor(path, &file, tensor)?);
+        }
+        Ok::<_, ModelError>(flat)
+    };
+    let mut network = Network::new(Arc::clone(model), read(model.tensors())?);
+    network.buffers = read(model.buffers())?;
+    let known = |name: &str| model.tensors().iter().chain(model.buffers()).any(|tensor| tensor.name == name);
+    let mut ignored: Vec<String> = file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
+    ignored.sort();
+    let (_, header) = SafeTensors::read_metadata(&bytes).expect("the file was read above");
+    let metadata = header
+        .metadata()
+        .as_ref()
+        .and_then(|metadata| serde_json::from_str(metadata.get(METADATA_KEY)?).ok())
+        .unwrap_or_default();
+    Ok(Checkpoint { network, ignored, metadata })
+}
+
+fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f64>, ModelError> {
+    let view = file.tensor(&tensor.name).map_err(|_| {
+        let mut names = file.names();
+        names.sort();
+        fault(path, format!("tensor '{}' of shape {:?} is missing; found {names:?}", tensor.name, tensor.shape))
+    })?;
+    if view.shape() != tensor.shape {
+        return Err(fault(
+            path,
+            format!("tensor '{}' has shape {:?}, the architecture expects {:?}", tensor.name, view.shape(), tensor.shape),
+        ));
+    }
+    let values: Vec<f64> = match view.dtype() {
+        Dtype::F64 => {
+            view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect()
+        }
+        Dtype::F32 => view
+            .data()
+            .chunks_exact(4)
+            .map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))))
+            .collect(),
+        other => {
+            return Err(fault(path, format!("tensor '{}' has type {other:?}, expected F32 or F64", tensor.name)));
+        }
+    };
+    if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        return Err(fault(path, format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name)));
+    }
+    Ok(values)
+}
+
+/// Writes a network as F64 safetensors; the same network and metadata give the same bytes.
+///
+/// # Errors
+/// [`ModelError::Checkpoint`] if the file cannot be written; then nothing is left behind.
+pub fn save_network(path: &Path, network: &Network, metadata: &BTreeMap<String, String>) -> Result<(), ModelError> {
+    let bytes_of = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let model = &network.model;
+    let parts: Vec<(&Tensor, Vec<u8>)> = (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
+        .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
+        .collect();
+    let views = parts.iter().map(|(tensor, bytes)| {
+        let view = TensorView::new(Dtype::F64, tensor.shape.clone(), bytes).expect("bytes fit the shape");
+        (tensor.name.as_str(), view)
+    });
+    let metadata = serde_json::to_string(metadata).expect("strings serialise");
+    let header = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
+    let bytes = serialize(views, Some(header)).map_err(|error| fault(path, error.to_string()))?;
+    write_atomically(path, &bytes).map_err(|error| fault(path, format!("cannot write the file ({error})")))
+}

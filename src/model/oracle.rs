@@ -1,0 +1,150 @@
+//! The slow dense definition of every derivative, in code of its own.
+//!
+//! A network and its loss are written out as a graph of scalar operations, sample by sample, in plain
+//! loops; derivatives come from forward-over-reverse automatic differentiation of that graph, one
+//! parameter at a time. Nothing here is shared with the layers' batched passes.
+
+use crate::model::oracle_graph::{Graph, network_graph};
+use crate::model::{Loss, Objective};
+use ndarray::{Array2, ArrayView1};
+use rayon::prelude::*;
+
+/// Dense derivatives of an objective at one point.
+#[derive(Debug, Clone)]
+pub struct Dense {
+    /// Logits, `n x outputs`.
+    pub logits: Array2<f64>,
+    /// `L(theta)`.
+    pub value: f64,
+    /// Its gradient.
+    pub gradient: Vec<f64>,
+    /// Its Hessian, `parameters x parameters`.
+    pub hessian: Array2<f64>,
+    /// The Gauss-Newton matrix `scale / n sum_i J_i^T B_i J_i`.
+    pub gauss_newton: Array2<f64>,
+}
+
+/// Computes everything densely: `O(n P^2)` operations and `2 P^2` numbers for `P` parameters.
+pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
+    let outputs = objective.model.outputs();
+    let weight = objective.scale / objective.samples() as f64;
+    let (network, logit_nodes) =
+        network_graph(objective.model.architecture(), objective.buffers).expect("the model was compiled");
+    let samples: Vec<Sample> = (0..objective.samples())
+        .into_par_iter()
+        .map(|i| {
+            let (graph, loss_node) =
+                with_loss(network.clone(), &logit_nodes, objective.loss, objective.targets.row(i));
+            let inputs = objective.inputs.row(i).to_vec();
+            let values = graph.values(theta, &inputs);
+            let adjoints = graph.adjoints(&values, loss_node);
+            Sample {
+                logits: logit_nodes.iter().map(|&node| values[node]).collect(),
+                jacobian: logit_nodes
+                    .iter()
+                    .map(|&node| graph.parameter_part(&graph.adjoints(&values, node), theta.len()))
+                    .collect(),
+                loss: values[loss_node],
+                gradient: graph.parameter_part(&adjoints, theta.len()),
+                graph,
+                values,
+                adjoints,
+            }
+        })
+        .collect();
+
+    let parameters = theta.len();
+    let mut logits = Array2::zeros((samples.len(), outputs));
+    let mut value = 0.0;
+    let mut gradient = vec![0.0; parameters];
+    for (mut row, sample) in logits.outer_iter_mut().zip(&samples) {
+        row.assign(&ArrayView1::from(&sample.logits));
+        value += weight * sample.loss;
+        for (sum, part) in gradient.iter_mut().zip(&sample.gradient) {
+            *sum += weight * part;
+        }
+    }
+
+    let mut hessian = Array2::zeros((parameters, parameters));
+    let mut gauss_newton = Array2::zeros((parameters, parameters));
+    let rows = hessian.outer_iter_mut().into_par_iter().zip(gauss_newton.outer_iter_mut()).enumerate();
+    rows.for_each(|(j, (mut hessian, mut gauss_newton))| {
+        for (i, sample) in samples.iter().enumerate() {
+            let tangents = sample.graph.tangents(&sample.values, j);
+            let second = sample.graph.adjoint_tangents(&sample.values, &sample.adjoints, &tangents);
+            for (sum, part) in hessian.iter_mut().zip(sample.graph.parameter_part(&second, parameters)) {
+                *sum += weight * part;
+            }
+            let curvature = logit_hessian(objective.loss, &sample.logits, objective.targets.row(i));
+            for a in 0..outputs {
+                let along: f64 = (0..outputs).map(|b| curvature[[a, b]] * sample.jacobian[b][j]).sum();
+                for (sum, derivative) in gauss_newton.iter_mut().zip(&sample.jacobian[a]) {
+                    *sum += weight * along * derivative;
+                }
+            }
+        }
+    });
+    Dense { logits, value, gradient, hessian, gauss_newton }
+}
+
+/// One sample's graph and first-order passes.
+struct Sample {
+    graph: Graph,
+    values: Vec<f64>,
+    adjoints: Vec<f64>,
+    logits: Vec<f64>,
+    jacobian: Vec<Vec<f64>>,
+    loss: f64,
+    gradient: Vec<f64>,
+}
+
+/// Appends the loss of one sample, written out in scalars.
+fn with_loss(mut graph: Graph, logits: &[usize], loss: Loss, target: ArrayView1<f64>) -> (Graph, usize) {
+    let node = match loss {
+        Loss::Bce => {
+            // softplus(z) - y z
+            let softplus = graph.softplus(logits[0]);
+            let minus_label = graph.constant(-target[0]);
+            graph.multiply_add(minus_label, logits[0], softplus)
+        }
+        Loss::Ce => {
+            // log sum_k exp(z_k - z_target): no shift is needed at the sizes the oracle is used for.
+            let minus_one = graph.constant(-1.0);
+            let chosen = logits[target[0] as usize];
+            let mut sum = graph.constant(0.0);
+            for &logit in logits {
+                let difference = graph.multiply_add(minus_one, chosen, logit);
+                let exponential = graph.exp(difference);
+                sum = graph.add(sum, exponential);
+            }
+            graph.ln(sum)
+        }
+        Loss::Mse => {
+            let mut sum = graph.constant(0.0);
+            for (&logit, &target) in logits.iter().zip(target) {
+                let minus_target = graph.constant(-target);
+                let residual = graph.add(logit, minus_target);
+                sum = graph.multiply_add(residual, residual, sum);
+            }
+            sum
+        }
+    };
+    (graph, node)
+}
+
+/// Second derivatives of one sample's loss with respect to its logits, by the same differentiation.
+fn logit_hessian(loss: Loss, logits: &[f64], target: ArrayView1<f64>) -> Array2<f64> {
+    let k = logits.len();
+    let mut graph = Graph::default();
+    let nodes: Vec<usize> = (0..k).map(|index| graph.parameter(index)).collect();
+    let (graph, node) = with_loss(graph, &nodes, loss, target);
+    let values = graph.values(logits, &[]);
+    let adjoints = graph.adjoints(&values, node);
+    let mut out = Array2::zeros((k, k));
+    for (j, mut row) in out.outer_iter_mut().enumerate() {
+        let tangents = graph.tangents(&values, j);
+        let second = graph.adjoint_tangents(&values, &adjoints, &tangents);
+        row.assign(&ArrayView1::from(&graph.parameter_part(&second, k)));
+    }
+    out
+}
