@@ -33,7 +33,15 @@ fn fault(path: &Path, reason: impl Into<String>) -> ModelError {
 /// of another shape or type or with a NaN or infinity in it.
 pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
     let bytes = std::fs::read(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
-    let file = SafeTensors::deserialize(&bytes)
+    parse_network(&bytes, path, model)
+}
+
+/// As [`load_network`], from bytes in memory; `path` names them in errors.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
+    let file = SafeTensors::deserialize(bytes)
         .map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
     let read = |tensors: &[Tensor]| {
         let mut flat = Vec::new();
@@ -47,7 +55,7 @@ pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, Model
     let known = |name: &str| model.tensors().iter().chain(model.buffers()).any(|tensor| tensor.name == name);
     let mut ignored: Vec<String> = file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
     ignored.sort();
-    let (_, header) = SafeTensors::read_metadata(&bytes).expect("the file was read above");
+    let (_, header) = SafeTensors::read_metadata(bytes).expect("the file was read above");
     let metadata = header
         .metadata()
         .as_ref()

@@ -66,3 +66,18 @@ pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
 /// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
 /// matrix would have to be built to deceive.
 pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
+
+/// Relative agreement of log Phi and the hazard with their certified values: a few hundred roundings.
+pub const CERTIFIED_NORMAL: f64 = 1e-13;
+
+/// Agreement of a Gram matrix with its certified one, relative to `sqrt(K_ii K_jj)`.
+///
+/// Both are computed in f64; a layer adds some ten roundings to an entry, the product over features
+/// `sqrt(d)` to `d` of them: below `1e-13` for a few hundred features and ten layers.
+pub const CERTIFIED_KERNEL: f64 = 1e-12;
+
+/// Relative agreement of a curvature measure with its certified value.
+///
+/// Two float64 programs with dense Hessians of 921 parameters: eigenvalues carry `921 u norm(H)`, `1e-13`
+/// relative to the largest; log det adds the relative errors of the smallest shifted ones, up to `1e-10`.
+pub const CERTIFIED_CURVATURE: f64 = 1e-8;
