@@ -48,3 +48,9 @@ pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
 /// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
 /// matrix would have to be built to deceive.
 pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
+
+/// Change of `log P`, relative to its size where that is above 1, at which the trapezoid rule stops.
+///
+/// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
+/// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
+pub const QUADRATURE_STANDSTILL: f64 = 1e-11;
