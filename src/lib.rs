@@ -1,7 +1,10 @@
 //! Reference and conformance suite for flatness measures and the Bayesian prior probability
 //! `log P(f)` of trained neural networks.
 
+pub mod data;
+pub mod flatness;
+pub mod gate;
+pub mod model;
 pub mod numeric;
 pub mod prior;
-pub mod data;
-pub mod model;
+pub mod rescale;

@@ -16,6 +16,24 @@ pub const GRAM_ASYMMETRY: f64 = 1e-10;
 /// kernel we know and found in no matrix that is really indefinite.
 pub const GRAM_NEGATIVITY: f64 = 1e-13;
 
+/// Relative agreement of a curvature measure with its dense definition.
+///
+/// Traces and quadratic forms add at most `1e5` products, so two orders of summation differ by less than
+/// `1e5 u = 1e-11`; eigenvalues are iterated to a residual of `1e-10`. Rescaling by a diagonal multiplies
+/// entries by exact factors and adds three roundings to each.
+pub const CURVATURE_AGREEMENT: f64 = 1e-9;
+
+/// Agreement of two answers for log P that a symmetry makes equal, relative to `1 + |log P|`.
+///
+/// EP stops once log P moves by less than `1e-10` in an iteration; converging by a factor of 0.99 an
+/// iteration or faster it is then within `1e-8` of its fixed point.
+pub const PRIOR_SYMMETRY: f64 = 1e-8;
+
+/// Standard errors by which two honest answers may differ in the gate.
+///
+/// A normal deviate exceeds 6 with probability `2e-9`; over the few hundred statistical comparisons of a
+/// run the false-alarm rate stays below `1e-6`. A bias of 8 standard errors is caught with probability 0.98.
+pub const GATE_Z: f64 = 6.0;
 /// Two points are one when their correlation is within this of 1 in absolute value.
 ///
 /// The correlation of a point with its copy is a product of three numbers, each with a few roundings;

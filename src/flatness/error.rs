@@ -1,0 +1,58 @@
+//! What can go wrong with a measure.
+
+/// Errors of the flatness room.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FlatnessError {
+    /// A setting is out of range.
+    #[error("{measure}: {option} is {value}, expected {expected}")]
+    Option {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// The setting.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What is accepted.
+        expected: &'static str,
+    },
+    /// The measure does not cover this network.
+    #[error("{measure} does not apply to this network: {reason}")]
+    NotApplicable {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// The dense path was asked for beyond its size.
+    #[error("{measure} needs the dense Hessian of {parameters} parameters, above the limit of {limit}")]
+    TooLarge {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// Parameters of the network.
+        parameters: usize,
+        /// Most parameters the dense path takes.
+        limit: usize,
+    },
+    /// An iteration did not converge.
+    #[error("{measure} did not converge in {iterations} iterations: residual {residual:e}, wanted {wanted:e}")]
+    NotConverged {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// Iterations done.
+        iterations: usize,
+        /// Residual reached.
+        residual: f64,
+        /// Residual wanted.
+        wanted: f64,
+    },
+    /// The computation met a number that is not finite.
+    #[error("{measure}: {what} is {value}, expected a finite number")]
+    NotFinite {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// What overflowed or was undefined.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+}

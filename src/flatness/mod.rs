@@ -1,0 +1,108 @@
+//! Flatness measures: the [`Measure`] trait, the registry, one file a measure.
+//!
+//! Every measure has an estimator, [`Measure::evaluate`], and where it is a function of the curvature a
+//! dense definition, [`Measure::on_dense`], that shares no code with it. The definition applied to the
+//! transported curvature says what the measure must be after a rescaling.
+
+mod error;
+mod point;
+
+pub use error::FlatnessError;
+pub use point::{DensePoint, Point};
+
+use crate::numeric::Estimate;
+use crate::rescale::Action;
+use serde::{Deserialize, Serialize};
+
+/// How a measure responds to a function-preserving map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Response {
+    /// It changes, by a factor that is predicted.
+    Changes,
+    /// It stays.
+    Invariant,
+    /// Its distribution stays (stochastic measures).
+    Statistical,
+}
+
+/// Responses to the three families of maps, a row of the table of measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Responses {
+    /// To layer scaling by alpha.
+    pub layer_scaling: Response,
+    /// To positive scaling of hidden units.
+    pub neuron_scaling: Response,
+    /// To permutation of hidden units.
+    pub permutation: Response,
+}
+
+/// Settings of the measures; each reads its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Radius of sharpness boxes, relative to `|theta_i| + 1` (Keskar 2017).
+    pub eps: f64,
+    /// Shift `c` of `log det(H + c I)`.
+    pub c: f64,
+    /// Layer of layer-wise measures; the last dense layer unless given.
+    pub layer: Option<usize>,
+    /// Seed of stochastic measures and starting vectors.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { eps: 1e-4, c: 1e-3, layer: None, seed: 0 }
+    }
+}
+
+/// A flatness measure.
+pub trait Measure: Send + Sync {
+    /// Registry name.
+    fn id(&self) -> &'static str;
+
+    /// One line for lists and help.
+    fn summary(&self) -> &'static str;
+
+    /// Where the measure comes from (author, year).
+    fn source(&self) -> &'static str;
+
+    /// How it responds to rescalings.
+    fn responses(&self) -> Responses;
+
+    /// Whether the value depends on random draws (and so carries a standard error).
+    fn is_stochastic(&self) -> bool {
+        false
+    }
+
+    /// The measure at a point.
+    ///
+    /// # Errors
+    /// [`FlatnessError`]: an option out of range, a network it does not cover, no convergence.
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError>;
+
+    /// What the measure must be at `action(theta)`, computed from quantities at `theta` alone; `None`
+    /// where there is no such prediction beyond [`Measure::on_dense`].
+    ///
+    /// # Errors
+    /// As [`Measure::evaluate`].
+    fn predict(&self, _point: &Point, _action: &Action, _options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        None
+    }
+
+    /// The definition applied to dense curvature; `None` where the measure is no function of it.
+    fn on_dense(&self, _dense: &DensePoint, _options: &Options) -> Option<f64> {
+        None
+    }
+}
+
+/// All measures, in the order users see them. A new measure is a file and a line here.
+pub fn registry() -> &'static [&'static dyn Measure] {
+    &[]
+}
+
+/// The measure called `id`.
+pub fn find(id: &str) -> Option<&'static dyn Measure> {
+    registry().iter().copied().find(|measure| measure.id() == id)
+}

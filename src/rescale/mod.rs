@@ -1,0 +1,79 @@
+//! Function-preserving maps of parameters: the [`Rescaling`] trait, the registry, one file a map.
+//!
+//! Each acts on the flat parameters as `theta'_i = scale_i theta_{source_i}`, an [`Action`]; so the
+//! Hessian at `theta'` is known exactly from the one at `theta`, and with it every measure of curvature.
+
+mod action;
+mod layer_alpha;
+mod rounding;
+
+pub use action::Action;
+pub use layer_alpha::LayerAlpha;
+pub use rounding::logit_rounding_bound;
+
+use crate::model::Model;
+use crate::numeric::Streams;
+
+/// What can go wrong with a rescaling that a user asks for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RescaleError {
+    /// The factor is not usable.
+    #[error("alpha is {0}, expected a finite number above 0")]
+    Alpha(f64),
+    /// There is no such layer, or nothing after it that could compensate.
+    #[error("layer {layer} cannot be rescaled: {reason}")]
+    Layer {
+        /// Number of the parametrised layer.
+        layer: usize,
+        /// Why not.
+        reason: String,
+    },
+    /// The map does not preserve the function of this architecture.
+    #[error("rescaling '{id}' does not preserve the function of {architecture}: {reason}")]
+    NotApplicable {
+        /// Registry name of the rescaling.
+        id: &'static str,
+        /// The architecture.
+        architecture: String,
+        /// Which condition fails.
+        reason: String,
+    },
+}
+
+/// A function-preserving map with its settings chosen.
+pub trait Rescaling: Send + Sync + std::fmt::Debug {
+    /// Registry name.
+    fn id(&self) -> &'static str;
+
+    /// How it acts on the parameters of `model`.
+    ///
+    /// # Errors
+    /// [`RescaleError`] if the settings do not fit or the map would change the function.
+    fn action(&self, model: &Model) -> Result<Action, RescaleError>;
+
+    /// A line that names the map and its settings.
+    fn describe(&self) -> String;
+
+    /// The map that undoes this one.
+    fn inverse(&self) -> Box<dyn Rescaling>;
+}
+
+/// A kind of rescaling: draws instances for the gate and lists itself for users.
+pub trait RescalingKind: Send + Sync {
+    /// Registry name.
+    fn id(&self) -> &'static str;
+
+    /// One line for lists and help.
+    fn summary(&self) -> &'static str;
+
+    /// A random instance for `model` whose factors lie within `[1 / spread, spread]`.
+    ///
+    /// # Errors
+    /// [`RescaleError::NotApplicable`] if no instance preserves this model's function.
+    fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError>;
+}
+
+/// All kinds of rescaling, in the order users see them. A new one is a file and a line here.
+pub fn registry() -> &'static [&'static dyn RescalingKind] {
+    &[&layer_alpha::Kind]
+}
