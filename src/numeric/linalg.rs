@@ -142,7 +142,8 @@ impl Cholesky {
             let end = (start + BLOCK).min(n);
             let (mut top, mut below) = a.view_mut().split_at(Axis(0), end);
             let mut diagonal = top.slice_mut(s![start.., start..end]);
-            factor_small(&mut diagonal).map_err(|(pivot, value)| NotPositiveDefinite { pivot: start + pivot, value })?;
+            factor_small(&mut diagonal)
+                .map_err(|(pivot, value)| NotPositiveDefinite { pivot: start + pivot, value })?;
             let diagonal = diagonal.view();
             // L21 = A21 L11^-T, that is L11 L21^T = A21^T.
             below.slice_mut(s![.., start..end]).axis_chunks_iter_mut(Axis(0), PANEL).into_par_iter().for_each(

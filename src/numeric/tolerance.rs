@@ -81,3 +81,8 @@ pub const CERTIFIED_KERNEL: f64 = 1e-12;
 /// Two float64 programs with dense Hessians of 921 parameters: eigenvalues carry `921 u norm(H)`, `1e-13`
 /// relative to the largest; log det adds the relative errors of the smallest shifted ones, up to `1e-10`.
 pub const CERTIFIED_CURVATURE: f64 = 1e-8;
+/// Change of `log P`, relative to its size where that is above 1, at which the trapezoid rule stops.
+///
+/// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
+/// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
+pub const QUADRATURE_STANDSTILL: f64 = 1e-11;

@@ -96,11 +96,7 @@ pub trait Prior: Send + Sync {
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Prior] {
     use ep::{ExpectationPropagation, Schedule};
-    &[
-        &ExpectationPropagation(Schedule::Parallel),
-        &ExpectationPropagation(Schedule::Sequential),
-        &exact::Exact,
-    ]
+    &[&ExpectationPropagation(Schedule::Parallel), &ExpectationPropagation(Schedule::Sequential), &exact::Exact]
 }
 
 /// The method called `id`.
