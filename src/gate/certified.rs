@@ -3,7 +3,7 @@
 use crate::data::{parse_npy, parse_npz};
 use crate::gate::cases::FlatnessCase;
 use crate::model::{Activation, Architecture, Loss, Model, parse_network};
-use crate::prior::{Gram, Labels};
+use crate::prior::{Gram, Labels, Link};
 use ndarray::{Array2, Ix2};
 use serde_json::Value;
 use std::path::Path;
@@ -137,4 +137,89 @@ pub(super) fn networks() -> Vec<FlatnessRow> {
         };
     }
     cases!["fcn_relu_bce_1", "fcn_tanh_bce_1", "fcn_erf_mse_1", "fcn_relu_ce10_1", "fcn_relu_deep_1"]
+}
+
+/// A Gram matrix of real images with values of log P(f).
+pub(super) struct PriorRow {
+    pub name: &'static str,
+    pub gram: Gram,
+    pub labels: Labels,
+    values: Vec<Value>,
+}
+
+/// One certified value of log P(f).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PriorValue {
+    pub value: f64,
+    pub std_error: f64,
+    /// Largest difference between the programs that vouch for it.
+    pub agreed_to: f64,
+}
+
+impl PriorRow {
+    /// The certified `quantity` (`true`, or a method whose fixed point it is) under a link.
+    pub fn value(&self, quantity: &str, link: Link) -> Option<PriorValue> {
+        let link = serde_json::to_value(link).expect("links are words");
+        let record = self.values.iter().find(|record| record["quantity"] == quantity && record["link"] == link)?;
+        let number = |key: &str| record[key].as_f64();
+        Some(PriorValue {
+            value: number("value")?,
+            std_error: number("std_error").unwrap_or(0.0),
+            agreed_to: number("agreed_to").unwrap_or(0.0),
+        })
+    }
+}
+
+/// The cases of `golden/prior` on images.
+pub(super) fn priors() -> Vec<PriorRow> {
+    let records = json(golden!("prior/prior.json"));
+    let case = |name: &'static str, gram: &[u8], labels: &[u8]| {
+        let record = records["cases"].as_array().expect("a list").iter().find(|case| case["name"] == name);
+        let labels = parse_npy(labels).expect("golden arrays are sound");
+        PriorRow {
+            name,
+            gram: Gram::new(matrix(gram)).expect("a Gram matrix"),
+            labels: Labels::from_values(&labels.iter().copied().collect::<Vec<_>>()).expect("labels"),
+            values: record.expect("a record for every case")["values"].as_array().expect("a list").clone(),
+        }
+    };
+    macro_rules! cases {
+        ($($name:literal),*) => {
+            vec![$(case(
+                $name,
+                golden!(concat!("prior/", $name, ".gram.npy")),
+                golden!(concat!("prior/", $name, ".labels.npy")),
+            )),*]
+        };
+    }
+    cases![
+        "mnist_true_20_1",
+        "mnist_true_60_1",
+        "mnist_true_150_1",
+        "mnist_true_400_1",
+        "mnist_random_100_1",
+        "mnist_const_100_1",
+        "mnist_deep_100_1"
+    ]
+}
+
+/// An equicorrelated Gram matrix, all labels +1.
+pub(super) struct ClosedForm {
+    pub n: usize,
+    pub rho: f64,
+    pub log_prob: f64,
+}
+
+/// The closed forms of `golden/prior`.
+pub(super) fn closed_forms() -> Vec<ClosedForm> {
+    let record = json(golden!("prior/prior.json"));
+    let rows = record["closed_forms"].as_array().expect("a list");
+    let number = |row: &Value, key: &str| row[key].as_f64().expect("a number");
+    rows.iter()
+        .map(|row| ClosedForm {
+            n: number(row, "n") as usize,
+            rho: number(row, "rho"),
+            log_prob: number(row, "log_prob"),
+        })
+        .collect()
 }

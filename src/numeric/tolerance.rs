@@ -86,3 +86,11 @@ pub const CERTIFIED_CURVATURE: f64 = 1e-8;
 /// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
 /// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
 pub const QUADRATURE_STANDSTILL: f64 = 1e-11;
+
+/// Agreement of a method with the certified fixed point of its own iteration, in nats, beside what the
+/// certified value is uncertain by: each side stops within about `1e-10` of it.
+pub const CERTIFIED_FIXED_POINT: f64 = 1e-7;
+
+/// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
+/// quadrature's sum, and as many of `log P` itself.
+pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;

@@ -1,13 +1,18 @@
 //! Certified values: numbers by independent programs.
 
 use crate::flatness::{Options, Point};
-use crate::gate::certified::{kernels, networks, normal};
+use super::prior::{estimator, log_prob};
+use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::verdict::Finding;
 use crate::kernel;
 use crate::numeric::normal::{hazard, log_ndtr};
-use crate::numeric::tolerance::{CERTIFIED_CURVATURE, CERTIFIED_KERNEL, CERTIFIED_NORMAL};
+use crate::numeric::tolerance::{
+    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL, GATE_Z,
+};
+use crate::prior::{Exactness, Gram, Labels, Link};
 use crate::rescale::{LayerAlpha, Rescaling};
+use ndarray::Array2;
 use std::sync::Arc;
 
 /// log Phi and its derivative.
@@ -114,6 +119,92 @@ impl Law for Flatness {
                         findings.push(close(&action.apply(theta), expected));
                     }
                     Finding::worst(findings)
+                }));
+            }
+        }
+        checks
+    }
+}
+
+/// log P(f) of functions on real images.
+pub(super) struct PriorOnImages;
+
+impl Law for PriorOnImages {
+    fn id(&self) -> &'static str {
+        "certified.prior"
+    }
+
+    fn statement(&self) -> &'static str {
+        "on MNIST images unbiased methods agree with the certified value of log P(f), approximate ones with the \
+         certified fixed point of their own method"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let rows = Arc::new(priors());
+        let (seed, most) = (context.seed, context.by_tier(150, usize::MAX));
+        let mut checks = Vec::new();
+        for &subject in &context.priors {
+            // EP under another schedule has the same fixed point.
+            let quantity = match subject.exactness() {
+                Exactness::Approximate => subject.id().split('-').next().expect("an id is not empty"),
+                Exactness::Exact | Exactness::Unbiased => "true",
+            };
+            for link in [Link::Step, Link::Probit] {
+                for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.labels.len() <= most) {
+                    let Some(certified) = row.value(quantity, link) else { continue };
+                    if !subject.links().contains(&link) {
+                        continue;
+                    }
+                    let rows = Arc::clone(&rows);
+                    checks.push(Check::new(estimator(subject, link), row.name, move || {
+                        let row = &rows[index];
+                        match log_prob(subject, link, &row.gram, &row.labels, seed) {
+                            Ok(answer) => {
+                                let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
+                                let tolerance = CERTIFIED_FIXED_POINT + certified.agreed_to + GATE_Z * noise;
+                                Finding::compare(answer.value, certified.value, tolerance)
+                            }
+                            Err(finding) => finding,
+                        }
+                    }));
+                }
+            }
+        }
+        checks
+    }
+}
+
+/// Closed forms of log P(f).
+pub(super) struct PriorClosedForms;
+
+impl Law for PriorClosedForms {
+    fn id(&self) -> &'static str {
+        "certified.closed_form"
+    }
+
+    fn statement(&self) -> &'static str {
+        "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let (seed, most) = (context.seed, context.by_tier(100, usize::MAX));
+        let mut checks = Vec::new();
+        let owing = context.priors.iter().filter(|method| method.exactness() != Exactness::Approximate);
+        for &subject in owing {
+            for form in closed_forms().into_iter().filter(|form| form.n <= most) {
+                let name = format!("n-{}-rho-{}", form.n, form.rho);
+                checks.push(Check::new(estimator(subject, Link::Step), name, move || {
+                    let matrix = Array2::from_shape_fn((form.n, form.n), |(i, j)| if i == j { 1.0 } else { form.rho });
+                    let gram = Gram::new(matrix).expect("equicorrelated matrices are semi-definite");
+                    let labels = Labels::from_signs(vec![true; form.n]);
+                    match log_prob(subject, Link::Step, &gram, &labels, seed) {
+                        Ok(answer) => {
+                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
+                            let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);
+                            Finding::compare(answer.value, form.log_prob, rounding + noise)
+                        }
+                        Err(finding) => finding,
+                    }
                 }));
             }
         }

@@ -29,5 +29,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &certified::Normal,
         &certified::Kernel,
         &certified::Flatness,
+        &certified::PriorOnImages,
+        &certified::PriorClosedForms,
     ]
 }
