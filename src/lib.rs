@@ -7,3 +7,4 @@ pub mod model;
 pub mod numeric;
 pub mod prior;
 pub mod rescale;
+pub mod train;
