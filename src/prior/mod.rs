@@ -7,7 +7,10 @@
 //! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
+pub mod ep;
+pub mod exact;
 mod gram;
+pub mod problem;
 
 pub use gram::{Gram, Labels, PriorError};
 
@@ -92,7 +95,12 @@ pub trait Prior: Send + Sync {
 
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Prior] {
-    &[]
+    use ep::{ExpectationPropagation, Schedule};
+    &[
+        &ExpectationPropagation(Schedule::Parallel),
+        &ExpectationPropagation(Schedule::Sequential),
+        &exact::Exact,
+    ]
 }
 
 /// The method called `id`.

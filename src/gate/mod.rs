@@ -1,0 +1,13 @@
+//! The gate: laws, the cases they are checked on, the runner, and verdicts.
+
+mod cases;
+mod law;
+mod laws;
+mod runner;
+mod verdict;
+
+pub use cases::{FlatnessCase, PriorCase};
+pub use law::{Check, Context, Law, Tier};
+pub use laws::registry;
+pub use runner::{Progress, run};
+pub use verdict::{Counts, Finding, Outcome, Report, Verdict};
