@@ -213,13 +213,14 @@ pub(super) struct ClosedForm {
 /// The closed forms of `golden/prior`.
 pub(super) fn closed_forms() -> Vec<ClosedForm> {
     let record = json(golden!("prior/prior.json"));
-    let rows = record["closed_forms"].as_array().expect("a list");
+    let rows = record["closed_forms"]["records"].as_array().expect("a list");
     let number = |row: &Value, key: &str| row[key].as_f64().expect("a number");
     rows.iter()
+        .filter(|row| row["form"] == "equicorrelated")
         .map(|row| ClosedForm {
             n: number(row, "n") as usize,
             rho: number(row, "rho"),
-            log_prob: number(row, "log_prob"),
+            log_prob: number(row, "value"),
         })
         .collect()
 }
