@@ -13,3 +13,8 @@ pub mod prior;
 pub mod report;
 pub mod rescale;
 pub mod train;
+
+/// The README's examples run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
