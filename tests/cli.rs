@@ -33,6 +33,13 @@ fn refusal(arguments: &[&str]) -> String {
     sentence.trim_start_matches("error: ").trim_end().to_owned()
 }
 
+/// Compares with a reviewed text under `golden/snapshots`.
+fn assert_reviewed(name: &str, text: &str) {
+    insta::with_settings!({snapshot_path => "../golden/snapshots", prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -115,7 +122,7 @@ fn prior_refuses_bad_matrices_and_labels() {
         let sentence = refusal(&["prior", "--gram", &gram, "--labels", &labels]);
         sentences += &format!("{name}: {}\n", folder.plain(&sentence));
     }
-    insta::assert_snapshot!("prior_refusals", sentences);
+    assert_reviewed("prior_refusals", &sentences);
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn usage_errors_are_one_sentence() {
     ] {
         sentences += &format!("{}\n", folder.plain(&refusal(arguments)));
     }
-    insta::assert_snapshot!("usage_refusals", sentences);
+    assert_reviewed("usage_refusals", &sentences);
     assert!(!Path::new("never.npy").exists());
 }
 
@@ -181,7 +188,7 @@ fn architecture_files_are_read_and_unknown_keys_named() {
         let sentence = refusal(&["kernel", "--arch", &arch, "--inputs", &inputs, "--out", &folder.path("never.npy")]);
         sentences += &format!("{}\n", folder.plain(&sentence));
     }
-    insta::assert_snapshot!("architecture_refusals", sentences);
+    assert_reviewed("architecture_refusals", &sentences);
     assert!(!Path::new(&folder.path("never.npy")).exists());
 }
 
@@ -268,13 +275,13 @@ fn networks_and_data_that_cannot_be_used_are_refused() {
     for alpha in ["0", "-2", "nan", "inf"] {
         let alpha = format!("--alpha={alpha}");
         let out = folder.path("never.safetensors");
-        let arguments = ["rescale", "--net", &net, "--arch", arch, "--layer", "0", &alpha, "--out", &out];
+        let arguments = ["--quiet", "rescale", "--net", &net, "--arch", arch, "--layer", "0", &alpha, "--out", &out];
         sentences += &(folder.plain(&refusal(&arguments)) + "\n");
     }
     let out = folder.path("never.safetensors");
-    let arguments = ["rescale", "--net", &net, "--arch", arch, "--layer", "2", "--alpha", "2", "--out", &out];
+    let arguments = ["--quiet", "rescale", "--net", &net, "--arch", arch, "--layer", "2", "--alpha", "2", "--out", &out];
     sentences += &(folder.plain(&refusal(&arguments)) + "\n");
-    insta::assert_snapshot!("network_refusals", sentences);
+    assert_reviewed("network_refusals", &sentences);
     assert!(!Path::new(&out).exists());
 }
 

@@ -18,10 +18,10 @@ pub(super) struct ArchitectureArguments {
     #[arg(long)]
     activation: Option<ActivationName>,
     /// Standard deviation of weights times the root of the fan-in, for the shorthand [default: sqrt 2]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     weight_std: Option<f64>,
     /// Standard deviation of biases, for the shorthand [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     bias_std: Option<f64>,
 }
 

@@ -21,10 +21,10 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "all", value_delimiter = ',')]
     measure: Vec<String>,
     /// Radius of sharpness boxes, relative to |theta_i| + 1
-    #[arg(long, default_value_t = Options::default().eps)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = Options::default().eps)]
     eps: f64,
     /// Shift of log det(H + c I)
-    #[arg(long, default_value_t = Options::default().c)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = Options::default().c)]
     c: f64,
     /// Layer of layer-wise measures, counted over layers with parameters [default: the last]
     #[arg(long)]

@@ -23,10 +23,10 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "step")]
     link: LinkName,
     /// Standard error to reach, in nats (stochastic methods)
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     target_se: Option<f64>,
     /// Wall-clock budget for reaching it
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     max_seconds: Option<f64>,
     /// Seed of stochastic methods
     #[arg(long, default_value_t = 0)]
@@ -79,7 +79,16 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         target_std_error: arguments.target_se,
         max_seconds: arguments.max_seconds,
     };
-    let answer = method.log_prob(&gram, &labels, &options).naming(&format!("--method {}", arguments.method))?;
+    if labels.len() != gram.points() {
+        let (labels, points) = (labels.len(), gram.points());
+        return Err(Unusable(format!("{labels_name} has {labels} labels, expected {points} as {gram_name} has points")));
+    }
+    if !method.links().contains(&options.link) {
+        let offered: Vec<String> = method.links().iter().map(|link| link.to_string()).collect();
+        let (id, link) = (method.id(), options.link);
+        return Err(Unusable(format!("--link: method '{id}' has no {link} link, expected {}", offered.join(" or "))));
+    }
+    let answer = method.log_prob(&gram, &labels, &options)?;
     match arguments.format {
         Format::Json => emit_json(&report::json::log_prob(method.id(), options.link, labels.len(), &answer)),
         Format::Text => emit(&report::text::log_prob(method.id(), options.link, labels.len(), &answer)),

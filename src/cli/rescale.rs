@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     #[arg(long, requires = "alpha")]
     layer: usize,
     /// Factor above 0; the next layer is multiplied by it
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     alpha: f64,
     /// Where to write the rescaled network
     #[arg(long)]

@@ -72,7 +72,7 @@ pub enum PriorError {
         value: f64,
     },
     /// The method does not offer this link.
-    #[error("method '{method}' has no {link:?} link")]
+    #[error("method '{method}' has no {link} link")]
     UnsupportedLink {
         /// Registry name of the method.
         method: &'static str,

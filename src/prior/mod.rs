@@ -29,6 +29,16 @@ pub enum Link {
     Logistic,
 }
 
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Step => "step",
+            Self::Probit => "probit",
+            Self::Logistic => "logistic",
+        })
+    }
+}
+
 /// What a method's number is, and so which laws it owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 pub fn log_prob(method: &str, link: Link, n: usize, answer: &LogProb) -> String {
     let estimate = &answer.estimate;
     let error = estimate.std_error.map_or(String::new(), |error| format!(" +- {error:.2e}"));
-    let link = format!("{link:?}").to_lowercase();
     let mut text = format!("log P(f) = {}{error} nats  ({method}, {link} link, n = {n})\n", estimate.value);
     if let Some(bound) = answer.upper_bound {
         text += &format!("at most    {bound}\n");

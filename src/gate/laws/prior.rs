@@ -107,7 +107,7 @@ pub(super) fn each<'a>(
 
 /// Name of a method with its link, as reports have it.
 pub(super) fn estimator(subject: &dyn Prior, link: Link) -> String {
-    format!("{}-{}", subject.id(), format!("{link:?}").to_lowercase())
+    format!("{}-{link}", subject.id())
 }
 
 /// A deterministic permutation without fixed points for more than one point.
