@@ -3,6 +3,7 @@
 
 pub mod data;
 pub mod flatness;
+pub mod kernel;
 pub mod model;
 pub mod numeric;
 pub mod prior;

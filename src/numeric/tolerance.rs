@@ -15,3 +15,7 @@ pub const GRAM_ASYMMETRY: f64 = 1e-10;
 /// norm of such an error matrix is at most `n` times as large. `1e-13 n` is refused by no computed
 /// kernel we know and found in no matrix that is really indefinite.
 pub const GRAM_NEGATIVITY: f64 = 1e-13;
+
+/// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
+/// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
+pub const NNGP_AGREEMENT: f64 = 1e-12;
