@@ -94,3 +94,6 @@ pub const CERTIFIED_FIXED_POINT: f64 = 1e-7;
 /// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
 /// quadrature's sum, and as many of `log P` itself.
 pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
+/// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
+/// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
+pub const NNGP_AGREEMENT: f64 = 1e-12;
