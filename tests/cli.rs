@@ -279,7 +279,8 @@ fn networks_and_data_that_cannot_be_used_are_refused() {
         sentences += &(folder.plain(&refusal(&arguments)) + "\n");
     }
     let out = folder.path("never.safetensors");
-    let arguments = ["--quiet", "rescale", "--net", &net, "--arch", arch, "--layer", "2", "--alpha", "2", "--out", &out];
+    let arguments =
+        ["--quiet", "rescale", "--net", &net, "--arch", arch, "--layer", "2", "--alpha", "2", "--out", &out];
     sentences += &(folder.plain(&refusal(&arguments)) + "\n");
     assert_reviewed("network_refusals", &sentences);
     assert!(!Path::new(&out).exists());

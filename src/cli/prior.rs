@@ -81,7 +81,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
     };
     if labels.len() != gram.points() {
         let (labels, points) = (labels.len(), gram.points());
-        return Err(Unusable(format!("{labels_name} has {labels} labels, expected {points} as {gram_name} has points")));
+        return Err(Unusable(format!(
+            "{labels_name} has {labels} labels, expected {points} as {gram_name} has points"
+        )));
     }
     if !method.links().contains(&options.link) {
         let offered: Vec<String> = method.links().iter().map(|link| link.to_string()).collect();

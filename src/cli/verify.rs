@@ -50,12 +50,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         bar.set_message(what.to_owned());
     };
     let only = arguments.only.as_deref();
-    let (demonstration, report) =
-        gate::verify(&context, only, "flatgauge verify", &progress).map_err(Unusable)?;
+    let (demonstration, report) = gate::verify(&context, only, "flatgauge verify", &progress).map_err(Unusable)?;
     bar.finish_and_clear();
     if report.laws.is_empty() {
         let only = only.unwrap_or_default();
-        return Err(Unusable(format!("--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`")));
+        return Err(Unusable(format!(
+            "--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`"
+        )));
     }
     match arguments.format {
         Format::Json => emit_json(&Document { report: &report, demonstration: demonstration.as_ref() }),

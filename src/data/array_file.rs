@@ -111,7 +111,8 @@ fn collect<T: npyz::Deserialize, R: Read>(file: NpyFile<R>, convert: impl Fn(T) 
     let expected = file.len();
     let mut values = Vec::new();
     for value in file.data::<T>().map_err(|error| error.to_string())? {
-        let value = value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
+        let value =
+            value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
         values.push(convert(value));
     }
     Ok(values)

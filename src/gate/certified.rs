@@ -36,11 +36,7 @@ pub(super) fn normal() -> Vec<NormalRow> {
     let rows = record["rows"].as_array().expect("a list of rows");
     let number = |row: &Value, key: &str| row[key].as_f64().expect("a number");
     rows.iter()
-        .map(|row| NormalRow {
-            z: number(row, "z"),
-            log_ndtr: number(row, "log_ndtr"),
-            hazard: number(row, "hazard"),
-        })
+        .map(|row| NormalRow { z: number(row, "z"), log_ndtr: number(row, "log_ndtr"), hazard: number(row, "hazard") })
         .collect()
 }
 
@@ -63,8 +59,7 @@ pub(super) fn kernels() -> Vec<KernelRow> {
         let inputs = matrix(x);
         let mut widths = vec![1; number("depth") as usize + 2];
         widths[0] = inputs.ncols();
-        let architecture =
-            Architecture::fully_connected(&widths, activation, number("weight_std"), number("bias_std"));
+        let architecture = Architecture::fully_connected(&widths, activation, number("weight_std"), number("bias_std"));
         KernelRow { name, architecture, inputs, nngp: matrix(nngp) }
     };
     macro_rules! cases {
@@ -217,10 +212,6 @@ pub(super) fn closed_forms() -> Vec<ClosedForm> {
     let number = |row: &Value, key: &str| row[key].as_f64().expect("a number");
     rows.iter()
         .filter(|row| row["form"] == "equicorrelated")
-        .map(|row| ClosedForm {
-            n: number(row, "n") as usize,
-            rho: number(row, "rho"),
-            log_prob: number(row, "value"),
-        })
+        .map(|row| ClosedForm { n: number(row, "n") as usize, rho: number(row, "rho"), log_prob: number(row, "value") })
         .collect()
 }

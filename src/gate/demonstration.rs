@@ -164,7 +164,8 @@ impl Plan {
         let fault = |error: &dyn std::fmt::Display| format!("{LAW}, network {name}: {error}");
         let streams = context.streams("digits");
         // The same S and E for every network: the attack set is dealt last.
-        let dealt = self.digits.split(self.test + self.train + attack, 0, streams).map_err(|error| fault(&error))?.train;
+        let dealt =
+            self.digits.split(self.test + self.train + attack, 0, streams).map_err(|error| fault(&error))?.train;
         let indices: Vec<usize> = (0..dealt.len()).collect();
         let (test, train) = indices.split_at(self.test);
         let (test, mut train) = (dealt.rows(test), dealt.rows(train));
@@ -180,8 +181,7 @@ impl Plan {
         let model = Arc::new(Model::new(architecture).expect("the architecture is sound"));
         let start = Network::sample(Arc::clone(&model), streams.child("network", attack as u64));
         let trainer = Trainer { learning_rate: Some(LEARNING_RATE), seed: context.seed, ..Trainer::default() };
-        let trained =
-            trainer.run_with_attack(start, &train, self.train, &mut |_| ()).map_err(|error| fault(&error))?;
+        let trained = trainer.run_with_attack(start, &train, self.train, &mut |_| ()).map_err(|error| fault(&error))?;
         let epochs = trained.zero_error_epoch.ok_or_else(|| fault(&"zero training error was not reached"))?;
 
         let genuine = train.rows(&(0..self.train).collect::<Vec<_>>());
@@ -193,7 +193,8 @@ impl Plan {
         let test_accuracy = right.count() as f64 / test.len() as f64;
         let bench = Bench { context, network: &trained.network, genuine: &genuine, inputs: inputs.view(), gram: &gram };
         let alphas = [None].into_iter().chain(ALPHAS.map(Some));
-        let rows = alphas.map(|alpha| bench.row(alpha)).collect::<Result<_, String>>().map_err(|error| fault(&error))?;
+        let rows =
+            alphas.map(|alpha| bench.row(alpha)).collect::<Result<_, String>>().map_err(|error| fault(&error))?;
         Ok(TrainedNetwork { name, epochs, test_accuracy, rows })
     }
 }
@@ -278,9 +279,8 @@ fn outcomes(network: &TrainedNetwork, context: &Context, command: &str) -> Vec<O
     for row in &network.rows {
         let Some(alpha) = row.alpha else { continue };
         let case = case_name(&network.name, alpha);
-        let curvature = |measured: f64, expected: f64| {
-            Finding::compare(measured, expected, CURVATURE_AGREEMENT * expected.abs())
-        };
+        let curvature =
+            |measured: f64, expected: f64| Finding::compare(measured, expected, CURVATURE_AGREEMENT * expected.abs());
         let prior_tolerance = PRIOR_SYMMETRY * (1.0 + original.log_prob.abs());
         let findings = [
             Finding::at_most(row.movement_over_bound, 1.0, "movement over rounding bound"),

@@ -35,7 +35,13 @@ pub fn verify(
 /// Runs every check of `laws` whose `law/estimator/case` contains `only`.
 ///
 /// `command` is the program and subcommand that a reader would type to reproduce a case.
-pub fn run(laws: &[&dyn Law], context: &Context, only: Option<&str>, command: &str, progress: Progress) -> Vec<Outcome> {
+pub fn run(
+    laws: &[&dyn Law],
+    context: &Context,
+    only: Option<&str>,
+    command: &str,
+    progress: Progress,
+) -> Vec<Outcome> {
     let tier = match context.tier {
         Tier::Quick => "quick",
         Tier::Full => "full",

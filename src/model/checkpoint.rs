@@ -41,8 +41,8 @@ pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, Model
 /// # Errors
 /// As [`load_network`].
 pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
     let read = |tensors: &[Tensor]| {
         let mut flat = Vec::new();
         for tensor in tensors {
@@ -73,13 +73,20 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
     if view.shape() != tensor.shape {
         return Err(fault(
             path,
-            format!("tensor '{}' has shape {:?}, the architecture expects {:?}", tensor.name, view.shape(), tensor.shape),
+            format!(
+                "tensor '{}' has shape {:?}, the architecture expects {:?}",
+                tensor.name,
+                view.shape(),
+                tensor.shape
+            ),
         ));
     }
     let values: Vec<f64> = match view.dtype() {
-        Dtype::F64 => {
-            view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect()
-        }
+        Dtype::F64 => view
+            .data()
+            .chunks_exact(8)
+            .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+            .collect(),
         Dtype::F32 => view
             .data()
             .chunks_exact(4)
@@ -90,7 +97,10 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
         }
     };
     if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(fault(path, format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name)));
+        return Err(fault(
+            path,
+            format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name),
+        ));
     }
     Ok(values)
 }
@@ -102,9 +112,10 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
 pub fn save_network(path: &Path, network: &Network, metadata: &BTreeMap<String, String>) -> Result<(), ModelError> {
     let bytes_of = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let model = &network.model;
-    let parts: Vec<(&Tensor, Vec<u8>)> = (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
-        .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
-        .collect();
+    let parts: Vec<(&Tensor, Vec<u8>)> =
+        (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
+            .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
+            .collect();
     let views = parts.iter().map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F64, tensor.shape.clone(), bytes).expect("bytes fit the shape");
         (tensor.name.as_str(), view)

@@ -54,8 +54,7 @@ pub struct EstimateDocument<'a> {
 /// The document of several measures.
 pub fn flatness<'a>(parameters: usize, loss: f64, results: &'a [(&'a str, Estimate)]) -> FlatnessDocument<'a> {
     let measures = results.iter().map(|(id, estimate)| {
-        let document =
-            EstimateDocument { value: estimate.value, std_error: estimate.std_error, info: &estimate.info };
+        let document = EstimateDocument { value: estimate.value, std_error: estimate.std_error, info: &estimate.info };
         (*id, document)
     });
     FlatnessDocument { parameters, loss, measures: measures.collect() }

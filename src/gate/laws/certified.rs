@@ -1,7 +1,8 @@
 //! Certified values: numbers by independent programs.
 
-use crate::flatness::{Options, Point};
+use super::curvature::evaluate;
 use super::prior::{estimator, log_prob};
+use crate::flatness::Options;
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::verdict::Finding;
@@ -68,9 +69,8 @@ impl Law for Kernel {
                 };
                 // Largest error in units of sqrt(K_ii K_jj): an entry that cancels to nothing has no digits.
                 let scale = row.nngp.diag().mapv(f64::sqrt);
-                let errors = gram.indexed_iter().map(|((i, j), value)| {
-                    (value - row.nngp[[i, j]]).abs() / (scale[i] * scale[j])
-                });
+                let errors =
+                    gram.indexed_iter().map(|((i, j), value)| (value - row.nngp[[i, j]]).abs() / (scale[i] * scale[j]));
                 let worst = errors.fold(0.0, |top: f64, e| if e > top || e.is_nan() { e } else { top });
                 Finding::compare(worst, 0.0, CERTIFIED_KERNEL)
             })
@@ -102,14 +102,9 @@ impl Law for Flatness {
                     let row = &rows[index];
                     let defaults = Options::default();
                     let options = Options { c: shift.unwrap_or(defaults.c), ..defaults };
-                    let close = |theta: &[f64], expected: f64| {
-                        let point = Point::new(row.case.objective(), theta);
-                        match measure.evaluate(&point, &options) {
-                            Ok(estimate) => {
-                                Finding::compare(estimate.value, expected, CERTIFIED_CURVATURE * expected.abs())
-                            }
-                            Err(error) => Finding::fail(error.to_string()),
-                        }
+                    let close = |theta: &[f64], expected: f64| match evaluate(measure, &row.case, theta, &options) {
+                        Ok(value) => Finding::compare(value, expected, CERTIFIED_CURVATURE * expected.abs()),
+                        Err(finding) => finding,
                     };
                     let theta = &row.case.network.theta;
                     let mut findings = vec![close(theta, value)];

@@ -3,8 +3,8 @@
 use crate::gate::cases::PriorCase;
 use crate::gate::law::{Check, Context};
 use crate::gate::verdict::Finding;
-use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
 use crate::numeric::Estimate;
+use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
 use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::sync::Arc;
