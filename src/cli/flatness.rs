@@ -70,7 +70,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     Ok(Outcome::Done)
 }
 
-fn find(id: &str) -> Result<&'static dyn Measure, Unusable> {
+/// The measure called `id`.
+pub(super) fn find(id: &str) -> Result<&'static dyn Measure, Unusable> {
     flatness::find(id).ok_or_else(|| {
         let known: Vec<&str> = flatness::registry().iter().map(|measure| measure.id()).collect();
         Unusable(format!("--measure: '{id}' is unknown, expected all or some of {}", known.join(", ")))
