@@ -68,7 +68,10 @@ fn play(role: &str) {
     for (index, line) in std::io::stdin().lock().lines().enumerate() {
         let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let id = text(&request, "id");
-        let answer = || json!({"id": id, "value": right(&request)}).to_string();
+        let answer = || match right(&request) {
+            f64::NEG_INFINITY => json!({"id": id, "value": "-inf"}).to_string(),
+            value => json!({"id": id, "value": value}).to_string(),
+        };
         match role {
             "right" => say(&answer()),
             "off-by-one-percent" => say(&json!({"id": id, "value": 1.01 * right(&request)}).to_string()),
