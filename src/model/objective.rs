@@ -347,10 +347,9 @@ impl<'a> Linearisation<'a> {
         self.objective.model.outputs()
     }
 
-    /// Column `column` of the roots `S_i` of all logit Hessians of a chunk, `n x outputs`, scaled so that
+    /// Column `column` of the roots `S_i` of the logit Hessians of some samples, `n x outputs`, scaled so that
     /// squares of gradients add up to the mean's.
-    fn root(&self, chunk: &Chunk, column: usize) -> Array2<f64> {
-        let logits = chunk.tape.output();
+    fn root(&self, logits: ArrayView2<f64>, column: usize) -> Array2<f64> {
         let mut out = Array2::zeros(logits.dim());
         for (mut out, logits) in out.outer_iter_mut().zip(logits.outer_iter()) {
             let out = out.as_slice_mut().expect("rows are contiguous");
@@ -380,11 +379,32 @@ impl<'a> Linearisation<'a> {
         })
     }
 
+    /// The loss-weighted Jacobian `R`, `n outputs x parameters`, with `G = R^T R`: row `(i, c)` is the
+    /// gradient of `S_i[:, c] . f_i`, `S_i S_i^T` the logit Hessian of the mean at sample `i`.
+    pub fn root_jacobian(&self) -> Array2<f64> {
+        let weights = self.objective.model.weights(self.theta, self.objective.buffers);
+        let body = self.objective.model.body();
+        let outputs = self.root_columns();
+        let mut rows = Array2::zeros((self.objective.samples() * outputs, self.theta.len()));
+        rows.axis_chunks_iter_mut(Axis(0), outputs)
+            .into_par_iter()
+            .zip(self.objective.inputs.axis_chunks_iter(Axis(0), 1))
+            .for_each(|(mut rows, input)| {
+                let tape = body.forward(weights, input, Mode::Eval);
+                for (column, mut gradient) in rows.outer_iter_mut().enumerate() {
+                    let at_logits = self.root(tape.output(), column);
+                    let gradient = gradient.as_slice_mut().expect("rows are contiguous");
+                    body.backward(weights, input, &tape, at_logits, gradient, false);
+                }
+            });
+        rows
+    }
+
     fn sum_squares(&self, len: usize, add: impl Fn(&mut [f64], &Chunk, Array2<f64>) + Sync) -> Vec<f64> {
         let mut total = vec![0.0; len];
         let lanes = add_in_lanes(&self.chunks, vec![0.0; len], |sum, chunk| {
             for column in 0..self.root_columns() {
-                add(sum, chunk, self.root(chunk, column));
+                add(sum, chunk, self.root(chunk.tape.output(), column));
             }
         });
         for lane in lanes {
