@@ -6,7 +6,7 @@ mod digits;
 mod error;
 mod npz;
 
-pub use array_file::{read_npy, read_npz, write_npy};
+pub use array_file::{parse_npy, parse_npz, read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 pub use dataset::{Dataset, Split};
 pub use digits::digits;
 pub use error::DataError;

@@ -43,9 +43,7 @@ impl Function {
             }
             Self::Exp => (x.exp(), x.exp(), x.exp()),
             Self::Ln => (x.ln(), 1.0 / x, -1.0 / (x * x)),
-            Self::Softplus => {
-                (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x))
-            }
+            Self::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x)),
         }
     }
 }
@@ -240,7 +238,11 @@ impl Writer<'_> {
                 let nodes = (0..*units)
                     .map(|unit| {
                         let row = &weights[unit * input.nodes.len()..];
-                        input.nodes.iter().zip(row).fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
+                        input
+                            .nodes
+                            .iter()
+                            .zip(row)
+                            .fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
                     })
                     .collect();
                 Some(Volume { nodes, shape: vec![*units] })

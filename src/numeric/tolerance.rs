@@ -16,6 +16,84 @@ pub const GRAM_ASYMMETRY: f64 = 1e-10;
 /// kernel we know and found in no matrix that is really indefinite.
 pub const GRAM_NEGATIVITY: f64 = 1e-13;
 
+/// Relative agreement of a curvature measure with its dense definition.
+///
+/// Traces and quadratic forms add at most `1e5` products, so two orders of summation differ by less than
+/// `1e5 u = 1e-11`; eigenvalues are iterated to a residual of `1e-10`. Rescaling by a diagonal multiplies
+/// entries by exact factors and adds three roundings to each.
+pub const CURVATURE_AGREEMENT: f64 = 1e-9;
+
+/// Agreement of two answers for log P that a symmetry makes equal, relative to `1 + |log P|`.
+///
+/// EP stops once log P moves by less than `1e-10` in an iteration; converging by a factor of 0.99 an
+/// iteration or faster it is then within `1e-8` of its fixed point.
+pub const PRIOR_SYMMETRY: f64 = 1e-8;
+
+/// Standard errors by which two honest answers may differ in the gate.
+///
+/// A normal deviate exceeds 6 with probability `2e-9`; over the few hundred statistical comparisons of a
+/// run the false-alarm rate stays below `1e-6`. A bias of 8 standard errors is caught with probability 0.98.
+pub const GATE_Z: f64 = 6.0;
+/// Two points are one when their correlation is within this of 1 in absolute value.
+///
+/// The correlation of a point with its copy is a product of three numbers, each with a few roundings;
+/// 64 roundings (`7e-15`) leave room for a kernel that computes diagonal and off-diagonal entries by
+/// different formulas. Points that really differ by less flip against each other with probability
+/// below `sqrt(2 * 7e-15) / pi = 4e-8`.
+pub const DUPLICATE_CORRELATION: f64 = 64.0 * UNIT_ROUNDOFF;
+
+/// ... and their correlations with all other points agree to this.
+///
+/// Rounding moves them by about `1e-15`; a real difference allowed by [`DUPLICATE_CORRELATION`] may move
+/// them by up to `sqrt(2 * 7e-15) = 1e-7`.
+pub const DUPLICATE_ROW: f64 = 1e-12;
+
+/// Change of `log Z` between two iterations below which expectation propagation has converged, in nats
+/// (relative to `log Z` where that is larger than 1).
+///
+/// Ten times what rounding leaves of a sum of a few thousand terms (`1e3 * 64 * 1.1e-16 = 1e-11`).
+pub const EP_CONVERGENCE: f64 = 1e-10;
+
+/// `1 - b` below which the posterior variance `(1 - b) / tau` is computed another way.
+///
+/// The subtraction costs `1.1e-16 / (1 - b)` in relative accuracy: `1e-11` at this value, well below what
+/// moves `log Z`, which is stationary in the sites.
+pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
+
+/// Largest deviation of a correlation from a product of two loadings that is put down to rounding.
+///
+/// Loadings come from two divisions and a root and carry about ten roundings; the probability of `n` points
+/// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
+/// matrix would have to be built to deceive.
+pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
+
+/// Relative agreement of log Phi and the hazard with their certified values: a few hundred roundings.
+pub const CERTIFIED_NORMAL: f64 = 1e-13;
+
+/// Agreement of a Gram matrix with its certified one, relative to `sqrt(K_ii K_jj)`.
+///
+/// Both are computed in f64; a layer adds some ten roundings to an entry, the product over features
+/// `sqrt(d)` to `d` of them: below `1e-13` for a few hundred features and ten layers.
+pub const CERTIFIED_KERNEL: f64 = 1e-12;
+
+/// Relative agreement of a curvature measure with its certified value.
+///
+/// Two float64 programs with dense Hessians of 921 parameters: eigenvalues carry `921 u norm(H)`, `1e-13`
+/// relative to the largest; log det adds the relative errors of the smallest shifted ones, up to `1e-10`.
+pub const CERTIFIED_CURVATURE: f64 = 1e-8;
+/// Change of `log P`, relative to its size where that is above 1, at which the trapezoid rule stops.
+///
+/// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
+/// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
+pub const QUADRATURE_STANDSTILL: f64 = 1e-11;
+
+/// Agreement of a method with the certified fixed point of its own iteration, in nats, beside what the
+/// certified value is uncertain by: each side stops within about `1e-10` of it.
+pub const CERTIFIED_FIXED_POINT: f64 = 1e-7;
+
+/// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
+/// quadrature's sum, and as many of `log P` itself.
+pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 /// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
 /// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
 pub const NNGP_AGREEMENT: f64 = 1e-12;

@@ -7,7 +7,10 @@
 //! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
+pub mod ep;
+pub mod exact;
 mod gram;
+pub mod problem;
 
 pub use gram::{Gram, Labels, PriorError};
 
@@ -24,6 +27,16 @@ pub enum Link {
     Probit,
     /// `Pr[y = +1 | g] = 1 / (1 + exp(-g))`, offered by `laplace` only.
     Logistic,
+}
+
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Step => "step",
+            Self::Probit => "probit",
+            Self::Logistic => "logistic",
+        })
+    }
 }
 
 /// What a method's number is, and so which laws it owes.
@@ -92,7 +105,8 @@ pub trait Prior: Send + Sync {
 
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Prior] {
-    &[]
+    use ep::{ExpectationPropagation, Schedule};
+    &[&ExpectationPropagation(Schedule::Parallel), &ExpectationPropagation(Schedule::Sequential), &exact::Exact]
 }
 
 /// The method called `id`.

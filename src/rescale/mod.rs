@@ -5,9 +5,11 @@
 
 mod action;
 mod layer_alpha;
+mod rounding;
 
 pub use action::Action;
 pub use layer_alpha::LayerAlpha;
+pub use rounding::logit_rounding_bound;
 
 use crate::model::Model;
 use crate::numeric::Streams;

@@ -129,6 +129,7 @@ pub(crate) struct Pass<'a> {
     /// Its output, `n x outputs`.
     pub output: ArrayView2<'a, f64>,
     /// What else it kept.
+    #[allow(dead_code)] // for layers that keep more than input and output
     pub saved: &'a Saved,
 }
 

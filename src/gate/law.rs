@@ -1,0 +1,109 @@
+//! Laws, and the checks they consist of.
+
+use crate::flatness::Measure;
+use crate::gate::cases::{FlatnessCase, PriorCase, flatness_cases, prior_cases};
+use crate::gate::verdict::Finding;
+use crate::numeric::Streams;
+use crate::prior::Prior;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Under a minute.
+    Quick,
+    /// More cases of every law, and larger ones.
+    Full,
+}
+
+/// What is held to the laws, and how hard.
+#[derive(Clone)]
+pub struct Context<'a> {
+    /// Flatness measures.
+    pub measures: Vec<&'a dyn Measure>,
+    /// Methods for log P(f).
+    pub priors: Vec<&'a dyn Prior>,
+    /// Whether laws without an estimator (of networks, rescalings, kernels) are checked too.
+    pub house: bool,
+    /// How much is checked.
+    pub tier: Tier,
+    /// Seed of every drawn case.
+    pub seed: u64,
+    /// Networks drawn for the laws of curvature.
+    pub flatness_cases: Arc<Vec<FlatnessCase>>,
+    /// Gram matrices drawn for the laws of log P(f).
+    pub prior_cases: Arc<Vec<PriorCase>>,
+}
+
+impl<'a> Context<'a> {
+    /// Everything there is, or the given estimators only, at a tier.
+    pub fn new(measures: Vec<&'a dyn Measure>, priors: Vec<&'a dyn Prior>, house: bool, tier: Tier, seed: u64) -> Self {
+        let (networks, grams) = match tier {
+            Tier::Quick => (6, 5),
+            Tier::Full => (36, 15),
+        };
+        Self {
+            measures,
+            priors,
+            house,
+            tier,
+            seed,
+            flatness_cases: Arc::new(flatness_cases(seed, networks)),
+            prior_cases: Arc::new(prior_cases(seed, grams)),
+        }
+    }
+
+    /// All that is built in.
+    pub fn built_in(tier: Tier, seed: u64) -> Self {
+        Self::new(crate::flatness::registry().to_vec(), crate::prior::registry().to_vec(), true, tier, seed)
+    }
+
+    /// The random streams of a law's case: a function of the seed and the case's name alone, so that
+    /// adding a case changes no other case's numbers.
+    pub fn streams(&self, case: &str) -> Streams {
+        Streams::new(self.seed).child(case, 0)
+    }
+
+    /// `quick` or `full`, by tier.
+    pub fn by_tier<T>(&self, quick: T, full: T) -> T {
+        match self.tier {
+            Tier::Quick => quick,
+            Tier::Full => full,
+        }
+    }
+}
+
+/// One law on one case for one estimator, ready to run.
+pub struct Check<'a> {
+    /// What is held to the law: a registry name, with the link for methods of log P(f).
+    pub estimator: String,
+    /// Name of the case.
+    pub case: String,
+    /// Runs it.
+    pub run: Box<dyn Fn() -> Finding + Send + Sync + 'a>,
+}
+
+impl<'a> Check<'a> {
+    /// A check.
+    pub fn new(
+        estimator: impl Into<String>,
+        case: impl Into<String>,
+        run: impl Fn() -> Finding + Send + Sync + 'a,
+    ) -> Self {
+        Self { estimator: estimator.into(), case: case.into(), run: Box::new(run) }
+    }
+}
+
+/// A law of the law book.
+pub trait Law: Send + Sync {
+    /// Registry name, `subject.law`.
+    fn id(&self) -> &'static str;
+
+    /// The law in one sentence.
+    fn statement(&self) -> &'static str;
+
+    /// All checks of this law in a context.
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>>;
+}

@@ -1,0 +1,35 @@
+//! The law book, one file a group of laws.
+
+mod certified;
+mod curvature;
+mod function;
+mod prior;
+mod prior_symmetry;
+mod prior_value;
+
+use crate::gate::law::Law;
+
+/// All laws in the order of the law book. A new law is a struct and a line here.
+pub fn registry() -> &'static [&'static dyn Law] {
+    &[
+        &function::PowerOfTwo,
+        &function::RoundingBound,
+        &curvature::Definition,
+        &curvature::Covariance,
+        &curvature::Responds,
+        &prior_symmetry::Scale,
+        &prior_symmetry::Diagonal,
+        &prior_symmetry::Permutation,
+        &prior_symmetry::LabelFlip,
+        &prior_symmetry::Duplicate,
+        &prior_symmetry::ProbitBreaksScale,
+        &prior_value::Normalisation,
+        &prior_value::Marginalisation,
+        &prior_value::BlockDiagonal,
+        &certified::Normal,
+        &certified::Kernel,
+        &certified::Flatness,
+        &certified::PriorOnImages,
+        &certified::PriorClosedForms,
+    ]
+}

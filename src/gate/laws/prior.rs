@@ -1,0 +1,124 @@
+//! What the laws of log P(f) share: which methods they run, and how two answers are compared.
+
+use crate::gate::cases::PriorCase;
+use crate::gate::law::{Check, Context};
+use crate::gate::verdict::Finding;
+use crate::numeric::Estimate;
+use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
+use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
+use ndarray::Array2;
+use std::sync::Arc;
+
+/// Reading of log P(f) under test with everything a law's case needs.
+pub(super) struct Trial<'t> {
+    pub subject: &'t dyn Prior,
+    pub link: Link,
+    pub case: &'t PriorCase,
+    pub seed: u64,
+}
+
+impl Trial<'_> {
+    /// The method's answer; a finding where it has none.
+    pub fn log_prob(&self, gram: &Gram, labels: &Labels) -> Result<Estimate, Finding> {
+        log_prob(self.subject, self.link, gram, labels, self.seed)
+    }
+
+    /// The method's answer on a matrix made from the case's.
+    pub fn log_prob_of(&self, matrix: Array2<f64>, labels: &Labels) -> Result<Estimate, Finding> {
+        let gram = Gram::new(matrix).map_err(|error| Finding::fail(format!("the law's own matrix: {error}")))?;
+        self.log_prob(&gram, labels)
+    }
+
+    /// The method's answer on the case itself.
+    pub fn base(&self) -> Result<Estimate, Finding> {
+        self.log_prob(&self.case.gram, &self.case.labels)
+    }
+}
+
+/// Asks a method; "does not apply" is a skip, any other error and NaN a failure.
+pub(super) fn log_prob(
+    subject: &dyn Prior,
+    link: Link,
+    gram: &Gram,
+    labels: &Labels,
+    seed: u64,
+) -> Result<Estimate, Finding> {
+    let options = PriorOptions { link, seed, ..PriorOptions::default() };
+    match subject.log_prob(gram, labels, &options) {
+        Ok(answer) if answer.estimate.value.is_nan() => Err(Finding::fail("log P is NaN")),
+        Ok(answer) => Ok(answer.estimate),
+        Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
+        Err(error) => Err(Finding::fail(error.to_string())),
+    }
+}
+
+/// Largest difference that rounding and the stated standard errors explain.
+pub(super) fn tolerance(a: &Estimate, b: &Estimate) -> f64 {
+    let variance = a.std_error.unwrap_or(0.0).powi(2) + b.std_error.unwrap_or(0.0).powi(2);
+    let finite = |estimate: &Estimate| if estimate.value.is_finite() { estimate.value.abs() } else { 0.0 };
+    PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))) + GATE_Z * variance.sqrt()
+}
+
+/// Compares two answers that the law says are equal.
+pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
+    match (measured, expected) {
+        (Ok(measured), Ok(expected)) => {
+            Finding::compare(measured.value, expected.value, tolerance(&measured, &expected))
+        }
+        (Err(finding), _) | (_, Err(finding)) => finding,
+    }
+}
+
+/// Which methods owe a law.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owes {
+    /// Every method.
+    Symmetry,
+    /// Exact and unbiased ones only: the law speaks of the true value.
+    Value,
+}
+
+/// One check a method, link and case.
+pub(super) fn each<'a>(
+    context: &Context<'a>,
+    links: &'static [Link],
+    owes: Owes,
+    run: impl Fn(&Trial) -> Finding + Send + Sync + 'a,
+) -> Vec<Check<'a>> {
+    let run = Arc::new(run);
+    let mut checks = Vec::new();
+    for &subject in &context.priors {
+        if owes == Owes::Value && subject.exactness() == Exactness::Approximate {
+            continue;
+        }
+        for &link in links.iter().filter(|link| subject.links().contains(link)) {
+            for index in 0..context.prior_cases.len() {
+                let (cases, run) = (Arc::clone(&context.prior_cases), Arc::clone(&run));
+                let seed = context.seed;
+                let name = cases[index].name.clone();
+                checks.push(Check::new(estimator(subject, link), name, move || {
+                    run(&Trial { subject, link, case: &cases[index], seed })
+                }));
+            }
+        }
+    }
+    checks
+}
+
+/// Name of a method with its link, as reports have it.
+pub(super) fn estimator(subject: &dyn Prior, link: Link) -> String {
+    format!("{}-{link}", subject.id())
+}
+
+/// A deterministic permutation without fixed points for more than one point.
+pub(super) fn rotation(points: usize) -> Vec<usize> {
+    (0..points).map(|i| (i + points / 2 + 1) % points).collect()
+}
+
+/// Rows and columns of a matrix, and labels, at `indices`.
+pub(super) fn at(case: &PriorCase, indices: &[usize]) -> (Array2<f64>, Labels) {
+    let k = case.gram.matrix();
+    let matrix = Array2::from_shape_fn((indices.len(), indices.len()), |(i, j)| k[[indices[i], indices[j]]]);
+    let signs = case.labels.signs();
+    (matrix, Labels::from_signs(indices.iter().map(|&i| signs[i] > 0)))
+}

@@ -1,0 +1,156 @@
+//! Symmetries of log P(f), which every method owes.
+
+use super::prior::{Owes, Trial, at, each, rotation, same, tolerance};
+use crate::gate::law::{Check, Context, Law};
+use crate::gate::verdict::Finding;
+use crate::prior::{Labels, Link};
+use ndarray::Array2;
+
+const STEP: &[Link] = &[Link::Step];
+const BOTH: &[Link] = &[Link::Step, Link::Probit];
+const PROBIT: &[Link] = &[Link::Probit];
+
+fn diagonally_scaled(trial: &Trial) -> Array2<f64> {
+    let k = trial.case.gram.matrix();
+    let factor = |i: usize| 10_f64.powf((i % 5) as f64 - 2.0);
+    Array2::from_shape_fn(k.dim(), |(i, j)| k[[i, j]] * factor(i) * factor(j))
+}
+
+/// `log P(cK) = log P(K)`.
+pub(super) struct Scale;
+
+impl Law for Scale {
+    fn id(&self) -> &'static str {
+        "prior.scale"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log P(c K) = log P(K) for the step link, c > 0"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, STEP, Owes::Symmetry, |trial| {
+            let factors = [1e-6, 0.37, 4e5];
+            Finding::worst(factors.map(|c| {
+                let scaled = trial.case.gram.matrix().mapv(|k| c * k);
+                same(trial.log_prob_of(scaled, &trial.case.labels), trial.base())
+            }))
+        })
+    }
+}
+
+/// `log P(DKD) = log P(K)`.
+pub(super) struct Diagonal;
+
+impl Law for Diagonal {
+    fn id(&self) -> &'static str {
+        "prior.diagonal"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log P(D K D) = log P(K) for the step link, D > 0 diagonal"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, STEP, Owes::Symmetry, |trial| {
+            same(trial.log_prob_of(diagonally_scaled(trial), &trial.case.labels), trial.base())
+        })
+    }
+}
+
+/// The order of the points does not matter.
+pub(super) struct Permutation;
+
+impl Law for Permutation {
+    fn id(&self) -> &'static str {
+        "prior.permutation"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log P does not depend on the order of the points"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, BOTH, Owes::Symmetry, |trial| {
+            let (matrix, labels) = at(trial.case, &rotation(trial.case.gram.points()));
+            same(trial.log_prob_of(matrix, &labels), trial.base())
+        })
+    }
+}
+
+/// `log P(-y) = log P(y)`.
+pub(super) struct LabelFlip;
+
+impl Law for LabelFlip {
+    fn id(&self) -> &'static str {
+        "prior.label_flip"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log P(-y) = log P(y)"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, BOTH, Owes::Symmetry, |trial| {
+            same(trial.log_prob(&trial.case.gram, &trial.case.labels.flipped()), trial.base())
+        })
+    }
+}
+
+/// A point that comes twice.
+pub(super) struct Duplicate;
+
+impl Law for Duplicate {
+    fn id(&self) -> &'static str {
+        "prior.duplicate"
+    }
+
+    fn statement(&self) -> &'static str {
+        "for the step link a duplicated point changes nothing with the same label and gives -inf with the opposite one"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, STEP, Owes::Symmetry, |trial| {
+            let points = trial.case.gram.points();
+            let indices: Vec<usize> = (0..points).chain([0]).collect();
+            let (matrix, labels) = at(trial.case, &indices);
+            let repeated = same(trial.log_prob_of(matrix.clone(), &labels), trial.base());
+            let mut signs: Vec<bool> = labels.signs().iter().map(|sign| *sign > 0).collect();
+            signs[points] = !signs[points];
+            let contradiction = match trial.log_prob_of(matrix, &Labels::from_signs(signs)) {
+                Ok(answer) => Finding::compare(answer.value, f64::NEG_INFINITY, 0.0),
+                Err(finding) => finding,
+            };
+            Finding::worst([repeated, contradiction])
+        })
+    }
+}
+
+/// The probit reading is another number: it does not have the scale laws.
+pub(super) struct ProbitBreaksScale;
+
+impl Law for ProbitBreaksScale {
+    fn id(&self) -> &'static str {
+        "prior.probit_breaks_scale"
+    }
+
+    fn statement(&self) -> &'static str {
+        "for the probit link log P(c K) and log P(D K D) differ from log P(K): it is not the prior probability"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, PROBIT, Owes::Symmetry, |trial| {
+            let moved = |matrix: Array2<f64>| match (trial.log_prob_of(matrix, &trial.case.labels), trial.base()) {
+                (Ok(after), Ok(before)) => Finding::differ(
+                    after.value,
+                    before.value,
+                    tolerance(&after, &before),
+                    "the probit reading did not move",
+                ),
+                (Err(finding), _) | (_, Err(finding)) => finding,
+            };
+            let scaled = trial.case.gram.matrix().mapv(|k| 100.0 * k);
+            Finding::worst([moved(scaled), moved(diagonally_scaled(trial))])
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Laws of the true value of log P(f), which exact and unbiased methods owe.
+
+use super::prior::{Owes, at, each, same};
+use crate::gate::law::{Check, Context, Law};
+use crate::gate::verdict::Finding;
+use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
+use crate::prior::{Labels, Link};
+use ndarray::Array2;
+
+const BOTH: &[Link] = &[Link::Step, Link::Probit];
+/// Most points whose labellings are all summed over.
+const MAX_ENUMERATED: usize = 8;
+
+/// Probabilities of all labellings add up to 1.
+pub(super) struct Normalisation;
+
+impl Law for Normalisation {
+    fn id(&self) -> &'static str {
+        "prior.normalisation"
+    }
+
+    fn statement(&self) -> &'static str {
+        "the probabilities of all 2^n labellings add up to 1"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let most = context.by_tier(5, MAX_ENUMERATED);
+        each(context, BOTH, Owes::Value, move |trial| {
+            let points = trial.case.gram.points();
+            if points > most {
+                return Finding::skip(format!("{points} points have too many labellings for this tier"));
+            }
+            let (mut total, mut variance) = (0.0, 0.0);
+            // Every labelling draws with a seed of its own, so that errors add up as independent ones.
+            for bits in 0..1_u64 << points {
+                let labels = Labels::from_signs((0..points).map(|i| bits >> i & 1 == 1));
+                let seed = trial.seed.wrapping_add(1 + bits);
+                match super::prior::log_prob(trial.subject, trial.link, &trial.case.gram, &labels, seed) {
+                    Ok(answer) => {
+                        let probability = answer.value.exp();
+                        total += probability;
+                        variance += (probability * answer.std_error.unwrap_or(0.0)).powi(2);
+                    }
+                    Err(finding) => return finding,
+                }
+            }
+            Finding::compare(total, 1.0, PRIOR_SYMMETRY + GATE_Z * variance.sqrt())
+        })
+    }
+}
+
+/// Summing over the label of one point gives the probability without it; adding a point never raises it.
+pub(super) struct Marginalisation;
+
+impl Law for Marginalisation {
+    fn id(&self) -> &'static str {
+        "prior.marginalisation"
+    }
+
+    fn statement(&self) -> &'static str {
+        "summed over the two labels of one point, P is the probability without that point"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, BOTH, Owes::Value, |trial| {
+            let points = trial.case.gram.points();
+            let shorter: Vec<usize> = (0..points - 1).collect();
+            let (matrix, labels) = at(trial.case, &shorter);
+            let without = trial.log_prob_of(matrix, &labels);
+            let with = |last: bool| {
+                let signs = labels.signs().iter().map(|sign| *sign > 0).chain([last]);
+                trial.log_prob(&trial.case.gram, &Labels::from_signs(signs))
+            };
+            match (with(true), with(false), without) {
+                (Ok(plus), Ok(minus), Ok(without)) => {
+                    let total = plus.value.exp() + minus.value.exp();
+                    let errors = [&plus, &minus, &without].map(|p| p.value.exp() * p.std_error.unwrap_or(0.0));
+                    let noise = GATE_Z * errors.iter().map(|e| e * e).sum::<f64>().sqrt();
+                    let expected = without.value.exp();
+                    let sum = Finding::compare(total, expected, PRIOR_SYMMETRY * expected + noise);
+                    let most = plus.value.max(minus.value).exp();
+                    let rise = Finding::at_most(most, expected * (1.0 + PRIOR_SYMMETRY) + noise, "P rose with a point");
+                    Finding::worst([rise, sum])
+                }
+                (Err(finding), ..) | (_, Err(finding), _) | (.., Err(finding)) => finding,
+            }
+        })
+    }
+}
+
+/// Independent blocks add.
+pub(super) struct BlockDiagonal;
+
+impl Law for BlockDiagonal {
+    fn id(&self) -> &'static str {
+        "prior.block_diagonal"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log P of a block-diagonal matrix is the sum over its blocks"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        each(context, BOTH, Owes::Value, |trial| {
+            let k = trial.case.gram.matrix();
+            let n = trial.case.gram.points();
+            let doubled =
+                Array2::from_shape_fn(
+                    (2 * n, 2 * n),
+                    |(i, j)| {
+                        if (i < n) == (j < n) { k[[i % n, j % n]] } else { 0.0 }
+                    },
+                );
+            let signs: Vec<bool> = trial.case.labels.signs().iter().map(|sign| *sign > 0).collect();
+            let labels = Labels::from_signs(signs.iter().chain(&signs).copied());
+            let twice = trial.base().map(|mut single| {
+                single.value *= 2.0;
+                single.std_error = single.std_error.map(|error| 2.0 * error);
+                single
+            });
+            same(trial.log_prob_of(doubled, &labels), twice)
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs the laws and gathers what they find.
+
+use crate::gate::demonstration::{Demonstration, demonstrate};
+use crate::gate::law::{Context, Law, Tier};
+use crate::gate::verdict::{Finding, Outcome, Report};
+use rayon::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How far a run has come: checks done, checks in all, and what was done last.
+pub type Progress<'p> = &'p (dyn Fn(usize, usize, &str) + Sync);
+
+/// Name under which `--only` finds a check.
+fn address(law: &str, estimator: &str, case: &str) -> String {
+    format!("{law}/{estimator}/{case}")
+}
+
+/// The demonstration on digits, then the whole law book.
+///
+/// # Errors
+/// A sentence, where the demonstration cannot be made at all.
+pub fn verify(
+    context: &Context,
+    only: Option<&str>,
+    command: &str,
+    progress: Progress,
+) -> Result<(Option<Demonstration>, Report), String> {
+    let shown = demonstrate(context, only, command, &|what| progress(0, 0, what))?;
+    let laws = run(crate::gate::registry(), context, only, command, progress);
+    let (demonstration, mut outcomes) = shown.map_or((None, Vec::new()), |(shown, outcomes)| (Some(shown), outcomes));
+    outcomes.extend(laws);
+    Ok((demonstration, Report::new(outcomes, context.seed)))
+}
+
+/// Runs every check of `laws` whose `law/estimator/case` contains `only`.
+///
+/// `command` is the program and subcommand that a reader would type to reproduce a case.
+pub fn run(
+    laws: &[&dyn Law],
+    context: &Context,
+    only: Option<&str>,
+    command: &str,
+    progress: Progress,
+) -> Vec<Outcome> {
+    let tier = match context.tier {
+        Tier::Quick => "quick",
+        Tier::Full => "full",
+    };
+    let checks: Vec<_> = laws
+        .iter()
+        .flat_map(|law| law.checks(context).into_iter().map(|check| (law.id(), check)))
+        .filter(|(law, check)| only.is_none_or(|only| address(law, &check.estimator, &check.case).contains(only)))
+        .collect();
+    let done = AtomicUsize::new(0);
+    checks
+        .par_iter()
+        .map(|(law, check)| {
+            // A panicking estimator fails its case; the others still run.
+            let finding = catch_unwind(AssertUnwindSafe(|| (check.run)())).unwrap_or_else(|panic| {
+                let message = (panic.downcast_ref::<String>().map(String::as_str))
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no message");
+                Finding::fail(format!("panicked: {message}"))
+            });
+            let address = address(law, &check.estimator, &check.case);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
+            Outcome {
+                law: (*law).to_owned(),
+                estimator: check.estimator.clone(),
+                case: check.case.clone(),
+                verdict: finding.verdict,
+                measured: finding.measured,
+                expected: finding.expected,
+                tolerance: finding.tolerance,
+                reason: finding.reason,
+                reproduce: format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,224 @@
+//! The step every method begins with: from Gram matrix and labels to one orthant probability.
+//!
+//! After it, all methods see the same problem, `Pr[h_i > 0 for all i]` with `h ~ N(0, R)` and `R` a
+//! correlation matrix: labels are folded into the signs, scales divided out, the probit's unit noise
+//! added, and points that cannot matter taken away. So every method owes, and gets, invariance under
+//! scaling, diagonal scaling, label flips and duplicated points.
+
+use crate::numeric::tolerance::{DUPLICATE_CORRELATION, DUPLICATE_ROW};
+use crate::numeric::{Estimate, Info};
+use crate::prior::{Gram, Labels, Link, LogProb, PriorError};
+use ndarray::{Array2, ArrayView2};
+
+/// What is left of the inputs.
+#[derive(Debug, Clone)]
+pub enum Reduced {
+    /// The answer is certain: an impossible function (`-inf`) or a sure one (`0`).
+    Decided(LogProb),
+    /// An orthant probability to be computed.
+    Open(Orthant),
+}
+
+/// `log Pr[h_i > 0 for all i]`, `h ~ N(0, R)`, with `R` (`n x n`) of unit diagonal.
+#[derive(Debug, Clone)]
+pub struct Orthant {
+    correlation: Array2<f64>,
+    info: Info,
+}
+
+impl Orthant {
+    /// The correlation matrix `R`, no two points of which are the same or opposite.
+    pub fn correlation(&self) -> ArrayView2<'_, f64> {
+        self.correlation.view()
+    }
+
+    /// Number of points left.
+    pub fn points(&self) -> usize {
+        self.correlation.nrows()
+    }
+
+    /// What was taken away: the diagnostics every method starts from.
+    pub fn info(&self) -> Info {
+        self.info.clone()
+    }
+
+    /// The same problem on some of its points, in the order given.
+    pub fn select(&self, points: &[usize]) -> Self {
+        Self { correlation: submatrix(&self.correlation, points), info: self.info.clone() }
+    }
+}
+
+/// Reduces `(K, y)` to an orthant problem.
+///
+/// - [`Link::Step`] uses `K`, [`Link::Probit`] uses `K + I`.
+/// - A point of zero variance has `g = 0`, so its label is `-1` for certain: it is dropped, or makes the
+///   function impossible.
+/// - Perfectly correlated points are one point: the later is dropped where the labels ask for the same
+///   sign, and makes the function impossible where they ask for opposite ones.
+///
+/// # Errors
+/// [`PriorError::LabelCount`].
+///
+/// # Panics
+/// On [`Link::Logistic`], which is no orthant probability.
+pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, PriorError> {
+    check_label_count(gram, labels)?;
+    let noise = match link {
+        Link::Step => 0.0,
+        Link::Probit => 1.0,
+        Link::Logistic => panic!("the logistic link is not an orthant probability"),
+    };
+    let (matrix, signs) = (gram.matrix(), labels.signs());
+    let deviation = |i: usize| (matrix[[i, i]] + noise).sqrt();
+    let mut points = Vec::with_capacity(labels.len());
+    let mut constant_points = 0_usize;
+    let mut impossible = None;
+    for (i, &sign) in signs.iter().enumerate() {
+        if deviation(i) > 0.0 {
+            points.push(i);
+        } else if sign > 0 {
+            impossible.get_or_insert_with(|| format!("point {i} has zero variance, so its label is never +1"));
+        } else {
+            constant_points += 1;
+        }
+    }
+    let mut info = Info::new().with("points", labels.len()).with("constant_points_dropped", constant_points);
+    let scales: Vec<f64> = points.iter().map(|&i| f64::from(signs[i]) / deviation(i)).collect();
+    let correlation = Array2::from_shape_fn((points.len(), points.len()), |(a, b)| {
+        if a == b { 1.0 } else { matrix[[points[a], points[b]]] * scales[a] * scales[b] }
+    });
+    let mut kept: Vec<usize> = Vec::with_capacity(points.len());
+    for a in 0..points.len() {
+        let twin = kept.iter().copied().find(|&b| same_up_to_sign(&correlation, a, b));
+        match twin {
+            None => kept.push(a),
+            Some(b) if correlation[[a, b]] < 0.0 => {
+                let (first, second) = (points[b], points[a]);
+                impossible.get_or_insert_with(|| {
+                    format!("points {first} and {second} are perfectly correlated and their labels contradict")
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    info.set("duplicates_dropped", points.len() - kept.len());
+    if let Some(reason) = impossible {
+        return Ok(Reduced::Decided(decided(f64::NEG_INFINITY, info.with("impossible", reason))));
+    }
+    if kept.is_empty() {
+        return Ok(Reduced::Decided(decided(0.0, info)));
+    }
+    let correlation = if kept.len() == points.len() { correlation } else { submatrix(&correlation, &kept) };
+    Ok(Reduced::Open(Orthant { correlation, info }))
+}
+
+/// Rows and columns `points` of a matrix.
+fn submatrix(matrix: &Array2<f64>, points: &[usize]) -> Array2<f64> {
+    Array2::from_shape_fn((points.len(), points.len()), |(a, b)| matrix[[points[a], points[b]]])
+}
+
+/// Labels and matrix must agree in size.
+pub(crate) fn check_label_count(gram: &Gram, labels: &Labels) -> Result<(), PriorError> {
+    if labels.len() == gram.points() {
+        Ok(())
+    } else {
+        Err(PriorError::LabelCount { labels: labels.len(), points: gram.points() })
+    }
+}
+
+/// [`PriorError::UnsupportedLink`] unless `link` is among `links`.
+pub(crate) fn check_link(method: &'static str, links: &[Link], link: Link) -> Result<(), PriorError> {
+    if links.contains(&link) { Ok(()) } else { Err(PriorError::UnsupportedLink { method, link }) }
+}
+
+/// A certain answer, with zero standard error so that stochastic methods may return it too.
+fn decided(value: f64, info: Info) -> LogProb {
+    LogProb {
+        estimate: Estimate::deterministic(value, info.with("decided_without_estimation", true)),
+        upper_bound: Some(value),
+    }
+}
+
+/// Whether `|R_ab| = 1` and the two rows agree, up to that sign, to rounding.
+fn same_up_to_sign(correlation: &Array2<f64>, a: usize, b: usize) -> bool {
+    let between = correlation[[a, b]];
+    if 1.0 - between.abs() > DUPLICATE_CORRELATION {
+        return false;
+    }
+    let sign = between.signum();
+    correlation
+        .row(a)
+        .iter()
+        .zip(correlation.row(b))
+        .enumerate()
+        .all(|(c, (x, y))| c == a || c == b || (x - sign * y).abs() <= DUPLICATE_ROW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn open(reduced: Reduced) -> Orthant {
+        match reduced {
+            Reduced::Open(orthant) => orthant,
+            Reduced::Decided(answer) => panic!("expected an open problem, got {answer:?}"),
+        }
+    }
+
+    fn labels(signs: &[f64]) -> Labels {
+        Labels::from_values(signs).unwrap()
+    }
+
+    #[test]
+    fn scales_and_signs_are_folded_in() {
+        let gram = Gram::new(array![[4.0, -3.0], [-3.0, 9.0]]).unwrap();
+        let step = open(reduce(&gram, &labels(&[1.0, -1.0]), Link::Step).unwrap());
+        assert_eq!(step.correlation(), array![[1.0, 0.5], [0.5, 1.0]]);
+        let probit = open(reduce(&gram, &labels(&[1.0, 1.0]), Link::Probit).unwrap());
+        assert!((probit.correlation()[[0, 1]] + 3.0 / 50f64.sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn twins_are_dropped_or_contradict() {
+        // Points 0 and 1 are the same up to scale, point 2 is their mirror image, 3 is another.
+        let gram = Gram::new(array![
+            [1.0, 2.0, -1.0, 0.5],
+            [2.0, 4.0, -2.0, 1.0],
+            [-1.0, -2.0, 1.0, -0.5],
+            [0.5, 1.0, -0.5, 1.0]
+        ])
+        .unwrap();
+        let orthant = open(reduce(&gram, &labels(&[1.0, 1.0, -1.0, -1.0]), Link::Step).unwrap());
+        assert_eq!(orthant.correlation(), array![[1.0, -0.5], [-0.5, 1.0]]);
+        assert_eq!(orthant.info().number("duplicates_dropped"), Some(2.0));
+        for signs in [[1.0, -1.0, -1.0, 1.0], [1.0, 1.0, 1.0, 1.0]] {
+            let Reduced::Decided(answer) = reduce(&gram, &labels(&signs), Link::Step).unwrap() else {
+                panic!("contradicting twins are impossible")
+            };
+            assert_eq!(answer.estimate.value, f64::NEG_INFINITY);
+        }
+        assert_eq!(open(reduce(&gram, &labels(&[1.0, -1.0, 1.0, 1.0]), Link::Probit).unwrap()).points(), 4);
+    }
+
+    #[test]
+    fn a_point_of_zero_variance_is_labelled_minus() {
+        let gram = Gram::new(array![[0.0, 0.0], [0.0, 1.0]]).unwrap();
+        assert_eq!(open(reduce(&gram, &labels(&[-1.0, 1.0]), Link::Step).unwrap()).points(), 1);
+        assert!(matches!(reduce(&gram, &labels(&[1.0, 1.0]), Link::Step).unwrap(), Reduced::Decided(_)));
+        let nothing = Gram::new(array![[0.0]]).unwrap();
+        let Reduced::Decided(answer) = reduce(&nothing, &labels(&[-1.0]), Link::Step).unwrap() else {
+            panic!("nothing is left to estimate")
+        };
+        assert_eq!(answer.estimate.value, 0.0);
+    }
+
+    #[test]
+    fn sizes_must_agree() {
+        let gram = Gram::new(array![[1.0]]).unwrap();
+        assert_eq!(
+            reduce(&gram, &labels(&[1.0, 1.0]), Link::Step).unwrap_err(),
+            PriorError::LabelCount { labels: 2, points: 1 }
+        );
+    }
+}
