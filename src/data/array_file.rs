@@ -29,6 +29,14 @@ pub fn read_npy(path: &Path) -> Result<ArrayD<f64>, DataError> {
     read_array(BufReader::new(open(path)?)).map_err(|reason| fault(path, reason))
 }
 
+/// Reads a `.npy` file in memory.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn parse_npy(bytes: &[u8]) -> Result<ArrayD<f64>, String> {
+    read_array(bytes)
+}
+
 /// Reads array `name` of an `.npz` file.
 ///
 /// # Errors
@@ -41,7 +49,10 @@ pub fn read_npz(path: &Path, name: &str) -> Result<ArrayD<f64>, DataError> {
 }
 
 /// Reads array `name` of an `.npz` archive in memory.
-pub(crate) fn read_npz_bytes(bytes: &[u8], name: &str) -> Result<ArrayD<f64>, String> {
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn parse_npz(bytes: &[u8], name: &str) -> Result<ArrayD<f64>, String> {
     let mut archive = npyz::npz::NpzArchive::new(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
     read_entry(&mut archive, name)
 }
@@ -100,7 +111,8 @@ fn collect<T: npyz::Deserialize, R: Read>(file: NpyFile<R>, convert: impl Fn(T) 
     let expected = file.len();
     let mut values = Vec::new();
     for value in file.data::<T>().map_err(|error| error.to_string())? {
-        let value = value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
+        let value =
+            value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
         values.push(convert(value));
     }
     Ok(values)

@@ -1,6 +1,6 @@
 //! The UCI optical digits (Alpaydin and Kaynak 1998), 1797 images of 8 x 8, embedded.
 
-use crate::data::array_file::read_npz_bytes;
+use crate::data::array_file::parse_npz;
 use crate::data::{DataError, Dataset, Inputs, LabelRule, Loader, Rows, Source};
 use ndarray::{Ix1, Ix2};
 
@@ -33,7 +33,7 @@ impl Loader for Digits {
 
 /// All digits: pixels scaled from 0..16 to 0..1, targets the digits themselves.
 pub fn digits() -> Dataset {
-    let read = |name| read_npz_bytes(BYTES, name).expect("the embedded archive is sound");
+    let read = |name| parse_npz(BYTES, name).expect("the embedded archive is sound");
     let pixels = read("x").into_dimensionality::<Ix2>().expect("one row an image");
     let classes = read("y").into_dimensionality::<Ix1>().expect("one digit an image");
     Dataset {

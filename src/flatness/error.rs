@@ -3,6 +3,16 @@
 /// Errors of the flatness room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FlatnessError {
+    /// Parameters from outside cannot be used.
+    #[error("{what}: found {found}, expected {expected}")]
+    Parameters {
+        /// What disagrees.
+        what: String,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
     /// A setting is out of range.
     #[error("{measure}: {option} is {value}, expected {expected}")]
     Option {

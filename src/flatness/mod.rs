@@ -4,11 +4,20 @@
 //! dense definition, [`Measure::on_dense`], that shares no code with it. The definition applied to the
 //! transported curvature says what the measure must be after a rescaling.
 
+pub mod ascent;
+pub mod curvature;
 mod error;
+pub mod lanczos;
+mod options;
 mod point;
 
+mod hessian_max_eigenvalue;
+mod hessian_trace;
+mod keskar_sharpness;
+
 pub use error::FlatnessError;
-pub use point::{DensePoint, Point};
+pub use options::Options;
+pub use point::{DENSE_LIMIT, DensePoint, Point, STATIONARY_GRADIENT};
 
 use crate::numeric::Estimate;
 use crate::rescale::Action;
@@ -35,26 +44,6 @@ pub struct Responses {
     pub neuron_scaling: Response,
     /// To permutation of hidden units.
     pub permutation: Response,
-}
-
-/// Settings of the measures; each reads its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// Radius of sharpness boxes, relative to `|theta_i| + 1` (Keskar 2017).
-    pub eps: f64,
-    /// Shift `c` of `log det(H + c I)`.
-    pub c: f64,
-    /// Layer of layer-wise measures; the last dense layer unless given.
-    pub layer: Option<usize>,
-    /// Seed of stochastic measures and starting vectors.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { eps: 1e-4, c: 1e-3, layer: None, seed: 0 }
-    }
 }
 
 /// A flatness measure.
@@ -99,7 +88,7 @@ pub trait Measure: Send + Sync {
 
 /// All measures, in the order users see them. A new measure is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Measure] {
-    &[]
+    &[&keskar_sharpness::KeskarSharpness, &hessian_trace::HessianTrace, &hessian_max_eigenvalue::HessianMaxEigenvalue]
 }
 
 /// The measure called `id`.

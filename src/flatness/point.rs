@@ -1,8 +1,18 @@
 //! Where a measure is evaluated: an objective, parameters, and the curvature there.
 
+use crate::flatness::FlatnessError;
 use crate::model::{Linearisation, Model, Objective, oracle};
+use crate::numeric::Info;
+use crate::numeric::linalg::norm;
 use crate::rescale::Action;
 use ndarray::Array2;
+
+/// Most parameters for which a dense Hessian is formed (72 MB), or read entry by entry.
+pub const DENSE_LIMIT: usize = 3000;
+
+/// Gradient norm of a loss of order one below which a point is reported as stationary. Training stops far
+/// above it; every measure is defined there all the same.
+pub const STATIONARY_GRADIENT: f64 = 1e-6;
 
 /// An objective at given parameters, linearised once for all measures.
 #[derive(Debug)]
@@ -15,6 +25,49 @@ impl<'a> Point<'a> {
     /// Linearises `objective` at `theta`.
     pub fn new(objective: Objective<'a>, theta: &'a [f64]) -> Self {
         Self { linearisation: objective.linearise(theta) }
+    }
+
+    /// As [`Point::new`] for parameters from outside.
+    ///
+    /// # Errors
+    /// [`FlatnessError::Parameters`] if their number does not fit the model or one is not finite.
+    pub fn try_new(objective: Objective<'a>, theta: &'a [f64]) -> Result<Self, FlatnessError> {
+        let expected = objective.model.parameters();
+        if theta.len() != expected {
+            return Err(FlatnessError::Parameters {
+                what: "number of parameters".to_owned(),
+                found: theta.len().to_string(),
+                expected: format!("{expected} for {}", objective.model.architecture()),
+            });
+        }
+        if let Some((index, value)) = theta.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            let tensor = objective.model.tensors().iter().find(|tensor| tensor.range.contains(&index));
+            return Err(FlatnessError::Parameters {
+                what: format!("parameter {index} (in {})", tensor.map_or("", |tensor| &tensor.name)),
+                found: value.to_string(),
+                expected: "a finite number".to_owned(),
+            });
+        }
+        Ok(Self::new(objective, theta))
+    }
+
+    /// What every measure reports of the point: the loss, the norm of its gradient, and whether that is
+    /// small enough to call the point stationary ([`STATIONARY_GRADIENT`]).
+    pub fn info(&self) -> Info {
+        let gradient = norm(self.linearisation.gradient());
+        Info::new()
+            .with("loss", self.linearisation.value())
+            .with("gradient_norm", gradient)
+            .with("stationary", gradient <= STATIONARY_GRADIENT * self.objective().scale.abs())
+    }
+
+    /// Refuses work that grows with the square of the number of parameters beyond [`DENSE_LIMIT`].
+    pub(super) fn check_dense(&self, measure: &'static str) -> Result<(), FlatnessError> {
+        let parameters = self.theta().len();
+        if parameters > DENSE_LIMIT {
+            return Err(FlatnessError::TooLarge { measure, parameters, limit: DENSE_LIMIT });
+        }
+        Ok(())
     }
 
     /// The objective.

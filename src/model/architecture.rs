@@ -217,7 +217,9 @@ impl Architecture {
                 .split('-')
                 .map(|width| match width.parse() {
                     Ok(width) if width > 0 => Ok(width),
-                    _ => Err(fault(format!("'{width}' is not a width; expected positive integers as in fcn:64-40-40-1"))),
+                    _ => {
+                        Err(fault(format!("'{width}' is not a width; expected positive integers as in fcn:64-40-40-1")))
+                    }
                 })
                 .collect::<Result<_, _>>()?;
             if widths.len() < 2 {

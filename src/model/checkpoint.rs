@@ -33,8 +33,16 @@ fn fault(path: &Path, reason: impl Into<String>) -> ModelError {
 /// of another shape or type or with a NaN or infinity in it.
 pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
     let bytes = std::fs::read(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
+    parse_network(&bytes, path, model)
+}
+
+/// As [`load_network`], from bytes in memory; `path` names them in errors.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
     let read = |tensors: &[Tensor]| {
         let mut flat = Vec::new();
         for tensor in tensors {
@@ -47,7 +55,7 @@ pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, Model
     let known = |name: &str| model.tensors().iter().chain(model.buffers()).any(|tensor| tensor.name == name);
     let mut ignored: Vec<String> = file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
     ignored.sort();
-    let (_, header) = SafeTensors::read_metadata(&bytes).expect("the file was read above");
+    let (_, header) = SafeTensors::read_metadata(bytes).expect("the file was read above");
     let metadata = header
         .metadata()
         .as_ref()
@@ -65,13 +73,20 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
     if view.shape() != tensor.shape {
         return Err(fault(
             path,
-            format!("tensor '{}' has shape {:?}, the architecture expects {:?}", tensor.name, view.shape(), tensor.shape),
+            format!(
+                "tensor '{}' has shape {:?}, the architecture expects {:?}",
+                tensor.name,
+                view.shape(),
+                tensor.shape
+            ),
         ));
     }
     let values: Vec<f64> = match view.dtype() {
-        Dtype::F64 => {
-            view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect()
-        }
+        Dtype::F64 => view
+            .data()
+            .chunks_exact(8)
+            .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+            .collect(),
         Dtype::F32 => view
             .data()
             .chunks_exact(4)
@@ -82,7 +97,10 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
         }
     };
     if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(fault(path, format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name)));
+        return Err(fault(
+            path,
+            format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name),
+        ));
     }
     Ok(values)
 }
@@ -94,9 +112,10 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
 pub fn save_network(path: &Path, network: &Network, metadata: &BTreeMap<String, String>) -> Result<(), ModelError> {
     let bytes_of = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let model = &network.model;
-    let parts: Vec<(&Tensor, Vec<u8>)> = (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
-        .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
-        .collect();
+    let parts: Vec<(&Tensor, Vec<u8>)> =
+        (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
+            .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
+            .collect();
     let views = parts.iter().map(|(tensor, bytes)| {
         let view = TensorView::new(Dtype::F64, tensor.shape.clone(), bytes).expect("bytes fit the shape");
         (tensor.name.as_str(), view)

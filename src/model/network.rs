@@ -67,10 +67,8 @@ impl Model {
     /// # Errors
     /// [`ModelError::Shape`] with the first layer that does not fit, or if there is no layer at all.
     pub fn new(architecture: Architecture) -> Result<Self, ModelError> {
-        let fault = |reason: &str| ModelError::Architecture {
-            origin: architecture.to_string(),
-            reason: reason.to_owned(),
-        };
+        let fault =
+            |reason: &str| ModelError::Architecture { origin: architecture.to_string(), reason: reason.to_owned() };
         if !matches!(architecture.input.len(), 1 | 3) || architecture.input.contains(&0) {
             return Err(fault("input must be [features] or [channels, height, width], all at least 1"));
         }

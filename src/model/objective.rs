@@ -85,7 +85,11 @@ impl<'a> Objective<'a> {
         if let Some((index, value)) = network.theta.iter().enumerate().find(|(_, value)| !value.is_finite()) {
             let tensor = model.tensors().iter().find(|tensor| tensor.range.contains(&index));
             let name = tensor.map_or("", |tensor| &tensor.name);
-            return mismatch(&format!("parameter {index} (in {name})"), value.to_string(), "a finite number".to_owned());
+            return mismatch(
+                &format!("parameter {index} (in {name})"),
+                value.to_string(),
+                "a finite number".to_owned(),
+            );
         }
         Ok(Self { model, buffers: &network.buffers, loss, inputs, targets, scale: 1.0 })
     }

@@ -43,9 +43,7 @@ impl Function {
             }
             Self::Exp => (x.exp(), x.exp(), x.exp()),
             Self::Ln => (x.ln(), 1.0 / x, -1.0 / (x * x)),
-            Self::Softplus => {
-                (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x))
-            }
+            Self::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x)),
         }
     }
 }
@@ -240,7 +238,11 @@ impl Writer<'_> {
                 let nodes = (0..*units)
                     .map(|unit| {
                         let row = &weights[unit * input.nodes.len()..];
-                        input.nodes.iter().zip(row).fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
+                        input
+                            .nodes
+                            .iter()
+                            .zip(row)
+                            .fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
                     })
                     .collect();
                 Some(Volume { nodes, shape: vec![*units] })
@@ -355,9 +357,8 @@ impl Writer<'_> {
             for row in 0..rows {
                 for column in 0..columns {
                     let window = (0..size[0]).flat_map(|i| (0..size[1]).map(move |j| (i, j)));
-                    let window: Vec<usize> = window
-                        .map(|(i, j)| input.at(channel, row * stride[0] + i, column * stride[1] + j))
-                        .collect();
+                    let window: Vec<usize> =
+                        window.map(|(i, j)| input.at(channel, row * stride[0] + i, column * stride[1] + j)).collect();
                     nodes.push(if maximum {
                         window[1..].iter().fold(window[0], |top, &x| self.graph.push(Node::Max(top, x)))
                     } else {

@@ -29,6 +29,16 @@ pub enum Link {
     Logistic,
 }
 
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Step => "step",
+            Self::Probit => "probit",
+            Self::Logistic => "logistic",
+        })
+    }
+}
+
 /// What a method's number is, and so which laws it owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -96,11 +106,7 @@ pub trait Prior: Send + Sync {
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Prior] {
     use ep::{ExpectationPropagation, Schedule};
-    &[
-        &ExpectationPropagation(Schedule::Parallel),
-        &ExpectationPropagation(Schedule::Sequential),
-        &exact::Exact,
-    ]
+    &[&ExpectationPropagation(Schedule::Parallel), &ExpectationPropagation(Schedule::Sequential), &exact::Exact]
 }
 
 /// The method called `id`.

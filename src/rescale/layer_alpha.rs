@@ -74,7 +74,10 @@ pub(super) fn check_homogeneous_between(model: &Model, layer: usize) -> Result<(
     if inside {
         return fault("no layer follows that could compensate".to_owned());
     }
-    fault(format!("the network has parametrised layers 0 to {}, or it lies in a residual", model.parametrised_layers() - 1))
+    fault(format!(
+        "the network has parametrised layers 0 to {}, or it lies in a residual",
+        model.parametrised_layers() - 1
+    ))
 }
 
 fn parametrised_layers_in(spec: &LayerSpec) -> usize {

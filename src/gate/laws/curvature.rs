@@ -11,16 +11,18 @@ use std::sync::Arc;
 
 /// The measure's definition comes from the registry where it has an entry, so that an estimator under
 /// test is never its own judge.
-fn definition<'a>(subject: &'a dyn Measure) -> &'a dyn Measure {
+fn definition(subject: &dyn Measure) -> &dyn Measure {
     flatness::find(subject.id()).unwrap_or(subject)
 }
 
-fn evaluate(subject: &dyn Measure, case: &FlatnessCase, theta: &[f64], options: &Options) -> Result<f64, Finding> {
-    let network = case.network.with_theta(theta.to_vec());
-    let mut objective = case.objective();
-    objective.buffers = &network.buffers;
-    let point = Point::new(objective, theta);
-    match subject.evaluate(&point, options) {
+/// Asks a measure; "does not apply" is a skip, any other error and NaN a failure.
+pub(super) fn evaluate(
+    subject: &dyn Measure,
+    case: &FlatnessCase,
+    theta: &[f64],
+    options: &Options,
+) -> Result<f64, Finding> {
+    match subject.evaluate(&Point::new(case.objective(), theta), options) {
         Ok(estimate) if estimate.value.is_nan() => Err(Finding::fail("the measure is NaN")),
         Ok(estimate) => Ok(estimate.value),
         Err(flatness::FlatnessError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
@@ -48,13 +50,17 @@ impl Law for Definition {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |measure| has_definition(measure), |measure, case, _| {
-            let options = Options::default();
-            match definition(measure).on_dense(&case.dense(), &options) {
-                Some(expected) => compare(evaluate(measure, case, &case.network.theta, &options), expected),
-                None => Finding::skip("the definition does not cover this network"),
-            }
-        })
+        each(
+            context,
+            |measure| has_definition(measure),
+            |measure, case, _| {
+                let options = Options::default();
+                match definition(measure).on_dense(&case.dense(), &options) {
+                    Some(expected) => compare(evaluate(measure, case, &case.network.theta, &options), expected),
+                    None => Finding::skip("the definition does not cover this network"),
+                }
+            },
+        )
     }
 }
 
@@ -72,28 +78,33 @@ impl Law for Covariance {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |measure| !measure.is_stochastic(), |measure, case, streams| {
-            let options = Options::default();
-            let mut findings = Vec::new();
-            let alphas = [2.0, 5.9, 1.0 / 5.9];
-            let fixed = alphas.map(|alpha| LayerAlpha { layer: 0, alpha }.action(&case.network.model).ok());
-            let drawn = rescale::registry().iter().map(|kind| {
-                let map = kind.draw(&case.network.model, 1e3, streams.child(kind.id(), 0)).ok()?;
-                map.action(&case.network.model).ok()
-            });
-            for action in fixed.into_iter().chain(drawn).flatten() {
-                let expected = match predicted(definition(measure), case, &action, &options) {
-                    Ok(Some(expected)) => expected,
-                    Ok(None) => return Finding::skip("the measure states no prediction"),
-                    Err(finding) => return finding,
-                };
-                findings.push(compare(evaluate(measure, case, &action.apply(&case.network.theta), &options), expected));
-            }
-            if findings.is_empty() {
-                return Finding::skip("no rescaling preserves this network's function");
-            }
-            Finding::worst(findings)
-        })
+        each(
+            context,
+            |measure| !measure.is_stochastic(),
+            |measure, case, streams| {
+                let options = Options::default();
+                let mut findings = Vec::new();
+                let alphas = [2.0, 5.9, 1.0 / 5.9];
+                let fixed = alphas.map(|alpha| LayerAlpha { layer: 0, alpha }.action(&case.network.model).ok());
+                let drawn = rescale::registry().iter().map(|kind| {
+                    let map = kind.draw(&case.network.model, 1e3, streams.child(kind.id(), 0)).ok()?;
+                    map.action(&case.network.model).ok()
+                });
+                for action in fixed.into_iter().chain(drawn).flatten() {
+                    let expected = match predicted(definition(measure), case, &action, &options) {
+                        Ok(Some(expected)) => expected,
+                        Ok(None) => return Finding::skip("the measure states no prediction"),
+                        Err(finding) => return finding,
+                    };
+                    findings
+                        .push(compare(evaluate(measure, case, &action.apply(&case.network.theta), &options), expected));
+                }
+                if findings.is_empty() {
+                    return Finding::skip("no rescaling preserves this network's function");
+                }
+                Finding::worst(findings)
+            },
+        )
     }
 }
 
@@ -127,25 +138,32 @@ impl Law for Responds {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |measure| !measure.is_stochastic(), |measure, case, _| {
-            let options = Options::default();
-            let action = match (LayerAlpha { layer: 0, alpha: 5.9 }).action(&case.network.model) {
-                Ok(action) => action,
-                Err(error) => return Finding::skip(error.to_string()),
-            };
-            let before = match evaluate(measure, case, &case.network.theta, &options) {
-                Ok(before) => before,
-                Err(finding) => return finding,
-            };
-            let after = evaluate(measure, case, &action.apply(&case.network.theta), &options);
-            match (definition(measure).responses().layer_scaling, after) {
-                (_, Err(finding)) => finding,
-                (Response::Changes, Ok(after)) => {
-                    Finding::differ(after, before, 100.0 * CURVATURE_AGREEMENT * before.abs(), "the measure did not move")
+        each(
+            context,
+            |measure| !measure.is_stochastic(),
+            |measure, case, _| {
+                let options = Options::default();
+                let action = match (LayerAlpha { layer: 0, alpha: 5.9 }).action(&case.network.model) {
+                    Ok(action) => action,
+                    Err(error) => return Finding::skip(error.to_string()),
+                };
+                let before = match evaluate(measure, case, &case.network.theta, &options) {
+                    Ok(before) => before,
+                    Err(finding) => return finding,
+                };
+                let after = evaluate(measure, case, &action.apply(&case.network.theta), &options);
+                match (definition(measure).responses().layer_scaling, after) {
+                    (_, Err(finding)) => finding,
+                    (Response::Changes, Ok(after)) => Finding::differ(
+                        after,
+                        before,
+                        100.0 * CURVATURE_AGREEMENT * before.abs(),
+                        "the measure did not move",
+                    ),
+                    (_, after) => compare(after, before),
                 }
-                (_, after) => compare(after, before),
-            }
-        })
+            },
+        )
     }
 }
 

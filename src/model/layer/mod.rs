@@ -92,6 +92,7 @@ pub(crate) struct Pass<'a> {
     /// Its output, `n x outputs`.
     pub output: ArrayView2<'a, f64>,
     /// What else it kept.
+    #[allow(dead_code)] // for layers that keep more than input and output
     pub saved: &'a Saved,
 }
 
@@ -140,8 +141,12 @@ pub(crate) trait Layer: Send + Sync + std::fmt::Debug {
 
     /// Directional derivatives of [`Layer::backward`]: adds those of the parameter gradient to the rows of
     /// `theta_gradient_dot`; returns those of the input gradient if wanted.
-    fn backward_tangent(&self, pass: Pass, adjoint: AdjointPass, theta_gradient_dot: ArrayViewMut2<f64>)
-    -> Option<Array2<f64>>;
+    fn backward_tangent(
+        &self,
+        pass: Pass,
+        adjoint: AdjointPass,
+        theta_gradient_dot: ArrayViewMut2<f64>,
+    ) -> Option<Array2<f64>>;
 
     /// Adds, per parameter, the sum over samples of the squared per-sample gradient
     /// `(d sum_o g_o output_o / d theta)^2`; returns the gradients with respect to the input if wanted.

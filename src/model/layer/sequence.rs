@@ -1,6 +1,8 @@
 //! Layers one after the other, with the passes of the whole chain.
 
-use super::{ActivationLayer, AdjointPass, Dense, Flatten, Layer, Mode, Pass, Saved, SavedAdjoint, TensorSpec, Weights};
+use super::{
+    ActivationLayer, AdjointPass, Dense, Flatten, Layer, Mode, Pass, Saved, SavedAdjoint, TensorSpec, Weights,
+};
 use crate::model::ModelError;
 use crate::model::architecture::LayerSpec;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};

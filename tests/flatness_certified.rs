@@ -1,0 +1,149 @@
+//! Flatness measures against values from PyTorch's dense float64 autograd (`golden/flatness`), before and
+//! after layer scaling by 5.9.
+
+use approx::assert_relative_eq;
+use flatgauge::data;
+use flatgauge::flatness::{self, DensePoint, Options, Point};
+use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective, load_network};
+use flatgauge::rescale::{Action, LayerAlpha, Rescaling};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Two float64 programs that add the same few hundred products in different orders, and eigenvalues whose
+/// residual is below `1e-10`.
+const AGREEMENT: f64 = 1e-9;
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/flatness").join(name)
+}
+
+struct Case {
+    record: Value,
+    network: Network,
+    loss: Loss,
+    data: data::Dataset,
+}
+
+fn cases() -> Vec<Case> {
+    let text = std::fs::read_to_string(golden("flatness.json")).unwrap();
+    let records: Value = serde_json::from_str(&text).unwrap();
+    let mut cases = Vec::new();
+    for record in records["cases"].as_array().unwrap() {
+        if record["arch"] != "fcn" {
+            continue;
+        }
+        let name = record["name"].as_str().unwrap();
+        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).unwrap();
+        let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
+        let model = Arc::new(Model::new(Architecture::fully_connected(&widths, activation, 1.0, 1.0)).unwrap());
+        let network = load_network(&golden(&format!("{name}.safetensors")), &model).unwrap().network;
+        let data = data::load(golden(&format!("{name}.npz")).to_str().unwrap()).unwrap();
+        let loss = serde_json::from_value(record["loss"].clone()).unwrap();
+        cases.push(Case { record: record.clone(), network, loss, data });
+    }
+    assert_eq!(cases.len(), 5);
+    cases
+}
+
+impl Case {
+    fn objective<'a>(&'a self, network: &'a Network) -> Objective<'a> {
+        Objective::new(network, self.loss, self.data.inputs.view(), self.data.targets.view()).unwrap()
+    }
+
+    fn name(&self) -> &str {
+        self.record["name"].as_str().unwrap()
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        self.record[key].as_f64().unwrap_or_else(|| panic!("{key} is a number"))
+    }
+
+    /// The reference's rescaling, where it gives one: it does so where the function is preserved.
+    fn action(&self) -> Option<Action> {
+        let alpha = self.record["rescaled_alpha"].as_f64()?;
+        Some(LayerAlpha { layer: 0, alpha }.action(&self.network.model).unwrap())
+    }
+}
+
+fn measure(id: &str, point: &Point) -> f64 {
+    flatness::find(id).unwrap().evaluate(point, &Options::default()).unwrap().value
+}
+
+/// Measures with certified values: registry name, key of the value, key of the value after rescaling.
+const CERTIFIED: [(&str, &str); 2] =
+    [("hessian_trace", "hessian_trace"), ("hessian_max_eigenvalue", "hessian_max_eigenvalue")];
+
+#[test]
+fn estimators_agree_with_pytorch() {
+    for case in cases() {
+        let objective = case.objective(&case.network);
+        let point = Point::new(objective, &case.network.theta);
+        for (id, key) in CERTIFIED {
+            println!("{} {id}", case.name());
+            assert_relative_eq!(measure(id, &point), case.number(key), max_relative = AGREEMENT);
+        }
+    }
+}
+
+#[test]
+fn rescaled_values_agree_with_pytorch_when_evaluated_there_and_when_predicted() {
+    let mut rescaled = 0;
+    for case in cases() {
+        let Some(action) = case.action() else { continue };
+        rescaled += 1;
+        let network = case.network.with_theta(action.apply(&case.network.theta));
+        let there = Point::new(case.objective(&network), &network.theta);
+        let here = Point::new(case.objective(&case.network), &case.network.theta);
+        for (id, key) in CERTIFIED {
+            println!("{} {id}", case.name());
+            let expected = case.number(&format!("rescaled_{key}"));
+            assert_relative_eq!(measure(id, &there), expected, max_relative = AGREEMENT);
+            let measure = flatness::find(id).unwrap();
+            let predicted = measure.predict(&here, &action, &Options::default()).unwrap().unwrap();
+            assert_relative_eq!(predicted.value, expected, max_relative = AGREEMENT);
+        }
+    }
+    assert_eq!(rescaled, 3, "the ReLU networks");
+}
+
+#[test]
+fn the_dense_definitions_agree_with_pytorch_before_and_after_transport() {
+    for case in cases() {
+        let dense = DensePoint::new(case.objective(&case.network), &case.network.theta);
+        let transported = case.action().map(|action| dense.transported(&action));
+        for (id, key) in CERTIFIED {
+            println!("{} {id}", case.name());
+            let measure = flatness::find(id).unwrap();
+            let value = measure.on_dense(&dense, &Options::default()).unwrap();
+            assert_relative_eq!(value, case.number(key), max_relative = AGREEMENT);
+            if let Some(transported) = &transported {
+                let value = measure.on_dense(transported, &Options::default()).unwrap();
+                let expected = case.number(&format!("rescaled_{key}"));
+                assert_relative_eq!(value, expected, max_relative = AGREEMENT);
+            }
+        }
+    }
+}
+
+#[test]
+fn sharpness_is_what_was_predicted_from_the_transported_box() {
+    let sharpness = flatness::find("keskar_sharpness").unwrap();
+    for case in cases() {
+        let Some(action) = case.action() else { continue };
+        let network = case.network.with_theta(action.apply(&case.network.theta));
+        let there = Point::new(case.objective(&network), &network.theta);
+        let here = Point::new(case.objective(&case.network), &case.network.theta);
+        for eps in [0.0, 1e-4, 1e-2] {
+            let options = Options { eps, ..Options::default() };
+            let before = sharpness.evaluate(&here, &options).unwrap().value;
+            let after = sharpness.evaluate(&there, &options).unwrap().value;
+            let predicted = sharpness.predict(&here, &action, &options).unwrap().unwrap().value;
+            assert_relative_eq!(after, predicted, max_relative = AGREEMENT, epsilon = 1e-12);
+            assert_eq!(before == 0.0, eps == 0.0);
+            if eps > 0.0 {
+                assert!((after / before - 1.0).abs() > 0.1, "{}: {before} did not change", case.name());
+            }
+        }
+    }
+}
