@@ -10,8 +10,8 @@ use std::path::Path;
 
 /// Longest header accepted; NumPy writes 128 bytes for plain arrays.
 const MAX_HEADER_BYTES: u64 = 1 << 16;
-/// Most entries accepted in one array (16 GiB as f64): larger claims are damage or attacks.
-const MAX_ENTRIES: u64 = 1 << 31;
+/// Most entries accepted in one array (2 GiB as f64): larger claims are damage or attacks.
+const MAX_ENTRIES: u64 = 1 << 28;
 
 fn fault(path: &Path, reason: impl Into<String>) -> DataError {
     DataError::File { path: path.display().to_string(), reason: reason.into() }

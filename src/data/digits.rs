@@ -1,7 +1,7 @@
 //! The UCI optical digits (Alpaydin and Kaynak 1998), 1797 images of 8 x 8, embedded.
 
 use crate::data::array_file::parse_npz;
-use crate::data::{DataError, Dataset, Loader};
+use crate::data::{DataError, Dataset, Inputs, LabelRule, Loader, Rows, Source};
 use ndarray::{Ix1, Ix2};
 
 const BYTES: &[u8] = include_bytes!("../../fixtures/digits.npz");
@@ -19,8 +19,15 @@ impl Loader for Digits {
         "1797 handwritten digits of 8 x 8 pixels (UCI, embedded); label 1 for digits of at least 5"
     }
 
-    fn load(&self, _argument: &str) -> Result<Dataset, DataError> {
-        Ok(digits().binarised(|class| class >= 5.0))
+    fn load(&self, _argument: &str) -> Result<Source, DataError> {
+        let digits = digits();
+        Ok(Source {
+            name: digits.name,
+            shape: digits.shape,
+            training: Rows { inputs: Inputs::Reals(digits.inputs), targets: digits.targets },
+            test: None,
+            rule: LabelRule::AtLeast(5.0),
+        })
     }
 }
 

@@ -19,9 +19,14 @@ mod error;
 mod labels;
 mod optimizer;
 mod sampler;
+mod schedule;
 mod trainer;
 
 pub use error::TrainError;
 pub use labels::{is_correct, targets};
-pub use optimizer::{Batches, Optimizer, OptimizerSettings, Preset, Sgd, State, Step, registry};
+pub use optimizer::{
+    Adagrad, Adam, Batches, EntropySgd, Momentum, Nesterov, Optimizer, OptimizerSettings, Preset, RmsProp, Sam, Sgd,
+    State, Step, registry,
+};
+pub use schedule::Schedule;
 pub use trainer::{Epoch, Run, Trained, Trainer};

@@ -3,10 +3,10 @@
 use crate::data::Dataset;
 use crate::model::{Loss, Network, Objective};
 use crate::numeric::Streams;
-use crate::train::TrainError;
 use crate::train::labels::targets;
 use crate::train::optimizer::{Optimizer, OptimizerSettings, State, Step};
 use crate::train::sampler::{Sampler, evaluate};
+use crate::train::{Schedule, TrainError};
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -29,6 +29,9 @@ pub struct Trainer {
     /// Learning rate; the optimiser's own by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
+    /// Factors on the learning rate; they multiply.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Schedule>,
     /// Rows of a mini-batch; the last one of an epoch may be smaller.
     pub batch_size: usize,
     /// The loss, averaged over a mini-batch.
@@ -47,6 +50,7 @@ impl Default for Trainer {
         Self {
             optimizer: OptimizerSettings::named("sgd"),
             learning_rate: None,
+            schedule: Vec::new(),
             batch_size: 32,
             loss: Loss::Bce,
             max_epochs: 10_000,
@@ -125,6 +129,9 @@ impl Trainer {
         let fault = |name: &str, found: String, expected: &str| {
             Err(TrainError::Setting { name: name.to_owned(), found, expected: expected.to_owned() })
         };
+        for schedule in &self.schedule {
+            schedule.check()?;
+        }
         if self.batch_size == 0 {
             return fault("batch_size", "0".to_owned(), "at least 1");
         }
@@ -225,9 +232,11 @@ impl Run {
             streams,
             self.batches_drawn,
         );
+        let factor: f64 = self.trainer.schedule.iter().map(|schedule| schedule.factor(epoch)).product();
+        let learning_rate = self.learning_rate * factor;
         let per_epoch = sampler.batches_per_epoch();
         while sampler.drawn() < (epoch + 1) * per_epoch {
-            let now = Step { number: step, learning_rate: self.learning_rate, streams };
+            let now = Step { number: step, learning_rate, streams };
             let loss = self.optimizer.step(&now, &mut self.state, &mut self.network.theta, &mut sampler);
             step += 1;
             self.check_loss(loss, epoch + 1, step)?;

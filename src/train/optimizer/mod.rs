@@ -1,10 +1,27 @@
 //! Optimisers: the [`Optimizer`] trait, the registry, one file an optimiser.
 
+mod adagrad;
+mod adam;
+mod entropy_sgd;
+mod momentum;
+mod nesterov;
+mod rmsprop;
+mod sam;
 mod sgd;
+#[cfg(test)]
+mod tests;
 
+pub use adagrad::Adagrad;
+pub use adam::Adam;
+pub use entropy_sgd::EntropySgd;
+pub use momentum::Momentum;
+pub use nesterov::Nesterov;
+pub use rmsprop::RmsProp;
+pub use sam::Sam;
 pub use sgd::Sgd;
 
 use crate::numeric::Streams;
+use crate::numeric::linalg::add_scaled;
 use crate::train::TrainError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -50,12 +67,19 @@ impl State {
 /// Hyper-parameters as they stand in some source.
 #[derive(Debug)]
 pub struct Preset {
-    /// Name of the preset: `paper`, `pytorch`, `tensorflow`, or the method's own authors.
+    /// Name of the preset: `paper` (the program published with arXiv 2103.06219), `pytorch`, `tensorflow`,
+    /// the method's own authors, or `customary`.
     pub name: &'static str,
     /// Learning rate of the source.
     pub learning_rate: f64,
     /// The optimiser with the source's other hyper-parameters.
     pub optimizer: Box<dyn Optimizer>,
+}
+
+impl Preset {
+    fn new(name: &'static str, learning_rate: f64, optimizer: impl Optimizer + 'static) -> Self {
+        Self { name, learning_rate, optimizer: Box::new(optimizer) }
+    }
 }
 
 /// An update rule with its hyper-parameters. The rule is a pure function of what it is given: all state
@@ -89,10 +113,18 @@ pub trait Optimizer: Send + Sync + Debug {
     fn step(&self, step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches) -> f64;
 }
 
-/// All optimisers, with their default hyper-parameters, in the order users see them. A new optimiser is a
-/// file and a line here.
+/// All optimisers, in the order users see them. A new optimiser is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Optimizer] {
-    &[&Sgd {}]
+    &[
+        &Sgd::DEFAULT,
+        &Momentum::DEFAULT,
+        &Nesterov::DEFAULT,
+        &Adam::DEFAULT,
+        &Adagrad::DEFAULT,
+        &RmsProp::DEFAULT,
+        &EntropySgd::DEFAULT,
+        &Sam::DEFAULT,
+    ]
 }
 
 /// An optimiser by name, with hyper-parameters.
@@ -162,4 +194,27 @@ fn to_map(rule: &impl Serialize) -> Map<String, Value> {
 /// [`Optimizer::configured`] of a struct of numbers.
 fn from_map<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())
+}
+
+/// Adds the gradient of `weight_decay / 2 |theta|^2`.
+fn add_decay(gradient: &mut [f64], weight_decay: f64, theta: &[f64]) {
+    if weight_decay > 0.0 {
+        add_scaled(gradient, weight_decay, theta);
+    }
+}
+
+fn above_zero(name: &str, value: f64) -> Result<(), String> {
+    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(format!("a finite {name} above 0, found {value}")) }
+}
+
+fn above_zero_or_equal(name: &str, value: f64) -> Result<(), String> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(format!("a finite {name} of at least 0, found {value}"))
+    }
+}
+
+fn fraction(name: &str, value: f64) -> Result<(), String> {
+    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(format!("{name} in [0, 1), found {value}")) }
 }

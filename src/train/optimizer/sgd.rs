@@ -1,14 +1,22 @@
 //! Stochastic gradient descent.
 
-use super::{Batches, Optimizer, Preset, State, Step, from_map, to_map};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, from_map, to_map};
 use crate::numeric::linalg::add_scaled;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// `theta <- theta - rate g` (Robbins and Monro 1951).
+/// `theta <- theta - rate g` (Robbins and Monro 1951), with `g + weight_decay theta` in place of `g`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sgd {}
+pub struct Sgd {
+    /// Factor of the parameters added to the gradient.
+    pub weight_decay: f64,
+}
+
+impl Sgd {
+    /// Without weight decay.
+    pub const DEFAULT: Self = Self { weight_decay: 0.0 };
+}
 
 impl Optimizer for Sgd {
     fn id(&self) -> &'static str {
@@ -24,7 +32,7 @@ impl Optimizer for Sgd {
     }
 
     fn presets(&self) -> Vec<Preset> {
-        vec![Preset { name: "paper", learning_rate: 0.01, optimizer: Box::new(*self) }]
+        vec![Preset::new("paper", 0.01, Self::DEFAULT)]
     }
 
     fn hyperparameters(&self) -> Map<String, Value> {
@@ -32,7 +40,9 @@ impl Optimizer for Sgd {
     }
 
     fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
-        Ok(Box::new(from_map::<Self>(hyperparameters)?))
+        let rule: Self = from_map(hyperparameters)?;
+        above_zero_or_equal("weight_decay", rule.weight_decay)?;
+        Ok(Box::new(rule))
     }
 
     fn start(&self, parameters: usize) -> State {
@@ -43,6 +53,7 @@ impl Optimizer for Sgd {
         let gradient = &mut state.scratch[0];
         batches.advance();
         let loss = batches.gradient(theta, gradient);
+        add_decay(gradient, self.weight_decay, theta);
         add_scaled(theta, -step.learning_rate, gradient);
         loss
     }
