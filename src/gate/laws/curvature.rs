@@ -148,6 +148,9 @@ fn predicted(
 }
 
 /// Measures that are said to change do change; those said to be invariant stay.
+///
+/// Statistical invariance (of the local learning coefficient) holds in the limit of many samples only; what
+/// holds exactly for it is [`Covariance`], with the prior that keeps the chains near the parameters transported.
 pub(super) struct Responds;
 
 impl Law for Responds {
@@ -162,7 +165,7 @@ impl Law for Responds {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(
             context,
-            |_| true,
+            |measure| definition(measure).responses().layer_scaling != Response::Statistical,
             |measure, case, _| {
                 let action = match (LayerAlpha { layer: 0, alpha: 5.9 }).action(&case.network.model) {
                     Ok(action) => action,
