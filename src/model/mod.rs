@@ -11,7 +11,7 @@ pub mod oracle;
 mod oracle_graph;
 
 pub use architecture::{Activation, Architecture, LayerSpec, Padding};
-pub use checkpoint::{Checkpoint, load_network, parse_network, save_network};
+pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
 pub use layer::{Mode, Role};
 pub use loss::{Loss, sigmoid};

@@ -85,7 +85,8 @@ impl Batches for Sampler<'_> {
         let places = index * self.batch_size..((index + 1) * self.batch_size).min(self.order.len());
         self.rows = places.len();
         for (slot, &row) in self.order[places].iter().enumerate() {
-            self.batch_inputs.row_mut(slot).assign(&self.inputs.row(row));
+            let (from, to) = (self.inputs.row(row), self.batch_inputs.row_mut(slot));
+            to.into_slice().expect("row by row").copy_from_slice(from.to_slice().expect("row by row"));
             self.batch_targets.row_mut(slot).assign(&self.targets.row(row));
         }
         self.drawn += 1;
