@@ -3,8 +3,11 @@
 
 use approx::assert_relative_eq;
 use flatgauge::data;
-use flatgauge::flatness::{self, DensePoint, Options, Point};
+use flatgauge::flatness::curvature::{Block, GaussNewton, Hessian, diagonal, gauss_newton_spectrum};
+use flatgauge::flatness::lanczos::{End, Lanczos};
+use flatgauge::flatness::{self, DensePoint, Options, Point, Response};
 use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective, load_network};
+use flatgauge::numeric::InfoValue;
 use flatgauge::rescale::{Action, LayerAlpha, Rescaling};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -59,6 +62,19 @@ impl Case {
         self.record[key].as_f64().unwrap_or_else(|| panic!("{key} is a number"))
     }
 
+    /// The reference's settings.
+    fn options(&self) -> Options {
+        Options { c: self.number("log_det_shift"), ..Options::default() }
+    }
+
+    /// Value after rescaling: certified, or the one before where the measure is invariant.
+    fn rescaled(&self, id: &str, key: &str) -> Option<f64> {
+        match flatness::find(id).unwrap().responses().layer_scaling {
+            Response::Invariant => Some(self.number(key)),
+            _ => self.record[format!("rescaled_{key}")].as_f64(),
+        }
+    }
+
     /// The reference's rescaling, where it gives one: it does so where the function is preserved.
     fn action(&self) -> Option<Action> {
         let alpha = self.record["rescaled_alpha"].as_f64()?;
@@ -66,13 +82,21 @@ impl Case {
     }
 }
 
-fn measure(id: &str, point: &Point) -> f64 {
-    flatness::find(id).unwrap().evaluate(point, &Options::default()).unwrap().value
+fn measure(id: &str, point: &Point, options: &Options) -> f64 {
+    flatness::find(id).unwrap().evaluate(point, options).unwrap().value
 }
 
-/// Measures with certified values: registry name, key of the value, key of the value after rescaling.
-const CERTIFIED: [(&str, &str); 2] =
-    [("hessian_trace", "hessian_trace"), ("hessian_max_eigenvalue", "hessian_max_eigenvalue")];
+/// Measures with certified values and their keys there.
+const CERTIFIED: [(&str, &str); 8] = [
+    ("hessian_trace", "hessian_trace"),
+    ("hessian_max_eigenvalue", "hessian_max_eigenvalue"),
+    ("hessian_spectral_norm", "hessian_spectral_norm"),
+    ("hessian_frobenius", "hessian_frobenius"),
+    ("hessian_log_det", "log_det_shifted"),
+    ("filter_weighted_trace", "filter_weighted_trace"),
+    ("relative_flatness", "relative_flatness_output_layer"),
+    ("fisher_rao", "fisher_rao"),
+];
 
 #[test]
 fn estimators_agree_with_pytorch() {
@@ -81,8 +105,63 @@ fn estimators_agree_with_pytorch() {
         let point = Point::new(objective, &case.network.theta);
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
-            assert_relative_eq!(measure(id, &point), case.number(key), max_relative = AGREEMENT);
+            assert_relative_eq!(measure(id, &point, &case.options()), case.number(key), max_relative = AGREEMENT);
         }
+    }
+}
+
+#[test]
+fn layers_agree_with_pytorch() {
+    for case in cases() {
+        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let estimate = flatness::find("hessian_trace").unwrap().evaluate(&point, &Options::default()).unwrap();
+        let Some(InfoValue::Reals(traces)) = estimate.info.get("tensor_traces") else { panic!("no traces") };
+        let expected = case.record["block_traces"].as_object().unwrap();
+        assert_eq!(traces.len(), expected.len());
+        for (index, trace) in traces.iter().enumerate() {
+            assert_relative_eq!(*trace, expected[&index.to_string()].as_f64().unwrap(), max_relative = AGREEMENT);
+        }
+        // The weights' blocks alone, each as an operator, and their squared norms.
+        let mut normalised = 0.0;
+        for (tensor, trace) in case.network.model.tensors().iter().zip(traces) {
+            let operator = Block { operator: Hessian(&point.linearisation), range: tensor.range.clone() };
+            assert_relative_eq!(diagonal(&operator).iter().sum::<f64>(), *trace, max_relative = AGREEMENT);
+            if tensor.name.ends_with("weight") {
+                normalised += case.network.theta[tensor.range.clone()].iter().map(|w| w * w).sum::<f64>() * trace;
+            }
+        }
+        let value = measure("layer_normalised_trace", &point, &Options::default());
+        assert_relative_eq!(value, normalised, max_relative = AGREEMENT);
+    }
+}
+
+#[test]
+fn outer_eigenvalues_agree_with_pytorch() {
+    for case in cases() {
+        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let expected: Vec<f64> = serde_json::from_value(case.record["hessian_top10"].clone()).unwrap();
+        let found = Lanczos::default().extreme(&Hessian(&point.linearisation), End::Largest, 10).unwrap();
+        for (pair, expected) in found.pairs.iter().zip(&expected) {
+            assert_relative_eq!(pair.value, *expected, max_relative = AGREEMENT);
+            assert!(pair.residual <= AGREEMENT * pair.value.abs());
+        }
+        let found = Lanczos::default().extreme(&Hessian(&point.linearisation), End::Smallest, 1).unwrap();
+        assert_relative_eq!(found.pairs[0].value, case.number("hessian_min_eigenvalue"), max_relative = AGREEMENT);
+    }
+}
+
+#[test]
+fn the_gauss_newton_spectrum_agrees_with_pytorch() {
+    for case in cases() {
+        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let spectrum = gauss_newton_spectrum(&point.linearisation);
+        let top = *spectrum.last().unwrap();
+        assert_relative_eq!(top, case.number("ggn_max_eigenvalue"), max_relative = AGREEMENT);
+        assert_relative_eq!(spectrum.iter().sum::<f64>(), case.number("ggn_trace"), max_relative = AGREEMENT);
+        let frobenius = spectrum.iter().map(|value| value * value).sum::<f64>().sqrt();
+        assert_relative_eq!(frobenius, case.number("ggn_frobenius"), max_relative = AGREEMENT);
+        let lanczos = Lanczos::default().extreme(&GaussNewton(&point.linearisation), End::Largest, 1).unwrap();
+        assert_relative_eq!(lanczos.pairs[0].value, top, max_relative = AGREEMENT);
     }
 }
 
@@ -97,10 +176,10 @@ fn rescaled_values_agree_with_pytorch_when_evaluated_there_and_when_predicted() 
         let here = Point::new(case.objective(&case.network), &case.network.theta);
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
-            let expected = case.number(&format!("rescaled_{key}"));
-            assert_relative_eq!(measure(id, &there), expected, max_relative = AGREEMENT);
+            let Some(expected) = case.rescaled(id, key) else { continue };
+            assert_relative_eq!(measure(id, &there, &case.options()), expected, max_relative = AGREEMENT);
             let measure = flatness::find(id).unwrap();
-            let predicted = measure.predict(&here, &action, &Options::default()).unwrap().unwrap();
+            let predicted = measure.predict(&here, &action, &case.options()).unwrap().unwrap();
             assert_relative_eq!(predicted.value, expected, max_relative = AGREEMENT);
         }
     }
@@ -115,11 +194,10 @@ fn the_dense_definitions_agree_with_pytorch_before_and_after_transport() {
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
             let measure = flatness::find(id).unwrap();
-            let value = measure.on_dense(&dense, &Options::default()).unwrap();
+            let value = measure.on_dense(&dense, &case.options()).unwrap();
             assert_relative_eq!(value, case.number(key), max_relative = AGREEMENT);
-            if let Some(transported) = &transported {
-                let value = measure.on_dense(transported, &Options::default()).unwrap();
-                let expected = case.number(&format!("rescaled_{key}"));
+            if let (Some(transported), Some(expected)) = (&transported, case.rescaled(id, key)) {
+                let value = measure.on_dense(transported, &case.options()).unwrap();
                 assert_relative_eq!(value, expected, max_relative = AGREEMENT);
             }
         }

@@ -1,7 +1,7 @@
 //! Interrupted trainings and sweeps end in the same bits as uninterrupted ones.
 
 use flatgauge::data::{Portions, Recipe, load_source};
-use flatgauge::model::{Activation, Architecture, load_network};
+use flatgauge::model::{Activation, Architecture, LayerSpec, load_network};
 use flatgauge::train::{
     Event, Job, OptimizerSettings, Run, Schedule, Settings, Summary, TrainError, Trainer, grid, registry, sweep,
 };
@@ -41,8 +41,12 @@ fn bits(values: &[f64]) -> Vec<u64> {
 fn every_optimiser_resumes_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
-    for optimizer in registry() {
-        let settings = settings(optimizer.id());
+    let plain = registry().iter().map(|optimizer| (optimizer, false));
+    for (optimizer, batch_norm) in plain.chain([(&registry()[0], true)]) {
+        let mut settings = settings(optimizer.id());
+        if batch_norm {
+            settings.architecture.layers.insert(1, LayerSpec::BatchNorm);
+        }
         let portions = portions(&settings);
         let mut whole = begin(&settings, &portions);
         let mut interrupted = begin(&settings, &portions);
@@ -62,6 +66,8 @@ fn every_optimiser_resumes_with_the_same_bits() {
         }
         let (whole, interrupted) = (whole.finish(), interrupted.finish());
         assert_eq!(bits(&whole.network.theta), bits(&interrupted.network.theta), "{}", optimizer.id());
+        assert_eq!(bits(&whole.network.buffers), bits(&interrupted.network.buffers));
+        assert_eq!(whole.network.buffers.is_empty(), !batch_norm);
         assert_eq!(whole.history, interrupted.history);
         assert_eq!(whole.zero_error_epoch, interrupted.zero_error_epoch);
     }

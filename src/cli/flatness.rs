@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Seed of stochastic measures and starting vectors
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Any other setting of the measures, as rho=0.1 or p=inf; may come several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    option: Vec<String>,
     /// How to print the result
     #[arg(long, default_value = "text")]
     format: Format,
@@ -50,7 +53,19 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let objective = Objective::new(&network, loss, data.inputs.view(), targets.view())
         .naming(&format!("--net and --data {}", arguments.data))?;
     let point = Point::new(objective, &network.theta);
-    let options = Options { eps: arguments.eps, c: arguments.c, layer: arguments.layer, seed: arguments.seed };
+    let mut options = Options {
+        eps: arguments.eps,
+        c: arguments.c,
+        layer: arguments.layer,
+        seed: arguments.seed,
+        ..Options::default()
+    };
+    for setting in &arguments.option {
+        let (name, value) = setting.split_once('=').ok_or_else(|| {
+            Unusable(format!("--option: '{setting}' is not a setting, expected NAME=VALUE as rho=0.1"))
+        })?;
+        options.set(name.trim(), value.trim()).naming("--option")?;
+    }
     let mut results = Vec::new();
     for measure in measures {
         match measure.evaluate(&point, &options) {
@@ -70,7 +85,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     Ok(Outcome::Done)
 }
 
-fn find(id: &str) -> Result<&'static dyn Measure, Unusable> {
+/// The measure called `id`.
+pub(super) fn find(id: &str) -> Result<&'static dyn Measure, Unusable> {
     flatness::find(id).ok_or_else(|| {
         let known: Vec<&str> = flatness::registry().iter().map(|measure| measure.id()).collect();
         Unusable(format!("--measure: '{id}' is unknown, expected all or some of {}", known.join(", ")))

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, no mathematics.
 
 mod arguments;
+mod check;
 mod flatness;
 mod kernel;
 mod list;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Train networks on embedded digits, rescale them, and check every law.
     Verify(verify::Arguments),
+    /// Hold an estimator in any language to the laws and certified values.
+    Check(Box<check::Arguments>),
     /// log P(f) of labels under a Gram matrix.
     Prior(prior::Arguments),
     /// Gram matrix of an architecture's prior on given inputs.
@@ -108,6 +111,7 @@ pub fn run() -> ExitCode {
     let quiet = cli.quiet;
     let outcome = match cli.command {
         Command::Verify(arguments) => verify::run(arguments, quiet),
+        Command::Check(arguments) => check::run(*arguments, quiet),
         Command::Prior(arguments) => prior::run(arguments),
         Command::Kernel(arguments) => kernel::run(arguments),
         Command::Flatness(arguments) => flatness::run(arguments, quiet),

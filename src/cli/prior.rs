@@ -54,10 +54,7 @@ impl From<LinkName> for Link {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
-    let method = prior::find(&arguments.method).ok_or_else(|| {
-        let known: Vec<&str> = prior::registry().iter().map(|method| method.id()).collect();
-        Unusable(format!("--method: '{}' is unknown, expected one of {}", arguments.method, known.join(", ")))
-    })?;
+    let method = find(&arguments.method)?;
     for (flag, value) in [("--target-se", arguments.target_se), ("--max-seconds", arguments.max_seconds)] {
         if let Some(value) = value
             && !(value > 0.0 && value.is_finite())
@@ -96,4 +93,12 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         Format::Text => emit(&report::text::log_prob(method.id(), options.link, labels.len(), &answer)),
     }
     Ok(Outcome::Done)
+}
+
+/// The method called `id`.
+pub(super) fn find(id: &str) -> Result<&'static dyn prior::Prior, Unusable> {
+    prior::find(id).ok_or_else(|| {
+        let known: Vec<&str> = prior::registry().iter().map(|method| method.id()).collect();
+        Unusable(format!("'{id}' is no method of log P(f), expected one of {}", known.join(", ")))
+    })
 }

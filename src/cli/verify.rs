@@ -24,9 +24,18 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum TierName {
+pub(super) enum TierName {
     Quick,
     Full,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Quick => Self::Quick,
+            TierName::Full => Self::Full,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,11 +47,7 @@ struct Document<'a> {
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
-    let tier = match arguments.tier {
-        TierName::Quick => Tier::Quick,
-        TierName::Full => Tier::Full,
-    };
-    let context = Context::built_in(tier, arguments.seed);
+    let context = Context::built_in(arguments.tier.into(), arguments.seed);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);

@@ -2,7 +2,7 @@
 
 use crate::data::DataError;
 use crate::numeric::write_atomically;
-use ndarray::{ArrayD, ArrayView2, IxDyn, ShapeBuilder};
+use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, ShapeBuilder};
 use npyz::{NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -141,4 +141,40 @@ pub fn write_npy(path: &Path, matrix: ArrayView2<f64>) -> Result<(), DataError> 
     let shape = [matrix.nrows() as u64, matrix.ncols() as u64];
     write_atomically(path, &npy_bytes(&shape, matrix.iter().copied()))
         .map_err(|error| fault(path, format!("cannot write the file ({error})")))
+}
+
+/// Writes a vector as a `.npy` file of f64.
+///
+/// # Errors
+/// As [`write_npy`].
+pub fn write_npy_vector(path: &Path, vector: ArrayView1<f64>) -> Result<(), DataError> {
+    write_atomically(path, &npy_bytes(&[vector.len() as u64], vector.iter().copied()))
+        .map_err(|error| fault(path, format!("cannot write the file ({error})")))
+}
+
+/// Writes a data set as an `.npz` file: `x` (`n` x the shape of one input) and `y` (`n`, or `n x outputs`).
+///
+/// # Errors
+/// As [`write_npy`].
+pub fn write_npz(
+    path: &Path,
+    inputs: ArrayView2<f64>,
+    shape: &[usize],
+    targets: ArrayView2<f64>,
+) -> Result<(), DataError> {
+    let rows = inputs.nrows() as u64;
+    let x: Vec<u64> = [rows].into_iter().chain(shape.iter().map(|&extent| extent as u64)).collect();
+    let y = if targets.ncols() == 1 { vec![rows] } else { vec![rows, targets.ncols() as u64] };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut archive = npyz::npz::NpzWriter::new(&mut bytes);
+    for (name, shape, values) in [("x", &x, inputs), ("y", &y, targets)] {
+        let written = (|| {
+            let mut array = archive.array(name, Default::default())?.default_dtype().shape(shape).begin_nd()?;
+            array.extend(values.iter().copied())?;
+            array.finish()
+        })();
+        written.expect("writing to memory does not fail");
+    }
+    drop(archive);
+    write_atomically(path, bytes.get_ref()).map_err(|error| fault(path, format!("cannot write the file ({error})")))
 }

@@ -16,7 +16,7 @@ mod npz;
 mod recipe;
 mod source;
 
-pub use array_file::{parse_npy, parse_npz, read_npy, read_npz, write_npy};
+pub use array_file::{parse_npy, parse_npz, read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 pub use dataset::{Dataset, Split};
 pub use digits::digits;
 pub use error::DataError;

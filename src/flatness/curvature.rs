@@ -1,8 +1,10 @@
 //! Curvature as operators: products with blocks of vectors, never a matrix.
 
 use crate::model::Linearisation;
+use crate::numeric::linalg::{par_gram, symmetric_eigenvalues};
 use crate::rescale::Action;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use std::ops::Range;
 
 /// Basis vectors multiplied at a time where an operator is read entry by entry.
 const BASIS_BLOCK: usize = 32;
@@ -94,6 +96,73 @@ impl SymmetricOperator for Matrix {
     }
 }
 
+/// `D A D`, `D` diagonal.
+#[derive(Debug, Clone, Copy)]
+pub struct Scaled<'p, O> {
+    /// `A`.
+    pub operator: O,
+    /// The diagonal of `D`.
+    pub scale: &'p [f64],
+}
+
+impl<O: SymmetricOperator> SymmetricOperator for Scaled<'_, O> {
+    fn dimension(&self) -> usize {
+        self.operator.dimension()
+    }
+
+    fn products(&self, vectors: ArrayView2<f64>) -> Array2<f64> {
+        let scale = ArrayView1::from(self.scale);
+        let mut out = self.operator.products((&vectors * &scale).view());
+        out *= &scale;
+        out
+    }
+}
+
+/// `A^2`.
+#[derive(Debug, Clone, Copy)]
+pub struct Squared<O>(pub O);
+
+impl<O: SymmetricOperator> SymmetricOperator for Squared<O> {
+    fn dimension(&self) -> usize {
+        self.0.dimension()
+    }
+
+    fn products(&self, vectors: ArrayView2<f64>) -> Array2<f64> {
+        self.0.products(self.0.products(vectors).view())
+    }
+}
+
+/// The diagonal block of `A` on a range of coordinates: a layer's own curvature.
+#[derive(Debug, Clone)]
+pub struct Block<O> {
+    /// `A`.
+    pub operator: O,
+    /// The coordinates.
+    pub range: Range<usize>,
+}
+
+impl<O: SymmetricOperator> SymmetricOperator for Block<O> {
+    fn dimension(&self) -> usize {
+        self.range.len()
+    }
+
+    fn products(&self, vectors: ArrayView2<f64>) -> Array2<f64> {
+        let mut padded = Array2::zeros((vectors.nrows(), self.operator.dimension()));
+        padded.slice_mut(s![.., self.range.clone()]).assign(&vectors);
+        self.operator.products(padded.view()).slice(s![.., self.range.clone()]).to_owned()
+    }
+}
+
+impl<O: SymmetricOperator + ?Sized> SymmetricOperator for &O {
+    fn dimension(&self) -> usize {
+        (**self).dimension()
+    }
+
+    fn products(&self, vectors: ArrayView2<f64>) -> Array2<f64> {
+        (**self).products(vectors)
+    }
+}
+
 /// Calls `visit` with the index and the row `A e_i` of every basis vector: `dimension` products, in blocks.
 pub fn for_each_row(operator: &dyn SymmetricOperator, mut visit: impl FnMut(usize, &[f64])) {
     let dimension = operator.dimension();
@@ -114,4 +183,27 @@ pub fn diagonal(operator: &dyn SymmetricOperator) -> Vec<f64> {
     let mut out = vec![0.0; operator.dimension()];
     for_each_row(operator, |index, row| out[index] = row[index]);
     out
+}
+
+/// The matrix, by one product with each basis vector; the two triangles, which differ by rounding, are
+/// averaged.
+pub fn dense(operator: &dyn SymmetricOperator) -> Array2<f64> {
+    let dimension = operator.dimension();
+    let mut matrix = Array2::zeros((dimension, dimension));
+    for_each_row(operator, |index, row| matrix.row_mut(index).assign(&ArrayView1::from(row)));
+    for i in 0..dimension {
+        for j in 0..i {
+            let mean = 0.5 * (matrix[[i, j]] + matrix[[j, i]]);
+            matrix[[i, j]] = mean;
+            matrix[[j, i]] = mean;
+        }
+    }
+    matrix
+}
+
+/// All eigenvalues of the Gauss-Newton matrix but its certain zeros, in ascending order: those of the Gram
+/// matrix `R R^T` of the loss-weighted Jacobian `R` (`n outputs x parameters`), `G = R^T R`. Worth it
+/// where `n outputs < parameters`; the other `parameters - n outputs` eigenvalues are 0.
+pub fn gauss_newton_spectrum(linearisation: &Linearisation) -> Vec<f64> {
+    symmetric_eigenvalues(par_gram(linearisation.root_jacobian().view()).view())
 }

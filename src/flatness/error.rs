@@ -13,6 +13,16 @@ pub enum FlatnessError {
         /// What was expected.
         expected: String,
     },
+    /// A setting that does not exist or cannot be read.
+    #[error("option '{option}' cannot be '{value}': {reason}")]
+    Setting {
+        /// The setting.
+        option: String,
+        /// What was given.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A setting is out of range.
     #[error("{measure}: {option} is {value}, expected {expected}")]
     Option {
@@ -64,5 +74,13 @@ pub enum FlatnessError {
         what: &'static str,
         /// Its value.
         value: f64,
+    },
+    /// A command that stands in for the measure gave no usable answer.
+    #[error("{measure} by a command: {reason}")]
+    External {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// The named fault.
+        reason: String,
     },
 }

@@ -1,31 +1,14 @@
 //! Largest eigenvalue of the Hessian.
 
-use crate::flatness::curvature::{Hessian, SymmetricOperator, Transported};
-use crate::flatness::lanczos::{Eigenpairs, End, Lanczos, LanczosError};
-use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
+use crate::flatness::lanczos::{End, Lanczos, LanczosError};
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::{Estimate, linalg};
 use crate::rescale::Action;
 
 /// `lambda_max(H)`, by Lanczos with full reorthogonalisation; `info` holds the residual, within which of
 /// the value an eigenvalue is certain to lie.
 pub(super) struct HessianMaxEigenvalue;
-
-impl HessianMaxEigenvalue {
-    fn of(
-        &self,
-        operator: &dyn SymmetricOperator,
-        point: &Point,
-        options: &Options,
-    ) -> Result<Estimate, FlatnessError> {
-        let found = outermost(self.id(), operator, End::Largest, options)?;
-        let info = point
-            .info()
-            .with("products", found.work.products)
-            .with("restarts", found.work.restarts)
-            .with("residual", found.pairs[0].residual);
-        Ok(Estimate::deterministic(found.pairs[0].value, info))
-    }
-}
 
 impl Measure for HessianMaxEigenvalue {
     fn id(&self) -> &'static str {
@@ -41,20 +24,15 @@ impl Measure for HessianMaxEigenvalue {
     }
 
     fn responses(&self) -> Responses {
-        Responses {
-            layer_scaling: Response::Changes,
-            neuron_scaling: Response::Changes,
-            permutation: Response::Invariant,
-        }
+        Responses::OF_CURVATURE
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        self.of(&Hessian(&point.linearisation), point, options)
+        outermost(self.id(), &Place::here(point), End::Largest, options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        let operator = Transported { operator: Hessian(&point.linearisation), action };
-        Some(self.of(&operator, point, options))
+        Some(outermost(self.id(), &Place::moved(point, action), End::Largest, options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
@@ -62,20 +40,27 @@ impl Measure for HessianMaxEigenvalue {
     }
 }
 
-/// The outermost eigenpair at `end`, with errors that name the measure.
+/// The outermost eigenvalue of the Hessian at `end`.
 pub(super) fn outermost(
     measure: &'static str,
-    operator: &dyn SymmetricOperator,
+    place: &Place,
     end: End,
     options: &Options,
-) -> Result<Eigenpairs, FlatnessError> {
+) -> Result<Estimate, FlatnessError> {
     let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
-    settings.extreme(operator, end, 1).map_err(|error| match error {
+    let found = settings.extreme(&*place.hessian(), end, 1).map_err(|error| match error {
         LanczosError::NotConverged { products, residual, wanted } => {
             FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
         }
         LanczosError::NotFinite(value) => {
             FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
         }
-    })
+    })?;
+    let pair = &found.pairs[0];
+    let info = place
+        .info()
+        .with("products", found.work.products)
+        .with("restarts", found.work.restarts)
+        .with("residual", pair.residual);
+    Ok(Estimate::deterministic(pair.value, info))
 }

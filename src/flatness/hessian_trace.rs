@@ -1,7 +1,9 @@
 //! Trace of the Hessian.
 
-use crate::flatness::curvature::{self, Hessian};
-use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
+use crate::flatness::curvature::Scaled;
+use crate::flatness::options::TraceMethod;
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, trace};
 use crate::numeric::Estimate;
 use crate::rescale::Action;
 
@@ -9,7 +11,8 @@ use crate::rescale::Action;
 ///
 /// Where the network is piecewise linear, each layer's own second derivative of the logits vanishes, so
 /// `tr H = tr G` exactly, a sum of squared norms of per-sample gradients: one backward pass a logit.
-/// Elsewhere the diagonal is read off products with the basis vectors.
+/// Elsewhere the diagonal is read off products with the basis vectors up to [`Options::dense_limit`] parameters,
+/// and beyond that the trace is estimated. `info` holds the trace of each parameter tensor's block.
 pub(super) struct HessianTrace;
 
 impl Measure for HessianTrace {
@@ -22,35 +25,24 @@ impl Measure for HessianTrace {
     }
 
     fn source(&self) -> &'static str {
-        "Dinh et al. 2017; trace estimators: Hutchinson 1990"
+        "Dinh et al. 2017; estimators: Hutchinson 1990, Meyer et al. 2021, Epperly et al. 2024"
     }
 
     fn responses(&self) -> Responses {
-        Responses {
-            layer_scaling: Response::Changes,
-            neuron_scaling: Response::Changes,
-            permutation: Response::Invariant,
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        if options.trace == TraceMethod::Auto && point.model().is_piecewise_linear() {
+            let traces = point.linearisation.gauss_newton_block_traces();
+            let info = point.info().with("method", "gauss-newton").with("tensor_traces", traces.clone());
+            return Ok(Estimate::deterministic(traces.iter().sum(), info));
         }
+        weighted_trace(self.id(), &Place::here(point), &vec![1.0; point.theta().len()], options)
     }
 
-    fn evaluate(&self, point: &Point, _options: &Options) -> Result<Estimate, FlatnessError> {
-        let model = point.model();
-        let (method, traces) = if model.is_piecewise_linear() {
-            ("gauss-newton", point.linearisation.gauss_newton_block_traces())
-        } else {
-            let diagonal = point.hessian_diagonal(self.id())?;
-            let traces = model.tensors().iter().map(|tensor| diagonal[tensor.range.clone()].iter().sum()).collect();
-            ("basis", traces)
-        };
-        let info = point.info().with("method", method).with("tensor_traces", traces.clone());
-        Ok(Estimate::deterministic(traces.iter().sum(), info))
-    }
-
-    fn predict(&self, point: &Point, action: &Action, _options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(point.hessian_diagonal(self.id()).map(|diagonal| {
-            let transported = action.transport_diagonal(&diagonal);
-            Estimate::deterministic(transported.iter().sum(), point.info())
-        }))
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(weighted_trace(self.id(), &Place::moved(point, action), &vec![1.0; action.len()], options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
@@ -58,13 +50,29 @@ impl Measure for HessianTrace {
     }
 }
 
-impl Point<'_> {
-    /// The exact diagonal of the Hessian.
-    pub(super) fn hessian_diagonal(&self, measure: &'static str) -> Result<Vec<f64>, FlatnessError> {
-        if self.model().is_piecewise_linear() {
-            return Ok(self.linearisation.gauss_newton_diagonal());
-        }
-        self.check_dense(measure)?;
-        Ok(curvature::diagonal(&Hessian(&self.linearisation)))
+/// `sum_i weight_i^2 H_ii = tr D H D`, `D = diag(weight)`: exactly where the options allow it, else estimated.
+pub(super) fn weighted_trace(
+    measure: &'static str,
+    place: &Place,
+    weight: &[f64],
+    options: &Options,
+) -> Result<Estimate, FlatnessError> {
+    let finite = |value: f64| {
+        if value.is_finite() { Ok(value) } else { Err(FlatnessError::NotFinite { measure, what: "the trace", value }) }
+    };
+    if options.trace == TraceMethod::Auto
+        && let Some((diagonal, method)) = place.hessian_diagonal(options)
+    {
+        let share = |range: std::ops::Range<usize>| -> f64 {
+            diagonal[range.clone()].iter().zip(&weight[range]).map(|(h, w)| w * w * h).sum()
+        };
+        let traces: Vec<f64> = place.model().tensors().iter().map(|tensor| share(tensor.range.clone())).collect();
+        let info = place.info().with("method", method).with("tensor_traces", traces.clone());
+        return Ok(Estimate::deterministic(finite(traces.iter().sum())?, info));
     }
+    let hessian = place.hessian();
+    let mut estimate = trace::estimate(&Scaled { operator: &*hessian, scale: weight }, options);
+    finite(estimate.value)?;
+    estimate.info.merge(place.info());
+    Ok(estimate)
 }

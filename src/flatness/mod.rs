@@ -8,16 +8,36 @@ pub mod ascent;
 pub mod curvature;
 mod error;
 pub mod lanczos;
-mod options;
+pub mod langevin;
+mod noise;
+pub mod options;
+mod place;
 mod point;
+pub mod quadrature;
+pub mod trace;
 
+mod adaptive_sharpness;
+mod filter_weighted_trace;
+mod fisher_rao;
+mod hessian_frobenius;
+mod hessian_log_det;
 mod hessian_max_eigenvalue;
+mod hessian_spectral_norm;
 mod hessian_trace;
 mod keskar_sharpness;
+mod layer_normalised_trace;
+mod local_entropy;
+mod local_learning_coefficient;
+mod pac_bayes;
+mod parameter_norm;
+mod path_norm;
+mod relative_flatness;
+mod spectral_density;
 
 pub use error::FlatnessError;
 pub use options::Options;
-pub use point::{DENSE_LIMIT, DensePoint, Point, STATIONARY_GRADIENT};
+pub use place::DENSE_REFUSAL;
+pub use point::{DensePoint, ORACLE_LIMIT, Point, STATIONARY_GRADIENT};
 
 use crate::numeric::Estimate;
 use crate::rescale::Action;
@@ -44,6 +64,18 @@ pub struct Responses {
     pub neuron_scaling: Response,
     /// To permutation of hidden units.
     pub permutation: Response,
+}
+
+impl Responses {
+    /// Of functions of the Hessian's eigenvalues, and of boxes in absolute units.
+    pub const OF_CURVATURE: Self =
+        Self { layer_scaling: Response::Changes, neuron_scaling: Response::Changes, permutation: Response::Invariant };
+    /// Of measures that no rescaling changes.
+    pub const INVARIANT: Self = Self {
+        layer_scaling: Response::Invariant,
+        neuron_scaling: Response::Invariant,
+        permutation: Response::Invariant,
+    };
 }
 
 /// A flatness measure.
@@ -80,6 +112,12 @@ pub trait Measure: Send + Sync {
         None
     }
 
+    /// What the measure must be for the loss `factor L` and [`Options::at_loss_scale`], given its value for `L` at
+    /// `point`; in proportion unless a measure says otherwise.
+    fn at_loss_scale(&self, value: f64, factor: f64, _point: &Point) -> f64 {
+        factor * value
+    }
+
     /// The definition applied to dense curvature; `None` where the measure is no function of it.
     fn on_dense(&self, _dense: &DensePoint, _options: &Options) -> Option<f64> {
         None
@@ -88,7 +126,26 @@ pub trait Measure: Send + Sync {
 
 /// All measures, in the order users see them. A new measure is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Measure] {
-    &[&keskar_sharpness::KeskarSharpness, &hessian_trace::HessianTrace, &hessian_max_eigenvalue::HessianMaxEigenvalue]
+    &[
+        &keskar_sharpness::KeskarSharpness,
+        &adaptive_sharpness::AdaptiveSharpness,
+        &hessian_trace::HessianTrace,
+        &hessian_max_eigenvalue::HessianMaxEigenvalue,
+        &hessian_spectral_norm::HessianSpectralNorm,
+        &hessian_frobenius::HessianFrobenius,
+        &hessian_log_det::HessianLogDet,
+        &spectral_density::SpectralDensity,
+        &layer_normalised_trace::LayerNormalisedTrace,
+        &filter_weighted_trace::FilterWeightedTrace,
+        &relative_flatness::RelativeFlatness,
+        &fisher_rao::FisherRao,
+        &pac_bayes::PacBayes { magnitude: false },
+        &pac_bayes::PacBayes { magnitude: true },
+        &local_entropy::LocalEntropy,
+        &local_learning_coefficient::LocalLearningCoefficient,
+        &path_norm::PathNorm,
+        &parameter_norm::ParameterNorm,
+    ]
 }
 
 /// The measure called `id`.

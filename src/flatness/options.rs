@@ -3,31 +3,262 @@
 use crate::flatness::FlatnessError;
 use serde::{Deserialize, Serialize};
 
+/// An ascent of box sharpness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AscentKind {
+    /// Projected sign ascent.
+    Sign,
+    /// Limited-memory quasi-Newton with bounds (Byrd et al. 1995), as in Keskar et al. 2017.
+    Lbfgsb,
+    /// Stochastic gradient ascent with clipping, as in Zhang et al. 2021.
+    Sgd,
+}
+
+/// The norm of adaptive sharpness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Norm {
+    /// Euclidean.
+    #[serde(rename = "2")]
+    Two,
+    /// Largest entry.
+    #[serde(rename = "inf")]
+    Infinity,
+}
+
+/// How a trace is found where it is no cheap exact sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TraceMethod {
+    /// Exactly wherever the network or [`Options::dense_limit`] allow it, else by XTrace.
+    Auto,
+    /// Hutchinson 1990.
+    Hutchinson,
+    /// Hutch++ (Meyer, Musco, Musco and Woodruff 2021).
+    #[serde(rename = "hutch++")]
+    HutchPlusPlus,
+    /// XTrace (Epperly, Tropp and Webber 2024).
+    Xtrace,
+}
+
+/// What PAC-Bayes noise must not raise by more than the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Criterion {
+    /// The loss.
+    Loss,
+    /// The share of misclassified samples (`bce` and `ce`).
+    Error,
+}
+
+/// The chain behind the local learning coefficient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampler {
+    /// Langevin steps with full gradients, accepted or rejected (Roberts and Tweedie 1996): no bias from
+    /// the step size, which adapts itself.
+    Mala,
+    /// Stochastic gradient Langevin dynamics (Welling and Teh 2011) as in Lau et al. 2023: minibatches, a
+    /// fixed step, nothing rejected.
+    Sgld,
+}
+
 /// Settings of the measures; each reads its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Radius of sharpness boxes, relative to `|theta_i| + 1` (Keskar 2017).
     pub eps: f64,
+    /// Ascents of box sharpness; the best result counts.
+    pub ascents: Vec<AscentKind>,
     /// Shift `c` of `log det(H + c I)`.
     pub c: f64,
     /// Layer of layer-wise measures; the last dense layer unless given.
     pub layer: Option<usize>,
+    /// Radius of adaptive sharpness, relative to `|theta_i|`.
+    pub rho: f64,
+    /// Norm of adaptive sharpness.
+    pub p: Norm,
+    /// How traces are estimated.
+    pub trace: TraceMethod,
+    /// Operator products a stochastic estimate may spend.
+    pub products: usize,
+    /// Most parameters for which a dense Hessian is formed, or read entry by entry, unasked.
+    pub dense_limit: usize,
+    /// Rise of the expected loss (or error) that PAC-Bayes noise may cause.
+    pub bound: f64,
+    /// What that bound is on.
+    pub criterion: Criterion,
+    /// Gaussian perturbations of PAC-Bayes measures and local entropy.
+    pub draws: usize,
+    /// Precision `gamma` of local entropy's Gaussian.
+    pub gamma: f64,
+    /// Inverse temperature; 1 in local entropy and `1 / log n` in the local learning coefficient unless given,
+    /// in either case per unit of the objective's scale.
+    pub beta: Option<f64>,
+    /// Chains of the local learning coefficient.
+    pub chains: usize,
+    /// Steps of a chain; the first third is dropped.
+    pub steps: usize,
+    /// Precision of the Gaussian that keeps a chain near the parameters.
+    pub localisation: f64,
+    /// The chain.
+    pub sampler: Sampler,
+    /// Step size of SGLD.
+    pub step: f64,
+    /// Minibatch of SGLD and of sharpness by SGD.
+    pub batch: usize,
+    /// Epochs of sharpness by SGD.
+    pub epochs: usize,
     /// Seed of stochastic measures and starting vectors.
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { eps: 1e-4, c: 1e-3, layer: None, seed: 0 }
+        Self {
+            eps: 1e-4,
+            ascents: vec![AscentKind::Sign, AscentKind::Lbfgsb, AscentKind::Sgd],
+            c: 1e-3,
+            layer: None,
+            rho: 0.05,
+            p: Norm::Two,
+            trace: TraceMethod::Auto,
+            products: 256,
+            dense_limit: 3000,
+            bound: 0.1,
+            criterion: Criterion::Loss,
+            draws: 128,
+            gamma: 1e4,
+            beta: None,
+            chains: 8,
+            steps: 450,
+            localisation: 100.0,
+            sampler: Sampler::Mala,
+            step: 1e-5,
+            batch: 32,
+            epochs: 100,
+            seed: 0,
+        }
+    }
+}
+
+impl Options {
+    /// Sets the option called `name` from text, as on a command line: `eps` to `1e-3`, `p` to `inf`, `layer` to
+    /// `2`, `ascents` to `sign,sgd`.
+    ///
+    /// # Errors
+    /// [`FlatnessError::Setting`] naming the option, what was given, and what is known or expected.
+    pub fn set(&mut self, name: &str, text: &str) -> Result<(), FlatnessError> {
+        use serde_json::Value;
+        let mut all = serde_json::to_value(&*self).expect("options serialise");
+        let fields = all.as_object_mut().expect("options are a map");
+        let Some(current) = fields.get(name) else {
+            let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+            return Err(FlatnessError::Setting {
+                option: name.to_owned(),
+                value: text.to_owned(),
+                reason: format!("there is no such option; there are {}", known.join(", ")),
+            });
+        };
+        let number = serde_json::from_str(text).ok().filter(Value::is_number);
+        let value = match current {
+            Value::Array(_) => Value::Array(text.split(',').map(|word| Value::from(word.trim())).collect()),
+            Value::String(_) => Value::from(text),
+            _ => number.unwrap_or_else(|| Value::from(text)),
+        };
+        fields.insert(name.to_owned(), value);
+        *self = serde_json::from_value(all).map_err(|error| FlatnessError::Setting {
+            option: name.to_owned(),
+            value: text.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(())
+    }
+
+    /// The same settings for the loss in units `factor` times smaller: options with the loss' unit (`c`,
+    /// `bound`) are multiplied by `factor`, those with its inverse (`beta`) divided.
+    pub fn at_loss_scale(&self, factor: f64) -> Self {
+        let bound = if self.criterion == Criterion::Loss { self.bound * factor } else { self.bound };
+        Self { c: self.c * factor, bound, beta: self.beta.map(|beta| beta / factor), ..self.clone() }
     }
 }
 
 /// `value` if it is finite and at least 0, else an error that names measure and option.
 pub(super) fn non_negative(measure: &'static str, option: &'static str, value: f64) -> Result<f64, FlatnessError> {
-    if value >= 0.0 && value.is_finite() {
-        Ok(value)
-    } else {
-        Err(FlatnessError::Option { measure, option, value: value.to_string(), expected: "a finite number above 0" })
+    checked(measure, option, value, value >= 0.0 && value.is_finite(), "a finite number of at least 0")
+}
+
+/// `value` if it is finite and above 0.
+pub(super) fn positive(measure: &'static str, option: &'static str, value: f64) -> Result<f64, FlatnessError> {
+    checked(measure, option, value, value > 0.0 && value.is_finite(), "a finite number above 0")
+}
+
+/// `value` if it is at least `least`.
+pub(super) fn at_least(
+    measure: &'static str,
+    option: &'static str,
+    value: usize,
+    least: usize,
+    expected: &'static str,
+) -> Result<usize, FlatnessError> {
+    checked(measure, option, value, value >= least, expected)
+}
+
+fn checked<T: std::fmt::Display>(
+    measure: &'static str,
+    option: &'static str,
+    value: T,
+    holds: bool,
+    expected: &'static str,
+) -> Result<T, FlatnessError> {
+    if holds { Ok(value) } else { Err(FlatnessError::Option { measure, option, value: value.to_string(), expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_set_by_name_and_survive_json() {
+        let mut options = Options::default();
+        for (name, text) in [
+            ("eps", "1e-3"),
+            ("layer", "2"),
+            ("p", "inf"),
+            ("trace", "hutch++"),
+            ("ascents", "sign, sgd"),
+            ("beta", "0.5"),
+            ("seed", "18446744073709551615"),
+        ] {
+            options.set(name, text).unwrap();
+        }
+        let expected = Options {
+            eps: 1e-3,
+            layer: Some(2),
+            p: Norm::Infinity,
+            trace: TraceMethod::HutchPlusPlus,
+            ascents: vec![AscentKind::Sign, AscentKind::Sgd],
+            beta: Some(0.5),
+            seed: u64::MAX,
+            ..Options::default()
+        };
+        assert_eq!(options, expected);
+        let text = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<Options>(&text).unwrap(), options);
+        assert_eq!(serde_json::from_str::<Options>("{}").unwrap(), Options::default());
+    }
+
+    #[test]
+    fn unknown_options_and_values_are_named() {
+        let mut options = Options::default();
+        for (name, text, word) in
+            [("epsilon", "1", "eps"), ("eps", "wide", "wide"), ("trace", "guess", "guess"), ("draws", "-3", "draws")]
+        {
+            let error = options.set(name, text).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(word), "{error}");
+        }
+        assert_eq!(options, Options::default());
+        assert!(serde_json::from_str::<Options>(r#"{"epsilon": 1}"#).is_err());
     }
 }

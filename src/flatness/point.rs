@@ -7,9 +7,6 @@ use crate::numeric::linalg::norm;
 use crate::rescale::Action;
 use ndarray::Array2;
 
-/// Most parameters for which a dense Hessian is formed (72 MB), or read entry by entry.
-pub const DENSE_LIMIT: usize = 3000;
-
 /// Gradient norm of a loss of order one below which a point is reported as stationary. Training stops far
 /// above it; every measure is defined there all the same.
 pub const STATIONARY_GRADIENT: f64 = 1e-6;
@@ -61,15 +58,6 @@ impl<'a> Point<'a> {
             .with("stationary", gradient <= STATIONARY_GRADIENT * self.objective().scale.abs())
     }
 
-    /// Refuses work that grows with the square of the number of parameters beyond [`DENSE_LIMIT`].
-    pub(super) fn check_dense(&self, measure: &'static str) -> Result<(), FlatnessError> {
-        let parameters = self.theta().len();
-        if parameters > DENSE_LIMIT {
-            return Err(FlatnessError::TooLarge { measure, parameters, limit: DENSE_LIMIT });
-        }
-        Ok(())
-    }
-
     /// The objective.
     pub fn objective(&self) -> &Objective<'a> {
         self.linearisation.objective()
@@ -103,7 +91,22 @@ pub struct DensePoint<'a> {
     pub gauss_newton: Array2<f64>,
 }
 
+/// Most parameters for which [`DensePoint::try_new`] computes two dense matrices (144 MB).
+pub const ORACLE_LIMIT: usize = 3000;
+
 impl<'a> DensePoint<'a> {
+    /// As [`DensePoint::new`] for networks from outside.
+    ///
+    /// # Errors
+    /// [`FlatnessError::TooLarge`] above [`ORACLE_LIMIT`] parameters.
+    pub fn try_new(objective: Objective<'a>, theta: &[f64]) -> Result<Self, FlatnessError> {
+        let (parameters, limit) = (theta.len(), ORACLE_LIMIT);
+        if parameters > limit {
+            return Err(FlatnessError::TooLarge { measure: "the dense definition", parameters, limit });
+        }
+        Ok(Self::new(objective, theta))
+    }
+
     /// Computes everything densely; see [`oracle::dense`] for the cost.
     pub fn new(objective: Objective<'a>, theta: &[f64]) -> Self {
         let dense = oracle::dense(&objective, theta);

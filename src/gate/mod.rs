@@ -3,6 +3,7 @@
 mod cases;
 mod certified;
 mod demonstration;
+pub mod external;
 mod law;
 mod laws;
 mod runner;

@@ -1,7 +1,6 @@
 //! The mean loss over a data set as a function of the parameters, and its derivatives at a point.
 
 use crate::model::layer::{Adjoints, Mode, Tape};
-use crate::model::network::CHUNK_ROWS;
 use crate::model::{Loss, Model, ModelError, Network};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -101,10 +100,11 @@ impl<'a> Objective<'a> {
 
     fn chunks(&self) -> Vec<(ArrayView2<'a, f64>, ArrayView2<'a, f64>)> {
         let n = self.samples();
+        let size = self.model.chunk_rows();
         (0..n)
-            .step_by(CHUNK_ROWS)
+            .step_by(size)
             .map(|first| {
-                let rows = first..(first + CHUNK_ROWS).min(n);
+                let rows = first..(first + size).min(n);
                 // `slice_move` keeps the data's lifetime.
                 (self.inputs.slice_move(s![rows.clone(), ..]), self.targets.slice_move(s![rows, ..]))
             })
@@ -126,7 +126,7 @@ impl<'a> Objective<'a> {
         self.value_of_logits(self.logits(theta).view())
     }
 
-    fn value_of_logits(&self, logits: ArrayView2<f64>) -> f64 {
+    pub(super) fn value_of_logits(&self, logits: ArrayView2<f64>) -> f64 {
         let total: f64 = logits
             .outer_iter()
             .zip(self.targets.outer_iter())
@@ -158,7 +158,7 @@ impl<'a> Objective<'a> {
     }
 
     /// Gradient of the (scaled, averaged) loss at the logits.
-    fn logit_gradient(&self, logits: ArrayView2<f64>, targets: ArrayView2<f64>) -> Array2<f64> {
+    pub(super) fn logit_gradient(&self, logits: ArrayView2<f64>, targets: ArrayView2<f64>) -> Array2<f64> {
         let mut out = Array2::zeros(logits.dim());
         for ((mut out, logits), target) in out.outer_iter_mut().zip(logits.outer_iter()).zip(targets.outer_iter()) {
             self.loss.gradient(row(&logits), &target.to_vec(), out.as_slice_mut().expect("rows are contiguous"));
@@ -347,10 +347,9 @@ impl<'a> Linearisation<'a> {
         self.objective.model.outputs()
     }
 
-    /// Column `column` of the roots `S_i` of all logit Hessians of a chunk, `n x outputs`, scaled so that
+    /// Column `column` of the roots `S_i` of the logit Hessians of some samples, `n x outputs`, scaled so that
     /// squares of gradients add up to the mean's.
-    fn root(&self, chunk: &Chunk, column: usize) -> Array2<f64> {
-        let logits = chunk.tape.output();
+    fn root(&self, logits: ArrayView2<f64>, column: usize) -> Array2<f64> {
         let mut out = Array2::zeros(logits.dim());
         for (mut out, logits) in out.outer_iter_mut().zip(logits.outer_iter()) {
             let out = out.as_slice_mut().expect("rows are contiguous");
@@ -380,11 +379,32 @@ impl<'a> Linearisation<'a> {
         })
     }
 
+    /// The loss-weighted Jacobian `R`, `n outputs x parameters`, with `G = R^T R`: row `(i, c)` is the
+    /// gradient of `S_i[:, c] . f_i`, `S_i S_i^T` the logit Hessian of the mean at sample `i`.
+    pub fn root_jacobian(&self) -> Array2<f64> {
+        let weights = self.objective.model.weights(self.theta, self.objective.buffers);
+        let body = self.objective.model.body();
+        let outputs = self.root_columns();
+        let mut rows = Array2::zeros((self.objective.samples() * outputs, self.theta.len()));
+        rows.axis_chunks_iter_mut(Axis(0), outputs)
+            .into_par_iter()
+            .zip(self.objective.inputs.axis_chunks_iter(Axis(0), 1))
+            .for_each(|(mut rows, input)| {
+                let tape = body.forward(weights, input, Mode::Eval);
+                for (column, mut gradient) in rows.outer_iter_mut().enumerate() {
+                    let at_logits = self.root(tape.output(), column);
+                    let gradient = gradient.as_slice_mut().expect("rows are contiguous");
+                    body.backward(weights, input, &tape, at_logits, gradient, false);
+                }
+            });
+        rows
+    }
+
     fn sum_squares(&self, len: usize, add: impl Fn(&mut [f64], &Chunk, Array2<f64>) + Sync) -> Vec<f64> {
         let mut total = vec![0.0; len];
         let lanes = add_in_lanes(&self.chunks, vec![0.0; len], |sum, chunk| {
             for column in 0..self.root_columns() {
-                add(sum, chunk, self.root(chunk, column));
+                add(sum, chunk, self.root(chunk.tape.output(), column));
             }
         });
         for lane in lanes {

@@ -63,6 +63,11 @@ impl Info {
         self.0.insert(name.to_owned(), value.into());
     }
 
+    /// Adds all of `other`, replacing what has the same name.
+    pub fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// The diagnostic called `name`.
     pub fn get(&self, name: &str) -> Option<&InfoValue> {
         self.0.get(name)

@@ -97,3 +97,12 @@ pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 /// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
 /// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
 pub const NNGP_AGREEMENT: f64 = 1e-12;
+
+/// Agreement of derivatives by two float64 programs, relative to the largest entry: sums of some
+/// thousand products in different orders, times the conditioning of a second derivative.
+pub const DERIVATIVE_AGREEMENT: f64 = 1e-10;
+
+/// Agreement of an analytic directional derivative with a central difference, relative to the largest
+/// entry: the step `1e-5` leaves `1e-10` of curvature and `u / 1e-5 = 1e-11` of rounding, times a
+/// hundredfold margin for derivatives that cancel.
+pub const DIFFERENCE_AGREEMENT: f64 = 1e-8;

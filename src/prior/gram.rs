@@ -87,6 +87,14 @@ pub enum PriorError {
         /// Which of its conditions fails, with the numbers.
         reason: String,
     },
+    /// A command that stands in for the method gave no usable answer.
+    #[error("{method} by a command: {reason}")]
+    External {
+        /// Registry name of the method.
+        method: &'static str,
+        /// The named fault.
+        reason: String,
+    },
     /// The iteration did not converge.
     #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
     NotConverged {

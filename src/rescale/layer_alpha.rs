@@ -1,7 +1,8 @@
 //! Layer scaling by alpha (Dinh et al. 2017; the paper uses alpha = 5.9).
 
-use crate::model::{LayerSpec, Model, Role};
+use crate::model::Model;
 use crate::numeric::Streams;
+use crate::rescale::hidden::{Change, Hidden, act_on_units, hidden_layers, hidden_of, units};
 use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
 
@@ -24,17 +25,9 @@ impl Rescaling for LayerAlpha {
         if !(self.alpha > 0.0 && self.alpha.is_finite() && (1.0 / self.alpha).is_finite()) {
             return Err(RescaleError::Alpha(self.alpha));
         }
-        check_homogeneous_between(model, self.layer)?;
-        let mut scale = vec![1.0; model.parameters()];
-        for tensor in model.tensors() {
-            let factor = match (tensor.layer, tensor.role) {
-                (layer, Role::Weight | Role::Bias) if layer == self.layer => 1.0 / self.alpha,
-                (layer, Role::Weight) if layer == self.layer + 1 => self.alpha,
-                _ => continue,
-            };
-            scale[tensor.range.clone()].fill(factor);
-        }
-        Ok(Action::diagonal(scale))
+        let hidden = hidden_of(model, self.layer)?;
+        check_homogeneous(&hidden)?;
+        Ok(act_on_units(model, &hidden, &Change::divide(units(model, &hidden), self.alpha)))
     }
 
     fn describe(&self) -> String {
@@ -46,46 +39,32 @@ impl Rescaling for LayerAlpha {
     }
 }
 
-/// Whether layers `layer` and `layer + 1` are affine with only positively homogeneous layers between them.
-pub(super) fn check_homogeneous_between(model: &Model, layer: usize) -> Result<(), RescaleError> {
-    let fault = |reason: String| Err(RescaleError::Layer { layer, reason });
-    let mut parametrised = 0;
-    let mut inside = false;
-    for spec in &model.architecture().layers {
-        match spec {
-            LayerSpec::Dense { .. } | LayerSpec::Conv { .. } => {
-                if inside {
-                    return Ok(());
-                }
-                inside = parametrised == layer;
-                parametrised += 1;
-            }
-            LayerSpec::Relu
-            | LayerSpec::AvgPool { .. }
-            | LayerSpec::MaxPool { .. }
-            | LayerSpec::GlobalAvgPool
-            | LayerSpec::Flatten => {}
-            other if inside => {
-                return fault(format!("a {} layer follows, which is not positively homogeneous", other.kind()));
-            }
-            other => parametrised += parametrised_layers_in(other),
-        }
+/// Refuses units behind which a layer is not positively homogeneous.
+pub(super) fn check_homogeneous(hidden: &Hidden) -> Result<(), RescaleError> {
+    match hidden.inhomogeneous {
+        None => Ok(()),
+        Some(kind) => Err(RescaleError::Layer {
+            layer: hidden.writer,
+            reason: format!("a {kind} layer follows, which is not positively homogeneous"),
+        }),
     }
-    if inside {
-        return fault("no layer follows that could compensate".to_owned());
-    }
-    fault(format!(
-        "the network has parametrised layers 0 to {}, or it lies in a residual",
-        model.parametrised_layers() - 1
-    ))
 }
 
-fn parametrised_layers_in(spec: &LayerSpec) -> usize {
-    match spec {
-        LayerSpec::Dense { .. } | LayerSpec::Conv { .. } | LayerSpec::BatchNorm => 1,
-        LayerSpec::Residual { branch, shortcut } => branch.iter().chain(shortcut).map(parametrised_layers_in).sum(),
-        _ => 0,
+/// The hidden units of a model behind which everything is positively homogeneous.
+///
+/// # Errors
+/// [`RescaleError::NotApplicable`] in the name of `id` if there are none.
+pub(super) fn homogeneous_layers(model: &Model, id: &'static str) -> Result<Vec<Hidden>, RescaleError> {
+    let layers: Vec<Hidden> =
+        hidden_layers(model).into_iter().filter(|hidden| hidden.inhomogeneous.is_none()).collect();
+    if layers.is_empty() {
+        return Err(RescaleError::NotApplicable {
+            id,
+            architecture: model.architecture().to_string(),
+            reason: "no two affine layers have only positively homogeneous layers between them".to_owned(),
+        });
     }
+    Ok(layers)
 }
 
 /// Registry entry.
@@ -101,17 +80,9 @@ impl RescalingKind for Kind {
     }
 
     fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {
-        let candidates: Vec<usize> =
-            (0..model.parametrised_layers()).filter(|&layer| check_homogeneous_between(model, layer).is_ok()).collect();
-        if candidates.is_empty() {
-            return Err(RescaleError::NotApplicable {
-                id: self.id(),
-                architecture: model.architecture().to_string(),
-                reason: "no two parametrised layers have only positively homogeneous layers between them".to_owned(),
-            });
-        }
+        let candidates = homogeneous_layers(model, self.id())?;
         let mut generator = streams.stream("layer_alpha", 0);
-        let layer = candidates[generator.random_range(0..candidates.len())];
+        let layer = candidates[generator.random_range(0..candidates.len())].writer;
         let alpha = spread.powf(generator.random_range(-1.0..=1.0));
         Ok(Box::new(LayerAlpha { layer, alpha }))
     }

@@ -4,14 +4,25 @@
 //! Hessian at `theta'` is known exactly from the one at `theta`, and with it every measure of curvature.
 
 mod action;
+mod batch_norm_scale;
+mod composition;
+mod hidden;
 mod layer_alpha;
+mod neuron_scaling;
+mod permutation;
 mod rounding;
+mod sign_flip;
 
 pub use action::Action;
+pub use batch_norm_scale::BatchNormScale;
+pub use composition::Composition;
 pub use layer_alpha::LayerAlpha;
+pub use neuron_scaling::NeuronScaling;
+pub use permutation::Permutation;
 pub use rounding::logit_rounding_bound;
+pub use sign_flip::SignFlip;
 
-use crate::model::Model;
+use crate::model::{Model, Network};
 use crate::numeric::Streams;
 
 /// What can go wrong with a rescaling that a user asks for.
@@ -27,6 +38,26 @@ pub enum RescaleError {
         layer: usize,
         /// Why not.
         reason: String,
+    },
+    /// A range of factors is not usable.
+    #[error("factors from {low} to {high}, expected 0 < low <= high")]
+    Range {
+        /// Smallest factor.
+        low: f64,
+        /// Largest factor.
+        high: f64,
+    },
+    /// A list does not have one entry a hidden unit.
+    #[error("layer {layer} has {expected} hidden units behind it, but {found} {what} were given")]
+    Length {
+        /// Number of the parametrised layer.
+        layer: usize,
+        /// What was listed.
+        what: &'static str,
+        /// Entries given.
+        found: usize,
+        /// Hidden units.
+        expected: usize,
     },
     /// The map does not preserve the function of this architecture.
     #[error("rescaling '{id}' does not preserve the function of {architecture}: {reason}")]
@@ -50,6 +81,29 @@ pub trait Rescaling: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`RescaleError`] if the settings do not fit or the map would change the function.
     fn action(&self, model: &Model) -> Result<Action, RescaleError>;
+
+    /// How it acts on the stored statistics of batch norms; not at all unless said otherwise.
+    ///
+    /// # Errors
+    /// As [`Rescaling::action`].
+    fn buffer_action(&self, model: &Model) -> Result<Action, RescaleError> {
+        Ok(Action::identity(model.buffer_len()))
+    }
+
+    /// The rescaled network.
+    ///
+    /// # Errors
+    /// As [`Rescaling::action`].
+    fn apply(&self, network: &Network) -> Result<Network, RescaleError> {
+        let mut rescaled = network.with_theta(self.action(&network.model)?.apply(&network.theta));
+        rescaled.buffers = self.buffer_action(&network.model)?.apply(&network.buffers);
+        Ok(rescaled)
+    }
+
+    /// Whether the function is preserved exactly (up to rounding), as all but [`BatchNormScale`] do.
+    fn is_exact(&self) -> bool {
+        true
+    }
 
     /// A line that names the map and its settings.
     fn describe(&self) -> String;
@@ -75,5 +129,20 @@ pub trait RescalingKind: Send + Sync {
 
 /// All kinds of rescaling, in the order users see them. A new one is a file and a line here.
 pub fn registry() -> &'static [&'static dyn RescalingKind] {
-    &[&layer_alpha::Kind]
+    &[
+        &layer_alpha::Kind,
+        &neuron_scaling::Kind,
+        &permutation::Kind,
+        &sign_flip::Kind,
+        &batch_norm_scale::Kind,
+        &composition::Kind,
+    ]
 }
+
+/// The kind of rescaling called `id`.
+pub fn find(id: &str) -> Option<&'static dyn RescalingKind> {
+    registry().iter().copied().find(|kind| kind.id() == id)
+}
+
+#[cfg(test)]
+mod tests;

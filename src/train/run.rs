@@ -52,6 +52,17 @@ impl Run {
                 expected: format!("1 to {}, the rows of '{}'", data.len(), data.name),
             });
         }
+        let smallest_batch = match data.len() % trainer.batch_size {
+            0 => trainer.batch_size.min(data.len()),
+            rest => rest,
+        };
+        if network.model.buffer_len() > 0 && smallest_batch == 1 {
+            return Err(TrainError::Setting {
+                name: "batch_size".to_owned(),
+                found: format!("{} for {} rows", trainer.batch_size, data.len()),
+                expected: "no mini-batch of one row, which gives a batch norm no variance".to_owned(),
+            });
+        }
         let preset = trainer.optimizer.build()?;
         let targets = targets(trainer.loss, network.model.outputs(), data)?;
         Objective::new(&network, trainer.loss, data.inputs.view(), targets.view())?;
@@ -106,7 +117,7 @@ impl Run {
         let model = Arc::clone(&self.network.model);
         let mut sampler = Sampler::new(
             &model,
-            &self.network.buffers,
+            self.network.buffers.clone(),
             self.trainer.loss,
             self.inputs.view(),
             self.targets.view(),
@@ -124,6 +135,7 @@ impl Run {
             self.check_loss(loss, epoch + 1, step)?;
         }
         self.batches_drawn = sampler.drawn();
+        self.network.buffers = sampler.into_buffers();
         let epoch = self.batches_drawn / per_epoch;
         let record = self.record(epoch, step);
         self.check_loss(record.loss, epoch, step)?;

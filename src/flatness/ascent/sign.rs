@@ -13,7 +13,7 @@ const LEAST_STEP: f64 = 1.0 / 1024.0;
 /// linear in the box.
 #[derive(Debug, Clone, Copy)]
 pub struct SignAscent {
-    /// Most gradients.
+    /// Most gradients from each start.
     pub max_iterations: usize,
 }
 
@@ -24,9 +24,13 @@ impl Default for SignAscent {
 }
 
 impl SignAscent {
-    /// Climbs from the centre.
+    /// Climbs from the centre and from the second start.
     pub fn climb(&self, domain: &Domain) -> Peak {
-        let mut u = vec![0.0; domain.theta.len()];
+        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()]);
+        centre.or(self.climb_from(domain, domain.start.to_vec()))
+    }
+
+    fn climb_from(&self, domain: &Domain, mut u: Vec<f64>) -> Peak {
         let (start, mut gradient) = domain.gradient(&u);
         let mut value = start;
         let mut step = 2.0;

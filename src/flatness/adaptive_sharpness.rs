@@ -1,0 +1,84 @@
+//! Adaptive sharpness (Kwon et al. 2021).
+
+use crate::flatness::ascent::{Ball, BallAscent, Domain, Lbfgsb, SignAscent};
+use crate::flatness::options::{Norm, non_negative};
+use crate::flatness::place::Place;
+use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::{Estimate, Streams};
+use crate::rescale::Action;
+use rand_distr::{Distribution, StandardNormal};
+
+/// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::p`]).
+///
+/// Parameters that are 0 stay 0; `info` says how many, and it is an error if all are. The maximum is the best that
+/// an ascent found, a lower bound. Steps are taken in `d / |theta|`, which no rescaling changes.
+pub(super) struct AdaptiveSharpness;
+
+fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let measure = "adaptive_sharpness";
+    let rho = non_negative(measure, "rho", options.rho)?;
+    let (theta, loss) = (place.point.theta(), place.point.linearisation.value());
+    if !loss.is_finite() {
+        return Err(FlatnessError::NotFinite { measure, what: "the loss", value: loss });
+    }
+    let zeros = theta.iter().filter(|theta| **theta == 0.0).count();
+    if zeros == theta.len() {
+        return Err(FlatnessError::NotApplicable {
+            measure,
+            reason: format!("all {zeros} parameters are 0, so no relative perturbation moves them"),
+        });
+    }
+    // |theta'_i| / |scale_i| is |theta_source_i|: the unit of a coordinate is the same wherever it is seen from.
+    let scale: Vec<f64> = theta.iter().map(|theta| theta.abs()).collect();
+    let mut generator = Streams::new(options.seed).stream("adaptive sharpness start", 0);
+    let start: Vec<f64> = theta.iter().map(|_| StandardNormal.sample(&mut generator)).collect();
+    let start = place.pull_with(start, |u, scale| u * scale.signum());
+    let objective = place.point.objective();
+    let (peak, ascent) = match options.p {
+        Norm::Two => {
+            let ball = Ball { objective, theta, scale: &scale, radius: rho, start: &start };
+            (BallAscent::default().climb(&ball), "projected gradient")
+        }
+        Norm::Infinity => {
+            let radii: Vec<f64> = scale.iter().map(|scale| rho * scale).collect();
+            let start: Vec<f64> = start.iter().map(|u| u.clamp(-1.0, 1.0)).collect();
+            let domain = Domain { objective, theta, radii: &radii, metric: &vec![1.0; theta.len()], start: &start };
+            let (sign, lbfgsb) = (SignAscent::default().climb(&domain), Lbfgsb::default().climb(&domain));
+            if lbfgsb.value > sign.value { (lbfgsb, "lbfgsb") } else { (sign, "sign") }
+        }
+    };
+    let info = place
+        .info()
+        .with("zero_weights", zeros)
+        .with("ascent", ascent)
+        .with("iterations", peak.iterations)
+        .with("converged", peak.converged)
+        .with("max_loss", peak.value);
+    Ok(Estimate::deterministic((peak.value - loss).max(0.0), info))
+}
+
+impl Measure for AdaptiveSharpness {
+    fn id(&self) -> &'static str {
+        "adaptive_sharpness"
+    }
+
+    fn summary(&self) -> &'static str {
+        "rise of the loss within a relative distance of the parameters"
+    }
+
+    fn source(&self) -> &'static str {
+        "Kwon et al. 2021"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::INVARIANT
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        sharpness(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(sharpness(&Place::moved(point, action), options))
+    }
+}

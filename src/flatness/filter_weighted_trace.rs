@@ -1,0 +1,47 @@
+//! Trace of the Hessian with each parameter in units of itself.
+
+use crate::flatness::hessian_trace::weighted_trace;
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::Estimate;
+use crate::rescale::Action;
+
+/// `sum_i theta_i^2 H_ii`: what relative perturbations of independent signs do to the loss, to second order.
+/// Parameters that are 0 do not count; `info` says how many there are.
+pub(super) struct FilterWeightedTrace;
+
+fn weighted(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let mut estimate = weighted_trace("filter_weighted_trace", place, place.theta(), options)?;
+    estimate.info.set("zero_weights", place.theta().iter().filter(|theta| **theta == 0.0).count());
+    Ok(estimate)
+}
+
+impl Measure for FilterWeightedTrace {
+    fn id(&self) -> &'static str {
+        "filter_weighted_trace"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Hessian diagonal weighted by squared parameters"
+    }
+
+    fn source(&self) -> &'static str {
+        "Tsuzuku et al. 2020"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::INVARIANT
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        weighted(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(weighted(&Place::moved(point, action), options))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
+        Some(dense.theta.iter().zip(dense.hessian.diag()).map(|(theta, h)| theta * theta * h).sum())
+    }
+}

@@ -1,0 +1,92 @@
+//! Log determinant of the shifted Hessian.
+
+use crate::flatness::hessian_max_eigenvalue::outermost;
+use crate::flatness::lanczos::End;
+use crate::flatness::options::positive;
+use crate::flatness::place::Place;
+use crate::flatness::quadrature::spectral_measure;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::linalg::{self, Cholesky};
+use crate::numeric::{Estimate, Streams};
+use crate::rescale::Action;
+
+/// Lanczos steps from each probe of the quadrature.
+const STEPS: usize = 64;
+
+/// `log det(H + c I)`, in nats: by a Cholesky factorisation up to [`Options::dense_limit`] parameters, beyond that
+/// by stochastic Lanczos quadrature, whose standard error does not hold the quadrature's own error (it falls
+/// exponentially with the steps at a rate of about `sqrt(c / lambda_max)`).
+///
+/// It does not apply where `H + c I` is not positive definite; the error then names the smallest eigenvalue.
+pub(super) struct HessianLogDet;
+
+fn log_det(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let measure = "hessian_log_det";
+    let c = positive(measure, "c", options.c)?;
+    let smallest = || Ok::<_, FlatnessError>(outermost(measure, place, End::Smallest, options)?.value);
+    let indefinite = |smallest: f64| FlatnessError::NotApplicable {
+        measure,
+        reason: format!("H + c I is not positive definite: the smallest eigenvalue of H is {smallest:e}, c is {c:e}"),
+    };
+    if let Some(mut matrix) = place.dense_hessian(measure, options)? {
+        matrix.diag_mut().iter_mut().for_each(|entry| *entry += c);
+        return match Cholesky::new(matrix) {
+            Ok(cholesky) => Ok(Estimate::deterministic(cholesky.log_det(), place.info().with("method", "cholesky"))),
+            Err(_) => Err(indefinite(smallest()?)),
+        };
+    }
+    let smallest = smallest()?;
+    if !(smallest + c > 0.0) {
+        return Err(indefinite(smallest));
+    }
+    let probes = (options.products / STEPS).max(2);
+    let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed));
+    // Ritz values lie between the extreme eigenvalues but for rounding.
+    let log = |t: f64| (t.max(smallest) + c).ln();
+    let (value, error) = spectrum.trace_of(log);
+    let info = (place.info())
+        .with("method", "quadrature")
+        .with("products", spectrum.products)
+        .with("probes", probes)
+        .with("steps", STEPS)
+        .with("change_from_half_the_steps", spectrum.change_from_half_the_steps(log))
+        .with("smallest_eigenvalue", smallest);
+    Ok(Estimate::stochastic(value, error, info))
+}
+
+impl Measure for HessianLogDet {
+    fn id(&self) -> &'static str {
+        "hessian_log_det"
+    }
+
+    fn summary(&self) -> &'static str {
+        "log determinant of H + c I"
+    }
+
+    fn source(&self) -> &'static str {
+        "MacKay 1992 (Occam factor); quadrature: Ubaru et al. 2017"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        log_det(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(log_det(&Place::moved(point, action), options))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
+        let definite = eigenvalues.first().is_some_and(|smallest| smallest + options.c > 0.0);
+        definite.then(|| eigenvalues.iter().map(|value| (value + options.c).ln()).sum())
+    }
+
+    /// `log det(k H + k c I) = log det(H + c I) + P log k`.
+    fn at_loss_scale(&self, value: f64, factor: f64, point: &Point) -> f64 {
+        value + point.theta().len() as f64 * factor.ln()
+    }
+}

@@ -1,0 +1,49 @@
+//! Spectral norm of the Hessian.
+
+use crate::flatness::hessian_max_eigenvalue::outermost;
+use crate::flatness::lanczos::End;
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::{Estimate, linalg};
+use crate::rescale::Action;
+
+/// `max_i |lambda_i(H)|`, by Lanczos; `info` has the eigenvalue with its sign.
+pub(super) struct HessianSpectralNorm;
+
+fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let mut estimate = outermost("hessian_spectral_norm", place, End::Magnitude, options)?;
+    estimate.info.set("eigenvalue", estimate.value);
+    estimate.value = estimate.value.abs();
+    Ok(estimate)
+}
+
+impl Measure for HessianSpectralNorm {
+    fn id(&self) -> &'static str {
+        "hessian_spectral_norm"
+    }
+
+    fn summary(&self) -> &'static str {
+        "largest absolute eigenvalue of the Hessian"
+    }
+
+    fn source(&self) -> &'static str {
+        "Lanczos 1950; as a measure of sharpness: Dinh et al. 2017"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        norm(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(norm(&Place::moved(point, action), options))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
+        let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
+        Some(eigenvalues.iter().fold(0.0, |top, value| f64::max(top, value.abs())))
+    }
+}

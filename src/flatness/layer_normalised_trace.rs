@@ -1,0 +1,57 @@
+//! Trace of the Hessian with each layer in units of its own weights.
+
+use crate::flatness::hessian_trace::weighted_trace;
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
+use crate::model::Role;
+use crate::numeric::Estimate;
+use crate::numeric::linalg::norm;
+use crate::rescale::Action;
+
+/// `sum_l |W_l|^2 tr H_ll`, `W_l` the weights of layer `l` (no biases, no normalisation parameters), `H_ll` their
+/// block of the Hessian. Scaling a layer changes `|W_l|^2` and `tr H_ll` by inverse factors.
+pub(super) struct LayerNormalisedTrace;
+
+fn normalised(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let theta = place.theta();
+    let mut weight = vec![0.0; theta.len()];
+    for tensor in place.model().tensors().iter().filter(|tensor| tensor.role == Role::Weight) {
+        weight[tensor.range.clone()].fill(norm(&theta[tensor.range.clone()]));
+    }
+    weighted_trace("layer_normalised_trace", place, &weight, options)
+}
+
+impl Measure for LayerNormalisedTrace {
+    fn id(&self) -> &'static str {
+        "layer_normalised_trace"
+    }
+
+    fn summary(&self) -> &'static str {
+        "trace of each layer's Hessian block times the squared norm of its weights, summed"
+    }
+
+    fn source(&self) -> &'static str {
+        "Tsuzuku et al. 2020"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses { layer_scaling: Response::Invariant, ..Responses::OF_CURVATURE }
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        normalised(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(normalised(&Place::moved(point, action), options))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
+        let mut total = 0.0;
+        for tensor in dense.objective.model.tensors().iter().filter(|tensor| tensor.role == Role::Weight) {
+            let square: f64 = dense.theta[tensor.range.clone()].iter().map(|w| w * w).sum();
+            total += square * tensor.range.clone().map(|i| dense.hessian[[i, i]]).sum::<f64>();
+        }
+        Some(total)
+    }
+}

@@ -1,0 +1,79 @@
+//! Local entropy (Chaudhari et al. 2017).
+
+use crate::flatness::noise::{Noise, mean_and_error};
+use crate::flatness::options::positive;
+use crate::flatness::place::Place;
+use crate::flatness::{FlatnessError, Measure, Options, Point, Response, Responses};
+use crate::numeric::Estimate;
+use crate::rescale::Action;
+
+/// `log E exp(-beta L(theta'))` over `theta' ~ N(theta, I / gamma)`, in nats: Entropy-SGD's local entropy
+/// `log int exp(-beta L(theta') - gamma/2 |theta' - theta|^2) d theta'` up to the constant `P/2 log(2 pi / gamma)`. Larger is
+/// flatter. [`Options::beta`] is 1 unless given.
+///
+/// The mean is over [`Options::draws`] perturbations in pairs `xi, -xi`; the logarithm of a mean over `m` pairs is low
+/// by about half its variance, which `info` gives as `bias`.
+pub(super) struct LocalEntropy;
+
+fn entropy(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let measure = "local_entropy";
+    let gamma = positive(measure, "gamma", options.gamma)?;
+    let objective = place.point.objective();
+    let beta = positive(measure, "beta", options.beta.unwrap_or(1.0 / objective.scale))?;
+    let noise = Noise::draw(measure, place, false, options)?;
+    let exponents: Vec<(f64, f64)> = noise.evaluate(gamma.sqrt().recip(), |theta| -beta * objective.value(theta));
+    let top = exponents.iter().fold(f64::NEG_INFINITY, |top, (plus, minus)| top.max(*plus).max(*minus));
+    let weights: Vec<f64> =
+        exponents.iter().map(|(plus, minus)| 0.5 * ((plus - top).exp() + (minus - top).exp())).collect();
+    let (mean, error) = mean_and_error(&weights);
+    let value = top + mean.ln();
+    if !value.is_finite() {
+        return Err(FlatnessError::NotFinite { measure, what: "the log mean", value });
+    }
+    let relative = error / mean;
+    let info = (place.info())
+        .with("beta", beta)
+        .with("gamma", gamma)
+        .with("draws", 2 * noise.pairs())
+        .with("bias", -0.5 * relative * relative);
+    Ok(Estimate::stochastic(value, relative, info))
+}
+
+impl Measure for LocalEntropy {
+    fn id(&self) -> &'static str {
+        "local_entropy"
+    }
+
+    fn summary(&self) -> &'static str {
+        "log mean of exp(-loss) over Gaussian noise (larger is flatter)"
+    }
+
+    fn source(&self) -> &'static str {
+        "Chaudhari et al. 2017"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses {
+            layer_scaling: Response::Changes,
+            neuron_scaling: Response::Changes,
+            permutation: Response::Statistical,
+        }
+    }
+
+    fn is_stochastic(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        entropy(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(entropy(&Place::moved(point, action), options))
+    }
+
+    /// Only `beta L` enters.
+    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point) -> f64 {
+        value
+    }
+}

@@ -1,0 +1,55 @@
+//! Length of the parameter vector.
+
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
+use crate::numeric::Estimate;
+use crate::numeric::linalg;
+use crate::rescale::Action;
+
+/// `|theta|_2` of all parameters; `info` has the norm of each tensor.
+pub(super) struct ParameterNorm;
+
+fn norm(place: &Place) -> Estimate {
+    let norms: Vec<f64> =
+        place.model().tensors().iter().map(|tensor| linalg::norm(&place.theta()[tensor.range.clone()])).collect();
+    Estimate::deterministic(linalg::norm(place.theta()), place.info().with("tensor_norms", norms))
+}
+
+impl Measure for ParameterNorm {
+    fn id(&self) -> &'static str {
+        "parameter_norm"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Euclidean norm of the parameters"
+    }
+
+    fn source(&self) -> &'static str {
+        "Bartlett 1998; Neyshabur et al. 2015"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses {
+            layer_scaling: Response::Changes,
+            neuron_scaling: Response::Changes,
+            permutation: Response::Invariant,
+        }
+    }
+
+    fn evaluate(&self, point: &Point, _options: &Options) -> Result<Estimate, FlatnessError> {
+        Ok(norm(&Place::here(point)))
+    }
+
+    fn predict(&self, point: &Point, action: &Action, _options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(Ok(norm(&Place::moved(point, action))))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
+        Some(dense.theta.iter().map(|theta| theta * theta).sum::<f64>().sqrt())
+    }
+
+    /// It knows no loss.
+    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point) -> f64 {
+        value
+    }
+}
