@@ -1,7 +1,7 @@
 //! Networks trained on the embedded digits.
 
 use flatgauge::data::{self, Dataset};
-use flatgauge::model::{Activation, Architecture, Loss, Model, Network};
+use flatgauge::model::{Activation, Architecture, LayerSpec, Loss, Model, Network};
 use flatgauge::numeric::Streams;
 use flatgauge::train::{Run, TrainError, Trainer};
 use std::sync::Arc;
@@ -105,6 +105,12 @@ fn settings_out_of_range_are_refused() {
     let mut unknown = default();
     unknown.optimizer.id = "newton".to_owned();
     assert!(message(unknown).contains("'newton', expected one of sgd"));
+    let mut architecture = Architecture::fully_connected(&[64, 5, 1], Activation::Relu, 1.0, 1.0);
+    architecture.layers.insert(1, LayerSpec::BatchNorm);
+    let normed = Network::sample(Arc::new(Model::new(architecture).unwrap()), Streams::new(0));
+    let one_left = Trainer { batch_size: 19, ..default() };
+    let error = Run::new(&one_left, normed, &data, 20).unwrap_err().to_string();
+    assert!(error.contains("19 for 20 rows") && error.contains("no mini-batch of one row"), "{error}");
     for genuine in [0, 21] {
         let error = Run::new(&default(), network(0), &data, genuine).unwrap_err().to_string();
         assert!(error.contains(&format!("is {genuine}, expected 1 to 20")), "{error}");

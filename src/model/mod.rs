@@ -16,7 +16,7 @@ mod summary;
 
 pub use architecture::{Activation, Architecture, LayerSpec};
 pub use batch_gradient::BatchGradient;
-pub use checkpoint::{Checkpoint, load_network, parse_network, save_network};
+pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
 pub use layer::{Mode, Role};
 pub use loss::{Loss, sigmoid};

@@ -1,5 +1,6 @@
 //! What can go wrong with training.
 
+use crate::data::DataError;
 use crate::model::ModelError;
 
 /// Errors of the training room.
@@ -26,6 +27,17 @@ pub enum TrainError {
     /// Network and data do not fit together.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The data could not be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of a training run cannot be used.
+    #[error("checkpoint '{path}': {reason}")]
+    Checkpoint {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The loss became NaN or infinite, or exploded.
     #[error(
         "training diverged in epoch {epoch}, step {step}: the loss is {loss:e}, expected at most {limit:e} \

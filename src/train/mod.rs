@@ -18,8 +18,11 @@
 mod error;
 mod labels;
 mod optimizer;
+mod run;
 mod sampler;
 mod schedule;
+mod settings;
+mod sweep;
 mod trainer;
 
 pub use error::TrainError;
@@ -28,5 +31,8 @@ pub use optimizer::{
     Adagrad, Adam, Batches, EntropySgd, Momentum, Nesterov, Optimizer, OptimizerSettings, Preset, RmsProp, Sam, Sgd,
     State, Step, registry,
 };
+pub use run::Run;
 pub use schedule::Schedule;
-pub use trainer::{Epoch, Run, Trained, Trainer};
+pub use settings::{Settings, Summary};
+pub use sweep::{Event, Job, grid, sweep};
+pub use trainer::{Epoch, Trained, Trainer};

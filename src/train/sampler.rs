@@ -10,13 +10,16 @@ use rand::seq::SliceRandom;
 /// Rows evaluated at a time: what they need stays in the second-level cache.
 const EVALUATION_ROWS: usize = 128;
 
+/// Weight of a batch in the stored statistics of batch norms, as in PyTorch.
+const STATISTICS_MOMENTUM: f64 = 0.1;
+
 /// An endless sequence of mini-batches. Batch `b` is a part of the permutation of epoch
 /// `b / batches_per_epoch`, which is drawn from the stream of that epoch: the sequence has no state but
 /// the number of batches handed out.
 #[derive(Debug)]
 pub(crate) struct Sampler<'a> {
     model: &'a Model,
-    buffers: &'a [f64],
+    buffers: Vec<f64>,
     loss: Loss,
     inputs: ArrayView2<'a, f64>,
     targets: ArrayView2<'a, f64>,
@@ -31,11 +34,11 @@ pub(crate) struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    /// A sampler that has handed out `drawn` batches. Inputs and targets are stored row by row.
+    /// A sampler that has handed out `drawn` batches, with the stored statistics of batch norms so far. Inputs and targets are stored row by row.
     #[allow(clippy::too_many_arguments)] // an objective and a way through its rows
     pub fn new(
         model: &'a Model,
-        buffers: &'a [f64],
+        buffers: Vec<f64>,
         loss: Loss,
         inputs: ArrayView2<'a, f64>,
         targets: ArrayView2<'a, f64>,
@@ -66,6 +69,11 @@ impl<'a> Sampler<'a> {
         self.inputs.nrows().div_ceil(self.batch_size)
     }
 
+    /// The stored statistics, moved by every batch whose gradient was taken.
+    pub fn into_buffers(self) -> Vec<f64> {
+        self.buffers
+    }
+
     /// Batches handed out.
     pub fn drawn(&self) -> usize {
         self.drawn
@@ -85,7 +93,8 @@ impl Batches for Sampler<'_> {
         let places = index * self.batch_size..((index + 1) * self.batch_size).min(self.order.len());
         self.rows = places.len();
         for (slot, &row) in self.order[places].iter().enumerate() {
-            self.batch_inputs.row_mut(slot).assign(&self.inputs.row(row));
+            let (from, to) = (self.inputs.row(row), self.batch_inputs.row_mut(slot));
+            to.into_slice().expect("row by row").copy_from_slice(from.to_slice().expect("row by row"));
             self.batch_targets.row_mut(slot).assign(&self.targets.row(row));
         }
         self.drawn += 1;
@@ -93,7 +102,7 @@ impl Batches for Sampler<'_> {
 
     fn gradient(&mut self, theta: &[f64], gradient: &mut [f64]) -> f64 {
         let inputs = self.batch_inputs.slice(s![..self.rows, ..]);
-        let weights = self.model.weights(theta, self.buffers);
+        let weights = self.model.weights(theta, &self.buffers);
         let tape = self.model.body().forward(weights, inputs, Mode::Train);
         let mut at_logits = Array2::zeros(tape.output().dim());
         let scale = 1.0 / self.rows as f64;
@@ -108,6 +117,10 @@ impl Batches for Sampler<'_> {
         at_logits *= scale;
         gradient.fill(0.0);
         self.model.body().backward(weights, inputs, &tape, at_logits, gradient, false);
+        if self.model.buffer_len() > 0 {
+            let statistics = self.model.body().statistics(&tape);
+            self.model.update_statistics(&mut self.buffers, &statistics, STATISTICS_MOMENTUM);
+        }
         total * scale
     }
 }
@@ -170,7 +183,16 @@ mod tests {
         drawn: usize,
     ) -> Sampler<'a> {
         let streams = Streams::new(seed);
-        Sampler::new(&network.model, &network.buffers, Loss::Bce, inputs.view(), targets.view(), 4, streams, drawn)
+        Sampler::new(
+            &network.model,
+            network.buffers.clone(),
+            Loss::Bce,
+            inputs.view(),
+            targets.view(),
+            4,
+            streams,
+            drawn,
+        )
     }
 
     #[test]
@@ -208,11 +230,41 @@ mod tests {
             approx::assert_relative_eq!(loss, expected_loss, max_relative = 1e-14);
             approx::assert_relative_eq!(&gradient[..], &expected[..], max_relative = 1e-12, epsilon = 1e-15);
         }
+        assert!(sampler.into_buffers().is_empty());
         let objective = Objective::new(network, Loss::Bce, inputs.view(), targets.view()).unwrap();
         let logits = network.logits(inputs.view());
         let correct = logits.iter().zip(targets).filter(|(logit, target)| (**logit > 0.0) == (**target == 1.0)).count();
         let (loss, accuracy) = evaluate(&network.model, &network.theta, &[], Loss::Bce, inputs.view(), targets.view());
         approx::assert_relative_eq!(loss, objective.value(&network.theta), max_relative = 1e-14);
         assert_eq!(accuracy, correct as f64 / 300.0);
+    }
+
+    #[test]
+    fn batch_norms_train_on_the_batch_and_remember_a_running_mean() {
+        let (_, inputs, targets) = problem(12);
+        let mut architecture = Architecture::fully_connected(&[3, 5, 1], Activation::Relu, 1.0, 1.0);
+        architecture.layers.insert(1, crate::model::LayerSpec::BatchNorm);
+        let network = Network::sample(Arc::new(Model::new(architecture).unwrap()), Streams::new(1));
+        let problem = (network, inputs, targets);
+        let (network, inputs, targets) = &problem;
+        let mut sampler = sampler(&problem, 5, 0);
+        let mut gradient = vec![0.0; network.theta.len()];
+        let mut buffers = network.buffers.clone();
+        for _ in 0..2 {
+            sampler.advance();
+            let loss = sampler.gradient(&network.theta, &mut gradient);
+            let rows = &sampler.order[sampler.drawn * 4 - 4..sampler.drawn * 4];
+            let (inputs, targets) = (inputs.select(Axis(0), rows), targets.select(Axis(0), rows));
+            let objective = Objective::new(network, Loss::Bce, inputs.view(), targets.view()).unwrap();
+            let expected = objective.batch_gradient(&network.theta);
+            approx::assert_relative_eq!(loss, expected.value, max_relative = 1e-14);
+            approx::assert_relative_eq!(&gradient[..], &expected.gradient[..], max_relative = 1e-12, epsilon = 1e-15);
+            for (buffer, batch) in buffers.iter_mut().zip(expected.statistics) {
+                *buffer = 0.9 * *buffer + 0.1 * batch;
+            }
+        }
+        let stored = sampler.into_buffers();
+        assert!(stored.len() == 10 && stored != network.buffers);
+        approx::assert_relative_eq!(&stored[..], &buffers[..], max_relative = 1e-14);
     }
 }

@@ -1,20 +1,10 @@
-//! Training to zero error.
+//! How a network is trained, as data, and what comes of it.
 
 use crate::data::Dataset;
-use crate::model::{Loss, Network, Objective};
-use crate::numeric::Streams;
-use crate::train::labels::targets;
-use crate::train::optimizer::{Optimizer, OptimizerSettings, State, Step};
-use crate::train::sampler::{Sampler, evaluate};
-use crate::train::{Schedule, TrainError};
-use ndarray::{Array2, s};
+use crate::model::{Loss, Network};
+use crate::train::optimizer::OptimizerSettings;
+use crate::train::{Run, Schedule, TrainError};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// A mini-batch whose loss is this many times the larger of 1 and the loss before training is called an
-/// explosion. Losses that recover stay far below: the first steps of a rate that is barely stable raise the
-/// loss by tens, while a diverging one multiplies it at every step and passes any bound.
-const EXPLOSION: f64 = 1e6;
 
 /// How a network is trained: everything but the network and the data.
 ///
@@ -125,7 +115,7 @@ impl Trainer {
         Ok(run.finish())
     }
 
-    fn check(&self) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
         let fault = |name: &str, found: String, expected: &str| {
             Err(TrainError::Setting { name: name.to_owned(), found, expected: expected.to_owned() })
         };
@@ -141,138 +131,5 @@ impl Trainer {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// A training run, epoch by epoch.
-#[derive(Debug)]
-pub struct Run {
-    trainer: Trainer,
-    optimizer: Box<dyn Optimizer>,
-    learning_rate: f64,
-    network: Network,
-    inputs: Array2<f64>,
-    targets: Array2<f64>,
-    genuine: usize,
-    state: State,
-    batches_drawn: usize,
-    history: Vec<Epoch>,
-    zero_error_epoch: Option<usize>,
-    loss_limit: f64,
-}
-
-impl Run {
-    /// A run that has not begun; see [`Trainer::run_with_attack`].
-    ///
-    /// # Errors
-    /// [`TrainError`]: a setting out of range, labels or shapes that do not fit.
-    pub fn new(trainer: &Trainer, network: Network, data: &Dataset, genuine: usize) -> Result<Self, TrainError> {
-        trainer.check()?;
-        if genuine == 0 || genuine > data.len() {
-            return Err(TrainError::Setting {
-                name: "number of genuine rows".to_owned(),
-                found: genuine.to_string(),
-                expected: format!("1 to {}, the rows of '{}'", data.len(), data.name),
-            });
-        }
-        let preset = trainer.optimizer.build()?;
-        let targets = targets(trainer.loss, network.model.outputs(), data)?;
-        Objective::new(&network, trainer.loss, data.inputs.view(), targets.view())?;
-        let mut run = Self {
-            learning_rate: trainer.learning_rate.unwrap_or(preset.learning_rate),
-            state: preset.optimizer.start(network.theta.len()),
-            optimizer: preset.optimizer,
-            trainer: trainer.clone(),
-            network,
-            inputs: data.inputs.as_standard_layout().into_owned(),
-            targets: targets.as_standard_layout().into_owned(),
-            genuine,
-            batches_drawn: 0,
-            history: Vec::new(),
-            zero_error_epoch: None,
-            loss_limit: f64::INFINITY,
-        };
-        let before = run.record(0, 0);
-        run.loss_limit = EXPLOSION * before.loss.max(1.0);
-        Ok(run)
-    }
-
-    /// The network as it is now.
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
-    /// Where training stands.
-    pub fn last(&self) -> Epoch {
-        *self.history.last().expect("the state before training is recorded")
-    }
-
-    /// Whether there is nothing left to do.
-    pub fn is_finished(&self) -> bool {
-        let epoch = self.last().epoch;
-        epoch >= self.trainer.max_epochs
-            || self.zero_error_epoch.is_some_and(|zero| epoch >= zero + self.trainer.extra_epochs)
-    }
-
-    /// Trains for an epoch: until all rows were used once more.
-    ///
-    /// # Errors
-    /// [`TrainError::Diverged`].
-    pub fn advance(&mut self) -> Result<Epoch, TrainError> {
-        let Epoch { epoch, mut step, .. } = self.last();
-        let streams = Streams::new(self.trainer.seed);
-        let model = Arc::clone(&self.network.model);
-        let mut sampler = Sampler::new(
-            &model,
-            &self.network.buffers,
-            self.trainer.loss,
-            self.inputs.view(),
-            self.targets.view(),
-            self.trainer.batch_size,
-            streams,
-            self.batches_drawn,
-        );
-        let factor: f64 = self.trainer.schedule.iter().map(|schedule| schedule.factor(epoch)).product();
-        let learning_rate = self.learning_rate * factor;
-        let per_epoch = sampler.batches_per_epoch();
-        while sampler.drawn() < (epoch + 1) * per_epoch {
-            let now = Step { number: step, learning_rate, streams };
-            let loss = self.optimizer.step(&now, &mut self.state, &mut self.network.theta, &mut sampler);
-            step += 1;
-            self.check_loss(loss, epoch + 1, step)?;
-        }
-        self.batches_drawn = sampler.drawn();
-        let epoch = self.batches_drawn / per_epoch;
-        let record = self.record(epoch, step);
-        self.check_loss(record.loss, epoch, step)?;
-        Ok(record)
-    }
-
-    fn check_loss(&self, loss: f64, epoch: usize, step: u64) -> Result<(), TrainError> {
-        // Written so that NaN fails.
-        let is_bearable = loss <= self.loss_limit;
-        if is_bearable { Ok(()) } else { Err(TrainError::Diverged { epoch, step, loss, limit: self.loss_limit }) }
-    }
-
-    fn record(&mut self, epoch: usize, step: u64) -> Epoch {
-        let (loss, accuracy) = evaluate(
-            &self.network.model,
-            &self.network.theta,
-            &self.network.buffers,
-            self.trainer.loss,
-            self.inputs.slice(s![..self.genuine, ..]),
-            self.targets.slice(s![..self.genuine, ..]),
-        );
-        let record = Epoch { epoch, step, loss, accuracy };
-        self.history.push(record);
-        if accuracy == 1.0 && self.zero_error_epoch.is_none() {
-            self.zero_error_epoch = Some(epoch);
-        }
-        record
-    }
-
-    /// Ends the run.
-    pub fn finish(self) -> Trained {
-        Trained { network: self.network, history: self.history, zero_error_epoch: self.zero_error_epoch }
     }
 }

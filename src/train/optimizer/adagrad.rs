@@ -1,6 +1,6 @@
 //! Adagrad.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, above_zero_or_equal, from_map, to_map};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero, above_zero_or_equal, from_map, to_map, vectorised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -64,10 +64,12 @@ impl Optimizer for Adagrad {
         batches.advance();
         let loss = batches.gradient(theta, gradient);
         let (inside, outside) = if self.epsilon_in_root { (self.epsilon, 0.0) } else { (0.0, self.epsilon) };
-        for ((theta, accumulator), gradient) in theta.iter_mut().zip(accumulator).zip(gradient) {
-            *accumulator += *gradient * *gradient;
-            *theta -= step.learning_rate * *gradient / ((*accumulator + inside).sqrt() + outside);
-        }
+        vectorised(|| {
+            for ((theta, accumulator), gradient) in theta.iter_mut().zip(accumulator).zip(gradient) {
+                *accumulator += *gradient * *gradient;
+                *theta -= step.learning_rate * *gradient / ((*accumulator + inside).sqrt() + outside);
+            }
+        });
         loss
     }
 }

@@ -1,6 +1,6 @@
 //! Adam.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -78,11 +78,13 @@ impl Optimizer for Adam {
         } else {
             (step.learning_rate / mean_correction, 1.0 / root_correction)
         };
-        for (((theta, mean), square), gradient) in theta.iter_mut().zip(mean).zip(square).zip(gradient) {
-            *mean = self.beta1 * *mean + (1.0 - self.beta1) * *gradient;
-            *square = self.beta2 * *square + (1.0 - self.beta2) * *gradient * *gradient;
-            *theta -= rate * *mean / (square.sqrt() * root_scale + self.epsilon);
-        }
+        vectorised(|| {
+            for (((theta, mean), square), gradient) in theta.iter_mut().zip(mean).zip(square).zip(gradient) {
+                *mean = self.beta1 * *mean + (1.0 - self.beta1) * *gradient;
+                *square = self.beta2 * *square + (1.0 - self.beta2) * *gradient * *gradient;
+                *theta -= rate * *mean / (square.sqrt() * root_scale + self.epsilon);
+            }
+        });
         loss
     }
 }

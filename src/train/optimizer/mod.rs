@@ -21,7 +21,6 @@ pub use sam::Sam;
 pub use sgd::Sgd;
 
 use crate::numeric::Streams;
-use crate::numeric::linalg::add_scaled;
 use crate::train::TrainError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -196,10 +195,20 @@ fn from_map<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())
 }
 
+/// Runs a loop over parameters compiled for the widest vectors of the machine. Each parameter's arithmetic is the
+/// same on every machine, so the bits do not depend on it.
+fn vectorised<T>(update: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(update)
+}
+
 /// Adds the gradient of `weight_decay / 2 |theta|^2`.
 fn add_decay(gradient: &mut [f64], weight_decay: f64, theta: &[f64]) {
     if weight_decay > 0.0 {
-        add_scaled(gradient, weight_decay, theta);
+        vectorised(|| {
+            for (gradient, theta) in gradient.iter_mut().zip(theta) {
+                *gradient += weight_decay * theta;
+            }
+        });
     }
 }
 

@@ -1,6 +1,8 @@
 //! Stochastic gradient descent with momentum (heavy ball).
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, fraction, from_map, to_map};
+use super::{
+    Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, fraction, from_map, to_map, vectorised,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -60,10 +62,12 @@ impl Optimizer for Momentum {
         batches.advance();
         let loss = batches.gradient(theta, gradient);
         add_decay(gradient, self.weight_decay, theta);
-        for ((theta, velocity), gradient) in theta.iter_mut().zip(velocity).zip(gradient) {
-            *velocity = self.momentum * *velocity + *gradient;
-            *theta -= step.learning_rate * *velocity;
-        }
+        vectorised(|| {
+            for ((theta, velocity), gradient) in theta.iter_mut().zip(velocity).zip(gradient) {
+                *velocity = self.momentum * *velocity + *gradient;
+                *theta -= step.learning_rate * *velocity;
+            }
+        });
         loss
     }
 }

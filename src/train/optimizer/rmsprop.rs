@@ -1,6 +1,6 @@
 //! RMSprop.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -62,10 +62,12 @@ impl Optimizer for RmsProp {
         batches.advance();
         let loss = batches.gradient(theta, gradient);
         let (inside, outside) = if self.epsilon_in_root { (self.epsilon, 0.0) } else { (0.0, self.epsilon) };
-        for ((theta, square), gradient) in theta.iter_mut().zip(square).zip(gradient) {
-            *square = self.decay * *square + (1.0 - self.decay) * *gradient * *gradient;
-            *theta -= step.learning_rate * *gradient / ((*square + inside).sqrt() + outside);
-        }
+        vectorised(|| {
+            for ((theta, square), gradient) in theta.iter_mut().zip(square).zip(gradient) {
+                *square = self.decay * *square + (1.0 - self.decay) * *gradient * *gradient;
+                *theta -= step.learning_rate * *gradient / ((*square + inside).sqrt() + outside);
+            }
+        });
         loss
     }
 }

@@ -1,6 +1,6 @@
 //! Sharpness-aware minimisation.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised};
 use crate::numeric::linalg::norm;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -70,10 +70,12 @@ impl Optimizer for Sam {
             *ascended = theta + scale * gradient;
         }
         batches.gradient(ascended, gradient);
-        for ((theta, velocity), gradient) in theta.iter_mut().zip(velocity).zip(gradient) {
-            *velocity = self.momentum * *velocity + *gradient;
-            *theta -= step.learning_rate * *velocity;
-        }
+        vectorised(|| {
+            for ((theta, velocity), gradient) in theta.iter_mut().zip(velocity).zip(gradient) {
+                *velocity = self.momentum * *velocity + *gradient;
+                *theta -= step.learning_rate * *velocity;
+            }
+        });
         loss
     }
 }

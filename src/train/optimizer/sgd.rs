@@ -1,7 +1,6 @@
 //! Stochastic gradient descent.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, from_map, to_map};
-use crate::numeric::linalg::add_scaled;
+use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, from_map, to_map, vectorised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -54,7 +53,11 @@ impl Optimizer for Sgd {
         batches.advance();
         let loss = batches.gradient(theta, gradient);
         add_decay(gradient, self.weight_decay, theta);
-        add_scaled(theta, -step.learning_rate, gradient);
+        vectorised(|| {
+            for (theta, gradient) in theta.iter_mut().zip(gradient) {
+                *theta -= step.learning_rate * *gradient;
+            }
+        });
         loss
     }
 }
