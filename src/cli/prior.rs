@@ -75,6 +75,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         seed: arguments.seed,
         target_std_error: arguments.target_se,
         max_seconds: arguments.max_seconds,
+        ..PriorOptions::default()
     };
     if labels.len() != gram.points() {
         let (labels, points) = (labels.len(), gram.points());

@@ -95,6 +95,24 @@ pub enum PriorError {
         /// The named fault.
         reason: String,
     },
+    /// The matrix has no inverse to working precision, and the method needs one.
+    #[error("method '{method}' needs a matrix of full rank, and this one is singular to working precision: scaled to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} ('splitting' and 'ep' do without)")]
+    Singular {
+        /// Registry name of the method.
+        method: &'static str,
+        /// The failing pivot.
+        pivot: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A sampler never met the event.
+    #[error("method '{method}' found the function in none of its {replicates} replicates, so it cannot say how probable it is")]
+    NothingFound {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Replicates drawn.
+        replicates: usize,
+    },
     /// The iteration did not converge.
     #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
     NotConverged {

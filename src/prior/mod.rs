@@ -10,9 +10,13 @@
 pub mod ep;
 pub mod exact;
 mod gram;
+mod monte_carlo;
+mod options;
 pub mod problem;
+pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
+pub use options::{Interim, PriorOptions, ProgressSink};
 
 use crate::numeric::Estimate;
 use serde::{Deserialize, Serialize};
@@ -51,25 +55,6 @@ pub enum Exactness {
     Approximate,
 }
 
-/// What a method is asked to do beyond the matrix and the labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PriorOptions {
-    /// The reading of `log P(f)`.
-    pub link: Link,
-    /// Seed of the stochastic methods; deterministic ones draw nothing.
-    pub seed: u64,
-    /// Standard error to reach, in nats; `None` runs the method's default effort.
-    pub target_std_error: Option<f64>,
-    /// Wall-clock budget in seconds for reaching `target_std_error`.
-    pub max_seconds: Option<f64>,
-}
-
-impl Default for PriorOptions {
-    fn default() -> Self {
-        Self { link: Link::Step, seed: 0, target_std_error: None, max_seconds: None }
-    }
-}
-
 /// The result of a method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProb {
@@ -106,7 +91,13 @@ pub trait Prior: Send + Sync {
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Prior] {
     use ep::{ExpectationPropagation, Schedule};
-    &[&ExpectationPropagation(Schedule::Parallel), &ExpectationPropagation(Schedule::Sequential), &exact::Exact]
+    &[
+        &ExpectationPropagation(Schedule::Parallel),
+        &ExpectationPropagation(Schedule::Sequential),
+        &exact::Exact,
+        &twisted::SequentialMonteCarlo,
+        &twisted::EpImportance,
+    ]
 }
 
 /// The method called `id`.

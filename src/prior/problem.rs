@@ -139,6 +139,12 @@ fn decided(value: f64, info: Info) -> LogProb {
     }
 }
 
+/// A certain answer as stochastic methods give it: with a standard error, which is zero.
+pub(crate) fn decided_for_sampling(mut answer: LogProb) -> LogProb {
+    answer.estimate.std_error = Some(0.0);
+    answer
+}
+
 /// Whether `|R_ab| = 1` and the two rows agree, up to that sign, to rounding.
 fn same_up_to_sign(correlation: &Array2<f64>, a: usize, b: usize) -> bool {
     let between = correlation[[a, b]];
