@@ -72,7 +72,8 @@ impl Rescaling for Permutation {
     }
 
     fn describe(&self) -> String {
-        let layers = self.orders.iter().map(|(layer, order)| format!("{} units of layer {layer} permuted", order.len()));
+        let layers =
+            self.orders.iter().map(|(layer, order)| format!("{} units of layer {layer} permuted", order.len()));
         layers.collect::<Vec<_>>().join(", ")
     }
 
