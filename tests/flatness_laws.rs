@@ -303,7 +303,7 @@ fn responses_are_as_stated_and_have_power() {
                 } else {
                     let mut moved = moved.borrow_mut();
                     let entry = moved.entry((*family, measure.id())).or_insert((0, 0));
-                    entry.0 += usize::from(!close(after, before, 1e-3));
+                    entry.0 += usize::from(!close(after, before, 1000.0 * AGREEMENT));
                     entry.1 += 1;
                 }
             }
