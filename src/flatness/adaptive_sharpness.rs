@@ -4,9 +4,8 @@ use crate::flatness::ascent::{Ball, BallAscent, Domain, Lbfgsb, SignAscent};
 use crate::flatness::options::{Norm, non_negative};
 use crate::flatness::place::Place;
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
-use crate::numeric::{Estimate, Streams};
+use crate::numeric::Estimate;
 use crate::rescale::Action;
-use rand_distr::{Distribution, StandardNormal};
 
 /// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::p`]).
 ///
@@ -30,19 +29,15 @@ fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError
     }
     // |theta'_i| / |scale_i| is |theta_source_i|: the unit of a coordinate is the same wherever it is seen from.
     let scale: Vec<f64> = theta.iter().map(|theta| theta.abs()).collect();
-    let mut generator = Streams::new(options.seed).stream("adaptive sharpness start", 0);
-    let start: Vec<f64> = theta.iter().map(|_| StandardNormal.sample(&mut generator)).collect();
-    let start = place.pull_with(start, |u, scale| u * scale.signum());
     let objective = place.point.objective();
     let (peak, ascent) = match options.p {
         Norm::Two => {
-            let ball = Ball { objective, theta, scale: &scale, radius: rho, start: &start };
+            let ball = Ball { objective, theta, scale: &scale, radius: rho };
             (BallAscent::default().climb(&ball), "projected gradient")
         }
         Norm::Infinity => {
             let radii: Vec<f64> = scale.iter().map(|scale| rho * scale).collect();
-            let start: Vec<f64> = start.iter().map(|u| u.clamp(-1.0, 1.0)).collect();
-            let domain = Domain { objective, theta, radii: &radii, metric: &vec![1.0; theta.len()], start: &start };
+            let domain = Domain { objective, theta, radii: &radii, metric: &vec![1.0; theta.len()] };
             let (sign, lbfgsb) = (SignAscent::default().climb(&domain), Lbfgsb::default().climb(&domain));
             if lbfgsb.value > sign.value { (lbfgsb, "lbfgsb") } else { (sign, "sign") }
         }

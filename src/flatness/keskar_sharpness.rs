@@ -6,7 +6,6 @@ use crate::flatness::place::Place;
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::{Estimate, Streams};
 use crate::rescale::Action;
-use rand::RngExt;
 
 /// A later ascent replaces an earlier one as the finder if its rise is larger by more than this share, which
 /// covers the rounding of a sum of a few thousand losses.
@@ -49,16 +48,8 @@ fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError
     let radii: Vec<f64> = place.theta().iter().map(|theta| eps * (theta.abs() + 1.0)).collect();
     let radii = place.pull_with(radii, |radius, scale| radius / scale.abs());
     let metric = place.pull_with(vec![1.0; radii.len()], |metric, scale| metric / (scale * scale));
-    let mut generator = Streams::new(options.seed).stream("sharpness start", 0);
-    let start: Vec<f64> = radii.iter().map(|_| generator.random_range(-1.0..1.0)).collect();
-    let start = place.pull_with(start, |u, scale| u * scale.signum());
-    let domain = Domain {
-        objective: place.point.objective(),
-        theta: place.point.theta(),
-        radii: &radii,
-        metric: &metric,
-        start: &start,
-    };
+    let domain =
+        Domain { objective: place.point.objective(), theta: place.point.theta(), radii: &radii, metric: &metric };
     let mut info = place.info();
     let (mut best, mut finder, mut total) = (0.0, options.ascents[0], 0);
     for &ascent in &options.ascents {

@@ -1,7 +1,7 @@
 //! Ascent over a ball in rescaled coordinates: sharpness-aware maximisation (Foret et al. 2021; Kwon et al.
 //! 2021), iterated.
 
-use super::Peak;
+use super::{Peak, sign};
 use crate::model::Objective;
 use crate::numeric::linalg::norm;
 
@@ -21,8 +21,6 @@ pub struct Ball<'p, 'a> {
     pub scale: &'p [f64],
     /// Radius.
     pub radius: f64,
-    /// A second direction to start in.
-    pub start: &'p [f64],
 }
 
 impl Ball<'_, '_> {
@@ -60,13 +58,15 @@ impl Default for BallAscent {
 }
 
 impl BallAscent {
-    /// Climbs from the centre and from the second start.
+    /// Climbs from the centre and, since a gradient of 0 there leads nowhere, from the sphere in the direction of the
+    /// parameters themselves.
     pub fn climb(&self, ball: &Ball) -> Peak {
-        let length = norm(ball.start);
-        let share = if length > 0.0 { ball.radius / length } else { 0.0 };
-        let start = ball.start.iter().zip(ball.scale).map(|(u, scale)| if *scale > 0.0 { share * u } else { 0.0 });
+        let moving = ball.scale.iter().filter(|scale| **scale > 0.0).count() as f64;
+        let share = if moving > 0.0 { ball.radius / moving.sqrt() } else { 0.0 };
+        let outward =
+            ball.theta.iter().zip(ball.scale).map(|(t, scale)| if *scale > 0.0 { share * sign(*t) } else { 0.0 });
         let centre = self.climb_from(ball, vec![0.0; ball.theta.len()]);
-        centre.or(self.climb_from(ball, start.collect()))
+        centre.or(self.climb_from(ball, outward.collect()))
     }
 
     fn climb_from(&self, ball: &Ball, mut u: Vec<f64>) -> Peak {

@@ -5,7 +5,7 @@
 //! of the model (the Cauchy point, section 4), minimises the model over the coordinates still free
 //! (direct primal method, section 5.1), and searches the line to what it found.
 
-use super::{Domain, Peak};
+use super::{Domain, Peak, SignAscent};
 use crate::numeric::linalg::{add_scaled, dot};
 use ndarray::{Array1, Array2};
 use std::collections::VecDeque;
@@ -16,6 +16,12 @@ const CURVATURE: f64 = 2.2e-16;
 const INITIAL_CURVATURE: f64 = 1e-3;
 /// Sufficient decrease (Armijo).
 const DECREASE: f64 = 1e-4;
+/// Points tried lie on a grid of this many to a radius. The path of a quasi-Newton method magnifies rounding from
+/// step to step; on a grid, differences far below its spacing are forgotten after each step instead, and two views of
+/// one problem (before and after a rescaling) stay on one path.
+const GRID: f64 = (1_u64 << 24) as f64;
+/// First step, in radii, of the sign ascent that ends it.
+const POLISH: f64 = 0.01;
 /// Trials of a line search.
 const TRIALS: usize = 20;
 /// An iteration that gains less than this share of the whole rise ends the ascent.
@@ -34,15 +40,15 @@ pub struct Lbfgsb {
 
 impl Default for Lbfgsb {
     fn default() -> Self {
-        Self { memory: 10, max_iterations: 100 }
+        Self { memory: 10, max_iterations: 10 }
     }
 }
 
 impl Lbfgsb {
-    /// Climbs from the centre and from the second start.
+    /// Climbs from the centre and from the outward corner.
     pub fn climb(&self, domain: &Domain) -> Peak {
         let centre = self.climb_from(domain, vec![0.0; domain.theta.len()]);
-        centre.or(self.climb_from(domain, domain.start.to_vec()))
+        centre.or(self.climb_from(domain, domain.outward()))
     }
 
     fn climb_from(&self, domain: &Domain, mut u: Vec<f64>) -> Peak {
@@ -87,7 +93,9 @@ impl Lbfgsb {
                 break;
             }
         }
-        Peak { value: -value, u, iterations, converged }
+        // The last few digits by signs alone, which rounding does not lead astray.
+        let polished = SignAscent::default().climb_from(domain, u.clone(), POLISH);
+        Peak { value: -value, u, iterations, converged }.or(polished)
     }
 }
 
@@ -104,7 +112,8 @@ fn search(
 ) -> Option<Step> {
     let mut length = 1.0;
     for _ in 0..TRIALS {
-        let next: Vec<f64> = u.iter().zip(direction).map(|(u, d)| (u + length * d).clamp(-1.0, 1.0)).collect();
+        let on_grid = |u: f64| (u.clamp(-1.0, 1.0) * GRID).round() / GRID;
+        let next: Vec<f64> = u.iter().zip(direction).map(|(u, d)| on_grid(u + length * d)).collect();
         let (found, gradient) = descent(&next);
         *iterations += 1;
         if found.is_finite() && found <= value + DECREASE * length * rate && found < value {

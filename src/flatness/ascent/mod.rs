@@ -29,14 +29,18 @@ pub struct Domain<'p, 'a> {
     /// Factor on each coordinate of a gradient step: 1 at the parameters themselves, `1 / scale_i^2` where the
     /// step is taken at rescaled parameters and seen from here.
     pub metric: &'p [f64],
-    /// A second place to start from, in units of the box: where the gradient at the centre is 0 it leads nowhere.
-    pub start: &'p [f64],
 }
 
 impl Domain<'_, '_> {
     /// The parameters at `u`.
     fn parameters(&self, u: &[f64]) -> Vec<f64> {
         self.theta.iter().zip(self.radii).zip(u).map(|((theta, radius), u)| theta + radius * u).collect()
+    }
+
+    /// A second place to start from, since a gradient of 0 at the centre leads nowhere: the corner in the direction of
+    /// the parameters themselves. No rescaling moves it.
+    fn outward(&self) -> Vec<f64> {
+        self.theta.iter().map(|theta| sign(*theta)).collect()
     }
 
     /// Loss and its gradient with respect to `u`.
@@ -71,6 +75,17 @@ impl Peak {
     }
 }
 
+/// -1, 0 or 1.
+fn sign(x: f64) -> f64 {
+    if x > 0.0 {
+        1.0
+    } else if x < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,9 +107,7 @@ mod tests {
             let objective = Objective::new(&network, Loss::Bce, inputs.view(), targets.view()).unwrap();
             let radii: Vec<f64> = network.theta.iter().map(|theta| 1e-4 * (theta.abs() + 1.0)).collect();
             let metric = vec![1.0; radii.len()];
-            let start: Vec<f64> = radii.iter().map(|_| generator.random_range(-1.0..1.0)).collect();
-            let domain =
-                Domain { objective: &objective, theta: &network.theta, radii: &radii, metric: &metric, start: &start };
+            let domain = Domain { objective: &objective, theta: &network.theta, radii: &radii, metric: &metric };
             let centre = objective.value(&network.theta);
             let sign = SignAscent::default().climb(&domain);
             let lbfgsb = Lbfgsb::default().climb(&domain);

@@ -1,16 +1,19 @@
-//! Projected sign ascent (the fast gradient sign method of Goodfellow et al. 2015, iterated as by Madry et
-//! al. 2018, on parameters).
+//! Projected sign ascent with a step of its own for each coordinate (resilient propagation, Riedmiller and Braun
+//! 1993; the first step is the fast gradient sign method of Goodfellow et al. 2015, on parameters).
 
-use super::{Domain, Peak};
+use super::{Domain, Peak, sign};
 
-/// A step that gains less than this share of the whole rise ends the ascent.
-const LEAST_GAIN: f64 = 1e-9;
-/// The step below which halving it stops.
-const LEAST_STEP: f64 = 1.0 / 1024.0;
+/// Growth of a coordinate's step while its gradient keeps its sign, and shrinkage when it flips.
+const GROWTH: f64 = 1.2;
+const SHRINKAGE: f64 = 0.5;
+/// Iterations without a gain of [`LEAST_GAIN`] after which the ascent ends.
+const PATIENCE: usize = 12;
+/// A gain below this share of the whole rise is none.
+const LEAST_GAIN: f64 = 1e-11;
 
-/// Moves every coordinate by `step` box radii along the sign of its gradient, clipped to the box; a step
-/// that does not gain is halved. The first step reaches the corner, which is the maximum of a loss that is
-/// linear in the box.
+/// Moves every coordinate along the sign of its gradient by its own step, clipped to the box. The first step is
+/// the radius and reaches the corner, the maximum of a loss that is linear in the box; a step grows while the sign
+/// stays and is halved when it flips. Nothing but signs enters, so rounding seldom changes the path.
 #[derive(Debug, Clone, Copy)]
 pub struct SignAscent {
     /// Most gradients from each start.
@@ -24,54 +27,56 @@ impl Default for SignAscent {
 }
 
 impl SignAscent {
-    /// Climbs from the centre and from the second start.
+    /// Climbs from the centre and from the outward corner.
     pub fn climb(&self, domain: &Domain) -> Peak {
-        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()]);
-        centre.or(self.climb_from(domain, domain.start.to_vec()))
+        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()], 1.0);
+        centre.or(self.climb_from(domain, domain.outward(), 1.0))
     }
 
-    fn climb_from(&self, domain: &Domain, mut u: Vec<f64>) -> Peak {
+    /// Climbs from `u` with first steps of `step` radii; the best point seen counts.
+    pub(super) fn climb_from(&self, domain: &Domain, mut u: Vec<f64>, step: f64) -> Peak {
         let (start, mut gradient) = domain.gradient(&u);
-        let mut value = start;
-        let mut step = 2.0;
-        let mut iterations = 1;
-        let mut converged = false;
-        while iterations < self.max_iterations {
-            let candidate: Vec<f64> =
-                u.iter().zip(&gradient).map(|(u, g)| (u + step * sign(*g)).clamp(-1.0, 1.0)).collect();
-            if candidate == u {
-                converged = true;
+        let mut best = Peak { value: start, u: u.clone(), iterations: 1, converged: false };
+        let mut steps = vec![step; u.len()];
+        let mut last = vec![0.0; u.len()];
+        let mut without_gain = 0;
+        while best.iterations < self.max_iterations {
+            let mut moved = false;
+            for index in 0..u.len() {
+                let agreement = gradient[index] * last[index];
+                if agreement > 0.0 {
+                    steps[index] = f64::min(GROWTH * steps[index], 2.0);
+                } else if agreement < 0.0 {
+                    // Past a ridge: wait there for one step, with half the step.
+                    steps[index] *= SHRINKAGE;
+                    last[index] = 0.0;
+                    moved = true;
+                    continue;
+                }
+                let next = (u[index] + steps[index] * sign(gradient[index])).clamp(-1.0, 1.0);
+                moved |= next != u[index];
+                u[index] = next;
+                last[index] = gradient[index];
+            }
+            if !moved {
+                best.converged = true;
                 break;
             }
-            let (found, found_gradient) = domain.gradient(&candidate);
-            iterations += 1;
+            let (value, next_gradient) = domain.gradient(&u);
+            best.iterations += 1;
+            gradient = next_gradient;
+            let gain = value - best.value;
+            without_gain = if gain > LEAST_GAIN * (value - start) { 0 } else { without_gain + 1 };
             // A NaN or infinite loss is not a gain.
-            if found > value && found.is_finite() {
-                let gain = found - value;
-                (u, value, gradient) = (candidate, found, found_gradient);
-                if gain <= LEAST_GAIN * (value - start) {
-                    converged = true;
-                    break;
-                }
-            } else {
-                step /= 2.0;
-                if step < LEAST_STEP {
-                    converged = true;
-                    break;
-                }
+            if gain > 0.0 && value.is_finite() {
+                best.value = value;
+                best.u.clone_from(&u);
+            }
+            if without_gain >= PATIENCE {
+                best.converged = true;
+                break;
             }
         }
-        Peak { value, u, iterations, converged }
-    }
-}
-
-/// -1, 0 or 1.
-fn sign(x: f64) -> f64 {
-    if x > 0.0 {
-        1.0
-    } else if x < 0.0 {
-        -1.0
-    } else {
-        0.0
+        best
     }
 }
