@@ -3,9 +3,9 @@
 use approx::assert_abs_diff_eq;
 use flatgauge::data::read_npy;
 use flatgauge::kernel::{self, KernelError};
-use flatgauge::model::{Activation, Architecture};
+use flatgauge::model::{Activation, Architecture, LayerSpec, Padding};
 use flatgauge::numeric::tolerance::NNGP_AGREEMENT;
-use ndarray::{Array2, ArrayView2, Ix2, array};
+use ndarray::{Array2, ArrayView2, Ix2, Ix4, array};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -35,28 +35,79 @@ fn assert_agrees(found: ArrayView2<f64>, expected: ArrayView2<f64>, tolerance: f
     }
 }
 
-#[test]
-fn fully_connected_nngp() {
-    let mut cases = 0;
-    for record in records() {
-        if record["arch"] != "fcn" {
-            continue;
-        }
-        cases += 1;
-        let inputs = matrix(&record, "x");
+/// The case's architecture, and its inputs as rows of channels, height, width.
+fn case(record: &Value) -> (Architecture, Array2<f64>) {
+    let path = golden(&format!("{}.x.npy", record["name"].as_str().unwrap()));
+    let inputs = read_npy(&path).unwrap();
+    let [weight_std, bias_std] = ["weight_std", "bias_std"].map(|key| record[key].as_f64().unwrap());
+    if record["arch"] == "fcn" {
+        let inputs = inputs.into_dimensionality::<Ix2>().unwrap();
         let mut widths = vec![inputs.ncols()];
         widths.extend(vec![1; record["depth"].as_u64().unwrap() as usize]);
         widths.push(1);
         let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
-        let [weight_std, bias_std] = ["weight_std", "bias_std"].map(|key| record[key].as_f64().unwrap());
-        let architecture = Architecture::fully_connected(&widths, activation, weight_std, bias_std);
-        let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
-        assert_agrees(gram.view(), matrix(&record, "nngp").view(), NNGP_AGREEMENT, record["name"].as_str().unwrap());
-        assert_eq!(gram, gram.t());
-        // Row 1 repeats row 0.
-        assert_eq!(gram.row(0), gram.row(1));
+        return (Architecture::fully_connected(&widths, activation, weight_std, bias_std), inputs);
     }
-    assert_eq!(cases, 5);
+    // Stored as n, height, width, channels.
+    let volumes = inputs.into_dimensionality::<Ix4>().unwrap().permuted_axes([0, 3, 1, 2]);
+    let (n, channels, height, width) = volumes.dim();
+    let volumes = volumes.as_standard_layout().into_owned().into_shape_with_order((n, channels * height * width));
+    let conv = || LayerSpec::Conv {
+        channels: 5,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: Padding::Same,
+        bias: true,
+    };
+    let relu = || LayerSpec::Relu;
+    let mut layers = match record["name"].as_str().unwrap() {
+        "cnn_flatten_1" => vec![conv(), relu(), conv(), relu(), LayerSpec::Flatten],
+        "cnn_gap_1" => vec![conv(), relu(), conv(), relu(), LayerSpec::GlobalAvgPool],
+        "cnn_avgpool_1" => {
+            let pool = LayerSpec::AvgPool { size: [2, 2], stride: None };
+            vec![conv(), relu(), pool, conv(), relu(), LayerSpec::Flatten]
+        }
+        "resnet_gap_1" => {
+            let branch = vec![relu(), conv(), relu(), conv()];
+            let block = LayerSpec::Residual { branch, shortcut: vec![] };
+            vec![conv(), block, relu(), LayerSpec::GlobalAvgPool]
+        }
+        other => panic!("an unknown case {other}"),
+    };
+    layers.push(LayerSpec::Dense { units: 1 });
+    (Architecture { input: vec![channels, height, width], weight_std, bias_std, layers }, volumes.unwrap())
+}
+
+#[test]
+fn nngp_of_every_case() {
+    let records = records();
+    for record in &records {
+        let (architecture, inputs) = case(record);
+        let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
+        let name = record["name"].as_str().unwrap();
+        assert_agrees(gram.view(), matrix(record, "nngp").view(), NNGP_AGREEMENT, name);
+        assert_eq!(gram, gram.t());
+        if record["arch"] == "fcn" {
+            // Row 1 repeats row 0.
+            assert_eq!(gram.row(0), gram.row(1));
+        }
+    }
+    assert_eq!(records.len(), 9);
+}
+
+#[test]
+fn ntk_of_every_case() {
+    for record in records() {
+        let (architecture, inputs) = case(&record);
+        let gram = kernel::ntk(&architecture, inputs.view()).unwrap();
+        let name = record["name"].as_str().unwrap();
+        let expected = matrix(&record, "ntk");
+        for ((i, j), value) in gram.indexed_iter() {
+            let scale = (expected[[i, i]] * expected[[j, j]]).sqrt();
+            let error = (value - expected[[i, j]]).abs() / scale;
+            if error > 1e-12 { println!("{name} {i} {j} {value} {} {error:e}", expected[[i, j]]); }
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The angle of a vector of the first quadrant, in code that compiles to vector instructions.
+//! The angles of a vector of the first quadrant, in code that compiles to vector instructions.
 
 use super::arctangent_table::COEFFICIENTS;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
@@ -6,12 +6,13 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
 /// `tan(pi / 8)`: the arctangent's polynomial covers slopes up to here.
 const TAN_EIGHTH: f64 = 0.414_213_562_373_095_03;
 
-/// `atan2(y, x)` for `y, x >= 0`, to a few roundings of the result; 0 at the origin.
+/// `atan2(y, x)` and `atan2(x, y)` for `y, x >= 0`, each to a few roundings of itself; their sum is `pi / 2`, at
+/// the origin `(0, pi / 2)`.
 ///
 /// Selections instead of branches, no call, no fused operations: loops over it vectorise, and their
 /// bits do not depend on the width of the machine's vectors.
 #[inline(always)]
-pub(super) fn angle(y: f64, x: f64) -> f64 {
+pub(super) fn angles(y: f64, x: f64) -> (f64, f64) {
     let (small, large) = if y > x { (x, y) } else { (y, x) };
     // arctan(t) = pi / 4 + arctan((t - 1) / (t + 1)).
     let shift = small > TAN_EIGHTH * large;
@@ -29,13 +30,18 @@ pub(super) fn angle(y: f64, x: f64) -> f64 {
     }
     let base = t + t * z * polynomial;
     let base = if shift { FRAC_PI_4 + base } else { base };
-    if y > x { FRAC_PI_2 - base } else { base }
+    let complement = FRAC_PI_2 - base;
+    if y > x { (complement, base) } else { (base, complement) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use approx::assert_relative_eq;
+
+    fn angle(y: f64, x: f64) -> f64 {
+        angles(y, x).0
+    }
 
     #[test]
     fn agrees_with_atan2_all_around_the_quadrant() {
@@ -56,7 +62,8 @@ mod tests {
             assert_relative_eq!(angle(tiny, 1.0), tiny.atan2(1.0), max_relative = 2.0 * f64::EPSILON);
             assert_relative_eq!(angle(1.0, tiny), 1.0_f64.atan2(tiny), max_relative = f64::EPSILON);
         }
-        assert_eq!(angle(0.0, 0.0), 0.0);
+        assert_eq!(angles(0.0, 0.0), (0.0, FRAC_PI_2));
+        assert_eq!(angles(3.0, 1e-30).1, 1e-30 / 3.0);
         assert_eq!(angle(0.0, 5.0), 0.0);
         assert_eq!(angle(5.0, 0.0), FRAC_PI_2);
         assert!(angle(f64::NAN, 1.0).is_nan() && angle(1.0, f64::NAN).is_nan());

@@ -38,14 +38,26 @@ pub enum KernelError {
     },
     /// A variance has left the range in which products of two of them are representable.
     #[error(
-        "the prior variance before layer {index} is {value:e} for input {sample}, outside 1e-150 to 1e150: weight_std and bias_std do not suit this depth"
+        "the prior variance at layer {index} is {value:e} for input {sample}, outside 1e-150 to 1e150: weight_std and bias_std do not suit this depth"
     )]
     Variance {
-        /// Position of the activation it reaches.
+        /// Position of the layer.
         index: String,
         /// Row of the input.
         sample: usize,
         /// The variance.
         value: f64,
     },
+    /// The computation would not fit into memory.
+    #[error("this kernel needs {} of memory, {} may be used", gibibytes(.needed), gibibytes(.limit))]
+    TooLarge {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes that may be used.
+        limit: u64,
+    },
+}
+
+fn gibibytes(bytes: &u64) -> String {
+    format!("{:.3} GiB", *bytes as f64 / f64::from(1 << 30))
 }

@@ -18,6 +18,7 @@ pub use architecture::{Activation, Architecture, LayerSpec};
 pub use batch_gradient::BatchGradient;
 pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
+pub(crate) use layer::{Sequence, Weights, Window};
 pub use layer::{Mode, Role};
 pub use loss::{Loss, sigmoid};
 pub use network::{Model, Network, Tensor};
