@@ -52,13 +52,7 @@ fn case(record: &Value) -> (Architecture, Array2<f64>) {
     let volumes = inputs.into_dimensionality::<Ix4>().unwrap().permuted_axes([0, 3, 1, 2]);
     let (n, channels, height, width) = volumes.dim();
     let volumes = volumes.as_standard_layout().into_owned().into_shape_with_order((n, channels * height * width));
-    let conv = || LayerSpec::Conv {
-        channels: 5,
-        kernel: [3, 3],
-        stride: [1, 1],
-        padding: Padding::Same,
-        bias: true,
-    };
+    let conv = || LayerSpec::Conv { channels: 5, kernel: [3, 3], stride: [1, 1], padding: Padding::Same, bias: true };
     let relu = || LayerSpec::Relu;
     let mut layers = match record["name"].as_str().unwrap() {
         "cnn_flatten_1" => vec![conv(), relu(), conv(), relu(), LayerSpec::Flatten],
@@ -105,7 +99,9 @@ fn ntk_of_every_case() {
         for ((i, j), value) in gram.indexed_iter() {
             let scale = (expected[[i, i]] * expected[[j, j]]).sqrt();
             let error = (value - expected[[i, j]]).abs() / scale;
-            if error > 1e-12 { println!("{name} {i} {j} {value} {} {error:e}", expected[[i, j]]); }
+            if error > 1e-12 {
+                println!("{name} {i} {j} {value} {} {error:e}", expected[[i, j]]);
+            }
         }
     }
 }

@@ -144,9 +144,8 @@ fn check_inputs(model: &Model, inputs: ArrayView2<f64>) -> Result<(), KernelErro
         return Err(KernelError::Inputs { found: inputs.ncols(), expected: model.inputs() });
     }
     let rows = inputs.axis_iter(Axis(0)).into_par_iter().enumerate();
-    let bad = rows.find_map_first(|(row, values)| {
-        values.iter().position(|value| !value.is_finite()).map(|column| (row, column))
-    });
+    let bad = rows
+        .find_map_first(|(row, values)| values.iter().position(|value| !value.is_finite()).map(|column| (row, column)));
     match bad {
         Some((row, column)) => Err(KernelError::NotFinite { row, column, value: inputs[[row, column]] }),
         None => Ok(()),

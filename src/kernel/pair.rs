@@ -1,10 +1,10 @@
 //! The recursion for one row's image and a few columns' images at a time, offset by offset.
 
+use super::Kind;
 use super::dual::{Dual, GROUP, erf_tangents, relu_tangents};
 use super::image::{EXCESS, FIRST, Image, TANGENT, gather};
 use super::plan::{Linear, Op, Plan, Slot, needs, total_stride};
 use super::plane::{BoxSum, HERE, Offset, Region, pairing_taps, pooled_offsets};
-use super::Kind;
 use crate::model::Window;
 use std::collections::BTreeMap;
 

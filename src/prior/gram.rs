@@ -96,7 +96,9 @@ pub enum PriorError {
         reason: String,
     },
     /// The matrix has no inverse to working precision, and the method needs one.
-    #[error("method '{method}' needs a matrix of full rank, and this one is singular to working precision: scaled to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} ('splitting' and 'ep' do without)")]
+    #[error(
+        "method '{method}' needs a matrix of full rank, and this one is singular to working precision: scaled to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} ('splitting' and 'ep' do without)"
+    )]
     Singular {
         /// Registry name of the method.
         method: &'static str,
@@ -106,7 +108,9 @@ pub enum PriorError {
         value: f64,
     },
     /// A sampler never met the event.
-    #[error("method '{method}' found the function in none of its {replicates} replicates, so it cannot say how probable it is")]
+    #[error(
+        "method '{method}' found the function in none of its {replicates} replicates, so it cannot say how probable it is"
+    )]
     NothingFound {
         /// Registry name of the method.
         method: &'static str,

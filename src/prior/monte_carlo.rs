@@ -143,8 +143,7 @@ mod tests {
 
     #[test]
     fn stops_at_the_budget_and_says_so() {
-        let options =
-            PriorOptions { target_std_error: Some(1e-9), max_seconds: Some(0.05), ..PriorOptions::default() };
+        let options = PriorOptions { target_std_error: Some(1e-9), max_seconds: Some(0.05), ..PriorOptions::default() };
         let slow = |index| {
             std::thread::sleep(std::time::Duration::from_millis(1));
             noisy(index)
@@ -155,7 +154,8 @@ mod tests {
 
     #[test]
     fn finding_nothing_is_an_error() {
-        let error = run(plan(8), &PriorOptions::default(), Instant::now(), |_| Ok((f64::NEG_INFINITY, ()))).unwrap_err();
+        let error =
+            run(plan(8), &PriorOptions::default(), Instant::now(), |_| Ok((f64::NEG_INFINITY, ()))).unwrap_err();
         assert_eq!(error, PriorError::NothingFound { method: "test", replicates: 8 });
     }
 }

@@ -21,13 +21,7 @@ pub struct PriorOptions {
 
 impl Default for PriorOptions {
     fn default() -> Self {
-        Self {
-            link: Link::Step,
-            seed: 0,
-            target_std_error: None,
-            max_seconds: None,
-            progress: ProgressSink::default(),
-        }
+        Self { link: Link::Step, seed: 0, target_std_error: None, max_seconds: None, progress: ProgressSink::default() }
     }
 }
 

@@ -61,7 +61,8 @@ pub(super) fn run(guides: &Guides, generator: &mut ChaCha8Rng, resample: bool) -
             uniforms.fill_with(|| (generator.next_u64() >> 11) as f64 * f64::EPSILON / 2.0 + f64::EPSILON / 4.0);
             let rows: [&[f64]; 1 + SITED] = std::array::from_fn(|part| {
                 let start = (part * width + (i - first)) * LANES;
-                &linear.as_slice().expect("rows from the top of a row-major matrix are contiguous")[start..start + LANES]
+                &linear.as_slice().expect("rows from the top of a row-major matrix are contiguous")
+                    [start..start + LANES]
             });
             population.draw_point(guides, i, rows, &uniforms);
             let x = population.history.row(i);
@@ -129,9 +130,8 @@ impl Population {
                 standard[k] = slope * mean - offset;
                 log_mass[k] = log_ndtr(standard[k]);
             }
-            self.log_weight[lane] += log_step
-                + 0.5 * (standard[0] * standard[0] - g[0].0 * first_mean * first_mean)
-                + log_mass[0];
+            self.log_weight[lane] +=
+                log_step + 0.5 * (standard[0] * standard[0] - g[0].0 * first_mean * first_mean) + log_mass[0];
             let chosen = self.guide[lane] as usize;
             let y = g[chosen].4
                 * (standard[chosen] - quantile_of_log(uniforms[lane].ln() + log_mass[chosen])).max(f64::MIN_POSITIVE);
