@@ -1,7 +1,7 @@
 //! `flatgauge list`: what the registries hold.
 
 use super::{Format, Outcome, Unusable, emit, emit_json};
-use crate::{data, flatness, gate, prior, report, rescale};
+use crate::{data, flatness, gate, kernel, prior, report, rescale, train};
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
@@ -18,6 +18,8 @@ enum What {
     Measures,
     Priors,
     Rescalings,
+    Optimizers,
+    Kernels,
     Laws,
     Data,
 }
@@ -33,6 +35,14 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
             prior::registry().iter().map(entry).collect()
         }
         What::Rescalings => rescale::registry().iter().map(|r| report::Entry::new(r.id(), r.summary())).collect(),
+        What::Optimizers => {
+            let entry = |o: &&dyn train::Optimizer| report::Entry::new(o.id(), o.summary()).from(o.source());
+            train::optimizers().iter().map(entry).collect()
+        }
+        What::Kernels => {
+            let entry = |k: &&dyn kernel::KernelMethod| report::Entry::new(k.id(), k.summary()).from(k.source());
+            kernel::registry().iter().map(entry).collect()
+        }
         What::Laws => gate::registry().iter().map(|l| report::Entry::new(l.id(), l.statement())).collect(),
         What::Data => data::registry().iter().map(|l| report::Entry::new(l.id(), l.summary())).collect(),
     };

@@ -8,6 +8,7 @@ mod list;
 mod prior;
 mod progress;
 mod rescale;
+mod train;
 mod verify;
 
 use crate::gate::{Report, Verdict};
@@ -40,6 +41,8 @@ enum Command {
     Flatness(flatness::Arguments),
     /// Rescale a network without changing its function.
     Rescale(rescale::Arguments),
+    /// Train a network to zero error, or a sweep of networks.
+    Train(Box<train::Arguments>),
     /// List what there is.
     List(list::Arguments),
     /// Completion script for a shell.
@@ -112,10 +115,11 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Verify(arguments) => verify::run(arguments, quiet),
         Command::Check(arguments) => check::run(*arguments, quiet),
-        Command::Prior(arguments) => prior::run(arguments),
-        Command::Kernel(arguments) => kernel::run(arguments),
+        Command::Prior(arguments) => prior::run(arguments, quiet),
+        Command::Kernel(arguments) => kernel::run(arguments, quiet),
         Command::Flatness(arguments) => flatness::run(arguments, quiet),
         Command::Rescale(arguments) => rescale::run(arguments, quiet),
+        Command::Train(arguments) => train::run(*arguments, quiet),
         Command::List(arguments) => list::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

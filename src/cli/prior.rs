@@ -3,9 +3,10 @@
 use super::arguments::read_rows;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
 use crate::data::read_npy;
-use crate::prior::{self, Gram, Labels, Link, PriorOptions};
+use crate::prior::{self, Gram, Interim, Labels, Link, PriorOptions, ProgressSink};
 use crate::report;
 use clap::{Args, ValueEnum};
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ impl From<LinkName> for Link {
     }
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
     let method = find(&arguments.method)?;
     for (flag, value) in [("--target-se", arguments.target_se), ("--max-seconds", arguments.max_seconds)] {
         if let Some(value) = value
@@ -75,7 +76,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         seed: arguments.seed,
         target_std_error: arguments.target_se,
         max_seconds: arguments.max_seconds,
-        ..PriorOptions::default()
+        progress: ProgressSink::new(move |interim| tell(quiet, &interim)),
     };
     if labels.len() != gram.points() {
         let (labels, points) = (labels.len(), gram.points());
@@ -94,6 +95,15 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         Format::Text => emit(&report::text::log_prob(method.id(), options.link, labels.len(), &answer)),
     }
     Ok(Outcome::Done)
+}
+
+/// Says on stderr, if it is a terminal, where a stochastic method stands.
+fn tell(quiet: bool, interim: &Interim) {
+    let mut stderr = std::io::stderr();
+    if !quiet && stderr.is_terminal() {
+        let Interim { log_prob, std_error, replicates, seconds } = interim;
+        let _ = writeln!(stderr, "{seconds:6.1} s: log P(f) = {log_prob:.4} +- {std_error:.4} ({replicates} replicates)");
+    }
 }
 
 /// The method called `id`.

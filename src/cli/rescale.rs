@@ -2,33 +2,62 @@
 
 use super::arguments::NetworkArguments;
 use super::{Naming, Outcome, Unusable, emit};
-use crate::model::save_network;
-use crate::rescale::{LayerAlpha, Rescaling};
+use crate::model::{Model, save_network};
+use crate::numeric::Streams;
+use crate::rescale::{LayerAlpha, NeuronScaling, Permutation, Rescaling};
 use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("map").required(true).args(["layer", "neurons", "permute"]))]
 pub(super) struct Arguments {
     #[command(flatten)]
     network: NetworkArguments,
-    /// Layer to divide by alpha, counted over layers with parameters
+    /// Divide this layer by alpha and multiply the next; counted over layers with parameters
     #[arg(long, requires = "alpha")]
-    layer: usize,
-    /// Factor above 0; the next layer is multiplied by it
-    #[arg(long, allow_negative_numbers = true)]
-    alpha: f64,
+    layer: Option<usize>,
+    /// Factor above 0
+    #[arg(long, allow_negative_numbers = true, requires = "layer")]
+    alpha: Option<f64>,
+    /// Scale each hidden unit by a factor of its own
+    #[arg(long, requires = "range")]
+    neurons: bool,
+    /// Smallest and largest factor of --neurons, as 0.1,10
+    #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 2, requires = "neurons")]
+    range: Option<Vec<f64>>,
+    /// Permute the hidden units of each layer
+    #[arg(long)]
+    permute: bool,
+    /// Seed of factors and permutations
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// Where to write the rescaled network
     #[arg(long)]
     out: PathBuf,
 }
 
+impl Arguments {
+    fn map(&self, model: &Model) -> Result<Box<dyn Rescaling>, Unusable> {
+        let streams = Streams::new(self.seed);
+        if let (Some(layer), Some(alpha)) = (self.layer, self.alpha) {
+            return Ok(Box::new(LayerAlpha { layer, alpha }));
+        }
+        match self.range.as_deref() {
+            Some(&[low, high]) => Ok(Box::new(NeuronScaling::draw(model, low, high, streams).naming("--neurons")?)),
+            _ => Ok(Box::new(Permutation::draw(model, streams).naming("--permute")?)),
+        }
+    }
+}
+
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
     let checkpoint = arguments.network.load(quiet)?;
-    let map = LayerAlpha { layer: arguments.layer, alpha: arguments.alpha };
-    let action = map.action(&checkpoint.network.model).naming("--layer and --alpha")?;
+    let model = &checkpoint.network.model;
+    let map = arguments.map(model)?;
+    let flags = if arguments.layer.is_some() { "--layer and --alpha" } else { "--neurons or --permute" };
+    let action = map.action(model).naming(flags)?;
     let rescaled = checkpoint.network.with_theta(action.apply(&checkpoint.network.theta));
     if let Some(value) = rescaled.theta.iter().find(|value| !value.is_finite()) {
-        return Err(Unusable(format!("--alpha: {} makes a parameter {value}, expected finite ones", arguments.alpha)));
+        return Err(Unusable(format!("{flags}: {} makes a parameter {value}, expected finite ones", map.describe())));
     }
     let mut metadata = checkpoint.metadata;
     let history = metadata.remove("rescaled").map_or(String::new(), |earlier| earlier + "; ");

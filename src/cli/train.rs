@@ -1,0 +1,179 @@
+//! `flatgauge train`: one network, or a sweep over attack sizes and seeds.
+
+use super::arguments::{ArchitectureArguments, LossName};
+use super::progress::bar;
+use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use crate::data::{LabelRule, Recipe, load_source};
+use crate::model::Loss;
+use crate::train::{Event, OptimizerSettings, Settings, Summary, Trainer, grid, sweep};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Epochs between saves of an unfinished network.
+const CHECKPOINT_EVERY: usize = 200;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    architecture: ArchitectureArguments,
+    /// Data source (see `flatgauge list data`)
+    #[arg(long, default_value = "digits")]
+    data: String,
+    /// Rows of the genuine training set, which must be learned without error
+    #[arg(long, default_value_t = Recipe::default().train)]
+    train: usize,
+    /// Rows of the test set
+    #[arg(long, default_value_t = Recipe::default().test)]
+    test: usize,
+    /// Rows of the attack set, with wrong labels; a range FIRST..LAST:STEP makes a sweep
+    #[arg(long, default_value = "0")]
+    attack: String,
+    /// Seeds of a sweep: SEED, SEED + 1, ... so many
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// Fraction of the training set that is given wrong labels
+    #[arg(long, default_value_t = 0.0)]
+    corrupt: f64,
+    /// Two classes A,B: label 0 for A and 1 for B, other rows left out [default: the source's own rule]
+    #[arg(long, value_delimiter = ',', num_args = 2)]
+    classes: Option<Vec<f64>>,
+    /// Optimiser (see `flatgauge list optimizers`)
+    #[arg(long, default_value = "sgd")]
+    optimizer: String,
+    /// Preset of the optimiser's hyper-parameters, named after its source [default: the first]
+    #[arg(long)]
+    preset: Option<String>,
+    /// Learning rate [default: the preset's]
+    #[arg(long, allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Rows of a mini-batch
+    #[arg(long, default_value_t = Trainer::default().batch_size)]
+    batch: usize,
+    /// Loss, a mean over rows
+    #[arg(long, default_value = "bce")]
+    loss: LossName,
+    /// Epochs after which training ends in any case
+    #[arg(long, default_value_t = Trainer::default().max_epochs)]
+    max_epochs: usize,
+    /// Epochs to go on for after the first without errors
+    #[arg(long, default_value_t = 0)]
+    extra_epochs: usize,
+    /// Seed of data, initial parameters and order of the rows
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Network to write (.safetensors), or folder of a sweep; what is there already is not trained again
+    #[arg(long)]
+    out: PathBuf,
+    /// How to print the result
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+/// Attack sizes: one number, or `FIRST..LAST:STEP` with both ends.
+fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
+    let fault = || Unusable(format!("--attack: '{text}' is no number of rows, expected 100 or a range as 0..500:50"));
+    let number = |word: &str| word.parse::<usize>().map_err(|_| fault());
+    let Some((first, rest)) = text.split_once("..") else { return Ok(vec![number(text)?]) };
+    let (last, step) = rest.split_once(':').ok_or_else(fault)?;
+    let (first, last, step) = (number(first)?, number(last)?, number(step)?);
+    if step == 0 || last < first {
+        return Err(fault());
+    }
+    Ok((first..=last).step_by(step).collect())
+}
+
+impl Arguments {
+    fn settings(&self, attack: usize) -> Result<Settings, Unusable> {
+        let mut settings = Settings::new(self.architecture.read()?, self.seed);
+        let loss = Loss::from(self.loss);
+        settings.data.source = self.data.clone();
+        settings.data.labels = match self.classes.as_deref() {
+            Some(&[negative, positive]) => LabelRule::Classes([negative, positive]),
+            // Cross-entropy over all classes takes the classes as they are.
+            _ if loss == Loss::Ce => LabelRule::AsGiven,
+            _ => LabelRule::Source,
+        };
+        (settings.data.train, settings.data.test, settings.data.attack) = (self.train, self.test, attack);
+        settings.data.corruption = self.corrupt;
+        settings.trainer = Trainer {
+            optimizer: OptimizerSettings { preset: self.preset.clone(), ..OptimizerSettings::named(&self.optimizer) },
+            learning_rate: self.lr,
+            batch_size: self.batch,
+            loss,
+            max_epochs: self.max_epochs,
+            extra_epochs: self.extra_epochs,
+            ..settings.trainer
+        };
+        Ok(settings)
+    }
+}
+
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+    let attacks = attack_sizes(&arguments.attack)?;
+    if attacks.len() == 1 && arguments.seeds.is_none() {
+        return run_one(&arguments, attacks[0], quiet);
+    }
+    let seeds = arguments.seeds.unwrap_or(1);
+    if seeds == 0 {
+        return Err(Unusable("--seeds: it is 0, expected at least 1".to_owned()));
+    }
+    let seeds: Vec<u64> = (arguments.seed..arguments.seed.saturating_add(seeds)).collect();
+    let jobs = grid(&arguments.settings(0)?, &attacks, &seeds);
+    let bar = bar(quiet);
+    bar.set_length(jobs.len() as u64);
+    let outcomes = sweep(&jobs, &arguments.out, &|event| match event {
+        Event::Epoch { job, epoch } => {
+            bar.set_message(format!("{}: epoch {}, loss {:.4}", jobs[job].name, epoch.epoch, epoch.loss));
+        }
+        Event::Finished { .. } => bar.inc(1),
+    })?;
+    bar.finish_and_clear();
+    let mut summaries: Vec<Summary> = Vec::new();
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        match outcome {
+            Ok(summary) => {
+                if arguments.format == Format::Text {
+                    emit(&format!("{summary}\n"));
+                }
+                summaries.push(summary);
+            }
+            Err(error) => return Err(Unusable(format!("network {}: {error}; the others are done", job.name))),
+        }
+    }
+    if arguments.format == Format::Json {
+        emit_json(&summaries);
+    }
+    Ok(Outcome::Done)
+}
+
+fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, Unusable> {
+    let settings = arguments.settings(attack)?;
+    let source = load_source(&arguments.data).naming("--data")?;
+    let bar = bar(quiet);
+    bar.set_length(arguments.max_epochs as u64);
+    let summary = settings.run_to_file(&source, &arguments.out, CHECKPOINT_EVERY, &mut |epoch| {
+        bar.set_position(epoch.epoch as u64);
+        bar.set_message(format!("loss {:.4}, accuracy {:.4}", epoch.loss, epoch.accuracy));
+    })?;
+    bar.finish_and_clear();
+    match arguments.format {
+        Format::Json => emit_json(&summary),
+        Format::Text => emit(&format!("{summary}\nwrote {}\n", arguments.out.display())),
+    }
+    Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attack_sizes;
+
+    #[test]
+    fn attack_sizes_are_numbers_or_ranges_with_both_ends() {
+        assert_eq!(attack_sizes("100").unwrap(), [100]);
+        assert_eq!(attack_sizes("0..100:50").unwrap(), [0, 50, 100]);
+        assert_eq!(attack_sizes("0..120:50").unwrap(), [0, 50, 100]);
+        for bad in ["", "-1", "many", "0..100", "0..100:0", "100..0:10"] {
+            assert!(attack_sizes(bad).is_err(), "{bad}");
+        }
+    }
+}
