@@ -1,2 +1,7 @@
-//! flatgauge
-fn main() {}
+//! The `flatgauge` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flatgauge::cli::run()
+}

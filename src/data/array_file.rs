@@ -2,7 +2,7 @@
 
 use crate::data::DataError;
 use crate::numeric::write_atomically;
-use ndarray::{ArrayD, ArrayView2, IxDyn, ShapeBuilder};
+use ndarray::{ArrayD, ArrayView1, ArrayView2, IxDyn, ShapeBuilder};
 use npyz::{NpyFile, NpyHeader, Order, TypeChar, WriterBuilder};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,8 +10,8 @@ use std::path::Path;
 
 /// Longest header accepted; NumPy writes 128 bytes for plain arrays.
 const MAX_HEADER_BYTES: u64 = 1 << 16;
-/// Most entries accepted in one array (16 GiB as f64): larger claims are damage or attacks.
-const MAX_ENTRIES: u64 = 1 << 31;
+/// Most entries accepted in one array (2 GiB as f64): larger claims are damage or attacks.
+const MAX_ENTRIES: u64 = 1 << 28;
 
 fn fault(path: &Path, reason: impl Into<String>) -> DataError {
     DataError::File { path: path.display().to_string(), reason: reason.into() }
@@ -29,6 +29,14 @@ pub fn read_npy(path: &Path) -> Result<ArrayD<f64>, DataError> {
     read_array(BufReader::new(open(path)?)).map_err(|reason| fault(path, reason))
 }
 
+/// Reads a `.npy` file in memory.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn parse_npy(bytes: &[u8]) -> Result<ArrayD<f64>, String> {
+    read_array(bytes)
+}
+
 /// Reads array `name` of an `.npz` file.
 ///
 /// # Errors
@@ -41,7 +49,10 @@ pub fn read_npz(path: &Path, name: &str) -> Result<ArrayD<f64>, DataError> {
 }
 
 /// Reads array `name` of an `.npz` archive in memory.
-pub(crate) fn read_npz_bytes(bytes: &[u8], name: &str) -> Result<ArrayD<f64>, String> {
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn parse_npz(bytes: &[u8], name: &str) -> Result<ArrayD<f64>, String> {
     let mut archive = npyz::npz::NpzArchive::new(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
     read_entry(&mut archive, name)
 }
@@ -100,7 +111,8 @@ fn collect<T: npyz::Deserialize, R: Read>(file: NpyFile<R>, convert: impl Fn(T) 
     let expected = file.len();
     let mut values = Vec::new();
     for value in file.data::<T>().map_err(|error| error.to_string())? {
-        let value = value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
+        let value =
+            value.map_err(|error| format!("truncated after {} of {expected} entries ({error})", values.len()))?;
         values.push(convert(value));
     }
     Ok(values)
@@ -129,4 +141,40 @@ pub fn write_npy(path: &Path, matrix: ArrayView2<f64>) -> Result<(), DataError> 
     let shape = [matrix.nrows() as u64, matrix.ncols() as u64];
     write_atomically(path, &npy_bytes(&shape, matrix.iter().copied()))
         .map_err(|error| fault(path, format!("cannot write the file ({error})")))
+}
+
+/// Writes a vector as a `.npy` file of f64.
+///
+/// # Errors
+/// As [`write_npy`].
+pub fn write_npy_vector(path: &Path, vector: ArrayView1<f64>) -> Result<(), DataError> {
+    write_atomically(path, &npy_bytes(&[vector.len() as u64], vector.iter().copied()))
+        .map_err(|error| fault(path, format!("cannot write the file ({error})")))
+}
+
+/// Writes a data set as an `.npz` file: `x` (`n` x the shape of one input) and `y` (`n`, or `n x outputs`).
+///
+/// # Errors
+/// As [`write_npy`].
+pub fn write_npz(
+    path: &Path,
+    inputs: ArrayView2<f64>,
+    shape: &[usize],
+    targets: ArrayView2<f64>,
+) -> Result<(), DataError> {
+    let rows = inputs.nrows() as u64;
+    let x: Vec<u64> = [rows].into_iter().chain(shape.iter().map(|&extent| extent as u64)).collect();
+    let y = if targets.ncols() == 1 { vec![rows] } else { vec![rows, targets.ncols() as u64] };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut archive = npyz::npz::NpzWriter::new(&mut bytes);
+    for (name, shape, values) in [("x", &x, inputs), ("y", &y, targets)] {
+        let written = (|| {
+            let mut array = archive.array(name, Default::default())?.default_dtype().shape(shape).begin_nd()?;
+            array.extend(values.iter().copied())?;
+            array.finish()
+        })();
+        written.expect("writing to memory does not fail");
+    }
+    drop(archive);
+    write_atomically(path, bytes.get_ref()).map_err(|error| fault(path, format!("cannot write the file ({error})")))
 }

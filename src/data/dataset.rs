@@ -76,12 +76,6 @@ impl Dataset {
         }
     }
 
-    /// Classes turned into labels 0 and 1 by a rule.
-    pub fn binarised(mut self, positive: impl Fn(f64) -> bool) -> Self {
-        self.targets.mapv_inplace(|class| f64::from(u8::from(positive(class))));
-        self
-    }
-
     /// Shuffles the rows by seed and deals `train` and `test` of them.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The UCI optical digits (Alpaydin and Kaynak 1998), 1797 images of 8 x 8, embedded.
 
-use crate::data::array_file::read_npz_bytes;
-use crate::data::{DataError, Dataset, Loader};
+use crate::data::array_file::parse_npz;
+use crate::data::{DataError, Dataset, Inputs, LabelRule, Loader, Rows, Source};
 use ndarray::{Ix1, Ix2};
 
 const BYTES: &[u8] = include_bytes!("../../fixtures/digits.npz");
@@ -19,14 +19,21 @@ impl Loader for Digits {
         "1797 handwritten digits of 8 x 8 pixels (UCI, embedded); label 1 for digits of at least 5"
     }
 
-    fn load(&self, _argument: &str) -> Result<Dataset, DataError> {
-        Ok(digits().binarised(|class| class >= 5.0))
+    fn load(&self, _argument: &str) -> Result<Source, DataError> {
+        let digits = digits();
+        Ok(Source {
+            name: digits.name,
+            shape: digits.shape,
+            training: Rows { inputs: Inputs::Reals(digits.inputs), targets: digits.targets },
+            test: None,
+            rule: LabelRule::AtLeast(5.0),
+        })
     }
 }
 
 /// All digits: pixels scaled from 0..16 to 0..1, targets the digits themselves.
 pub fn digits() -> Dataset {
-    let read = |name| read_npz_bytes(BYTES, name).expect("the embedded archive is sound");
+    let read = |name| parse_npz(BYTES, name).expect("the embedded archive is sound");
     let pixels = read("x").into_dimensionality::<Ix2>().expect("one row an image");
     let classes = read("y").into_dimensionality::<Ix1>().expect("one digit an image");
     Dataset {

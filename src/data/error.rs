@@ -19,6 +19,22 @@ pub enum DataError {
         /// What there is.
         known: String,
     },
+    /// What is asked of a data source makes no sense.
+    #[error("data source '{source_name}': expected {expected}")]
+    Argument {
+        /// What was asked for.
+        source_name: String,
+        /// What is possible.
+        expected: String,
+    },
+    /// Inputs cannot be used as they are to be used.
+    #[error("inputs of '{source_name}': {reason}")]
+    Inputs {
+        /// The data source.
+        source_name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// More rows were asked for than there are.
     #[error("{wanted} {what} were asked for, but '{source_name}' has {available}")]
     TooFew {

@@ -1,7 +1,7 @@
 //! Data sets in `.npz` files with arrays `x` (n x d or n x c x h x w) and `y` (n, or n x outputs).
 
 use crate::data::array_file::read_npz;
-use crate::data::{DataError, Dataset, Loader};
+use crate::data::{DataError, Inputs, LabelRule, Loader, Rows, Source};
 use ndarray::Array2;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ impl Loader for Npz {
         "PATH.npz with x (n x d or n x c x h x w) and y (n)"
     }
 
-    fn load(&self, argument: &str) -> Result<Dataset, DataError> {
+    fn load(&self, argument: &str) -> Result<Source, DataError> {
         let path = Path::new(argument);
         let fault = |reason: String| DataError::File { path: argument.to_owned(), reason };
         let (x, y) = (read_npz(path, "x")?, read_npz(path, "y")?);
@@ -38,6 +38,12 @@ impl Loader for Npz {
             // A logical C-order copy: Fortran-ordered files must not be read in memory order.
             Array2::from_shape_vec((n, columns), array.iter().copied().collect()).expect("same number of entries")
         };
-        Ok(Dataset { name: argument.to_owned(), shape, inputs: flat(x), targets: flat(y) })
+        Ok(Source {
+            name: argument.to_owned(),
+            shape,
+            training: Rows { inputs: Inputs::Reals(flat(x)), targets: flat(y) },
+            test: None,
+            rule: LabelRule::AsGiven,
+        })
     }
 }

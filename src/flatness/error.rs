@@ -75,4 +75,12 @@ pub enum FlatnessError {
         /// Its value.
         value: f64,
     },
+    /// A command that stands in for the measure gave no usable answer.
+    #[error("{measure} by a command: {reason}")]
+    External {
+        /// Registry name of the measure.
+        measure: &'static str,
+        /// The named fault.
+        reason: String,
+    },
 }

@@ -1,7 +1,7 @@
 //! Path norm (Neyshabur, Tomioka and Srebro 2015).
 
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
-use crate::model::architecture::{LayerSpec, Padding};
+use crate::model::{LayerSpec, Padding};
 use crate::model::{Model, Role};
 use crate::numeric::Estimate;
 use crate::rescale::Action;
@@ -60,10 +60,10 @@ impl Walk<'_> {
                 });
                 Arriving { values: values.collect(), shape: vec![*units] }
             }
-            LayerSpec::Conv { channels, kernel, stride, padding } => {
+            LayerSpec::Conv { channels, kernel, stride, padding, bias } => {
                 let fan_in = input.shape[0] * kernel[0] * kernel[1];
                 let weights = self.take(channels * fan_in);
-                let biases = self.take(*channels);
+                let biases = if *bias { self.take(*channels) } else { vec![0.0; *channels] };
                 let windows = Windows::new(&input.shape, *kernel, *stride, *padding);
                 let mut values = Vec::with_capacity(channels * windows.count());
                 for (filter, bias) in weights.chunks_exact(fan_in).zip(&biases) {
@@ -80,14 +80,19 @@ impl Walk<'_> {
                 }
                 Arriving { values, shape: vec![*channels, windows.size[0], windows.size[1]] }
             }
-            LayerSpec::AvgPool { size, stride } => pool(&input, *size, stride.unwrap_or(*size), |values| {
-                values.iter().sum::<f64>() / (values.len() * values.len()) as f64
-            }),
-            LayerSpec::MaxPool { size, stride } => {
-                pool(&input, *size, stride.unwrap_or(*size), |values| values.iter().copied().fold(0.0, f64::max))
+            LayerSpec::AvgPool { size, stride } => {
+                pool(&input, *size, stride.unwrap_or(*size), Padding::Valid, |values| {
+                    values.iter().sum::<f64>() / (values.len() * values.len()) as f64
+                })
+            }
+            LayerSpec::MaxPool { size, stride, padding } => {
+                let padding = Padding::Zeros(*padding);
+                pool(&input, *size, stride.unwrap_or(*size), padding, |values| {
+                    values.iter().copied().fold(0.0, f64::max)
+                })
             }
             LayerSpec::GlobalAvgPool => {
-                let pooled = pool(&input, [input.shape[1], input.shape[2]], [1, 1], |values| {
+                let pooled = pool(&input, [input.shape[1], input.shape[2]], [1, 1], Padding::Valid, |values| {
                     values.iter().sum::<f64>() / (values.len() * values.len()) as f64
                 });
                 Arriving { shape: vec![pooled.values.len()], values: pooled.values }
@@ -132,6 +137,10 @@ impl Windows {
         for axis in 0..2 {
             match padding {
                 Padding::Valid => size[axis] = (extent[axis] - kernel[axis]) / stride[axis] + 1,
+                Padding::Zeros(zeros) => {
+                    size[axis] = (extent[axis] + 2 * zeros[axis] - kernel[axis]) / stride[axis] + 1;
+                    before[axis] = zeros[axis];
+                }
                 Padding::Same => {
                     size[axis] = extent[axis].div_ceil(stride[axis]);
                     let covered = (size[axis] - 1) * stride[axis] + kernel[axis];
@@ -165,8 +174,14 @@ impl Windows {
     }
 }
 
-fn pool(input: &Arriving, size: [usize; 2], stride: [usize; 2], reduce: impl Fn(&[f64]) -> f64) -> Arriving {
-    let windows = Windows::new(&input.shape, size, stride, Padding::Valid);
+fn pool(
+    input: &Arriving,
+    size: [usize; 2],
+    stride: [usize; 2],
+    padding: Padding,
+    reduce: impl Fn(&[f64]) -> f64,
+) -> Arriving {
+    let windows = Windows::new(&input.shape, size, stride, padding);
     let mut values = Vec::with_capacity(input.shape[0] * windows.count());
     for channel in input.values.chunks_exact(windows.positions) {
         for window in windows.iter() {

@@ -1,5 +1,6 @@
 //! Runs the laws and gathers what they find.
 
+use crate::gate::demonstration::{Demonstration, demonstrate};
 use crate::gate::law::{Context, Law, Tier};
 use crate::gate::verdict::{Finding, Outcome, Report};
 use rayon::prelude::*;
@@ -14,10 +15,33 @@ fn address(law: &str, estimator: &str, case: &str) -> String {
     format!("{law}/{estimator}/{case}")
 }
 
+/// The demonstration on digits, then the whole law book.
+///
+/// # Errors
+/// A sentence, where the demonstration cannot be made at all.
+pub fn verify(
+    context: &Context,
+    only: Option<&str>,
+    command: &str,
+    progress: Progress,
+) -> Result<(Option<Demonstration>, Report), String> {
+    let shown = demonstrate(context, only, command, &|what| progress(0, 0, what))?;
+    let laws = run(crate::gate::registry(), context, only, command, progress);
+    let (demonstration, mut outcomes) = shown.map_or((None, Vec::new()), |(shown, outcomes)| (Some(shown), outcomes));
+    outcomes.extend(laws);
+    Ok((demonstration, Report::new(outcomes, context.seed)))
+}
+
 /// Runs every check of `laws` whose `law/estimator/case` contains `only`.
 ///
 /// `command` is the program and subcommand that a reader would type to reproduce a case.
-pub fn run(laws: &[&dyn Law], context: &Context, only: Option<&str>, command: &str, progress: Progress) -> Report {
+pub fn run(
+    laws: &[&dyn Law],
+    context: &Context,
+    only: Option<&str>,
+    command: &str,
+    progress: Progress,
+) -> Vec<Outcome> {
     let tier = match context.tier {
         Tier::Quick => "quick",
         Tier::Full => "full",
@@ -28,7 +52,7 @@ pub fn run(laws: &[&dyn Law], context: &Context, only: Option<&str>, command: &s
         .filter(|(law, check)| only.is_none_or(|only| address(law, &check.estimator, &check.case).contains(only)))
         .collect();
     let done = AtomicUsize::new(0);
-    let outcomes = checks
+    checks
         .par_iter()
         .map(|(law, check)| {
             // A panicking estimator fails its case; the others still run.
@@ -52,6 +76,5 @@ pub fn run(laws: &[&dyn Law], context: &Context, only: Option<&str>, command: &s
                 reproduce: format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed),
             }
         })
-        .collect();
-    Report::new(outcomes, context.seed)
+        .collect()
 }

@@ -170,9 +170,9 @@ impl Report {
         let mut unanswered: Vec<(String, String)> = Vec::new();
         for outcome in &laws {
             let key = (outcome.law.clone(), outcome.estimator.clone());
-            let answered = laws.iter().any(|other| {
-                other.law == key.0 && other.estimator == key.1 && other.verdict != Verdict::Skip
-            });
+            let answered = laws
+                .iter()
+                .any(|other| other.law == key.0 && other.estimator == key.1 && other.verdict != Verdict::Skip);
             if !answered && !unanswered.contains(&key) {
                 unanswered.push(key);
             }

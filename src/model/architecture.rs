@@ -1,6 +1,6 @@
 //! Architectures as data: what a network is made of, in TOML, JSON or the shorthand `fcn:64-40-40-1`.
 
-use crate::model::ModelError;
+use crate::model::{ModelError, Padding, preset};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -40,6 +40,18 @@ fn unit_stride() -> [usize; 2] {
     [1, 1]
 }
 
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+fn is_zero(value: &[usize; 2]) -> bool {
+    *value == [0, 0]
+}
+
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -60,6 +72,9 @@ pub enum LayerSpec {
         stride: [usize; 2],
         /// Padding.
         padding: Padding,
+        /// Whether each output channel has a bias; the default. PyTorch's residual networks have none.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        bias: bool,
     },
     /// `max(x, 0)`.
     Relu,
@@ -82,6 +97,9 @@ pub enum LayerSpec {
         /// Stride; the window's size by default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<[usize; 2]>,
+        /// Rows and columns added on each side, which no maximum picks; none by default.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        padding: [usize; 2],
     },
     /// Mean over all positions of each channel.
     GlobalAvgPool,
@@ -97,16 +115,6 @@ pub enum LayerSpec {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shortcut: Vec<LayerSpec>,
     },
-}
-
-/// Zero padding of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Padding {
-    /// Output size `ceil(input / stride)`, zeros split evenly with the odd one at the end.
-    Same,
-    /// No zeros: only windows that lie inside.
-    Valid,
 }
 
 /// An elementwise nonlinearity.
@@ -198,7 +206,8 @@ impl Architecture {
         Self { input: vec![widths[0]], weight_std, bias_std, layers }
     }
 
-    /// Reads `fcn:64-40-40-1` or the path of a TOML file.
+    /// Reads `fcn:64-40-40-1`, a [preset](crate::model::presets) as `resnet20:3x32x32-10`, or the path of a
+    /// TOML file.
     ///
     /// `activation`, `weight_std` and `bias_std` complete the shorthand; a file states its own, and
     /// giving them beside a file is an error.
@@ -217,7 +226,9 @@ impl Architecture {
                 .split('-')
                 .map(|width| match width.parse() {
                     Ok(width) if width > 0 => Ok(width),
-                    _ => Err(fault(format!("'{width}' is not a width; expected positive integers as in fcn:64-40-40-1"))),
+                    _ => {
+                        Err(fault(format!("'{width}' is not a width; expected positive integers as in fcn:64-40-40-1")))
+                    }
                 })
                 .collect::<Result<_, _>>()?;
             if widths.len() < 2 {
@@ -229,6 +240,11 @@ impl Architecture {
                 weight_std.unwrap_or(DEFAULT_WEIGHT_STD),
                 bias_std.unwrap_or(DEFAULT_BIAS_STD),
             )
+        } else if let Some(preset) = preset::read(text, weight_std, bias_std) {
+            if activation.is_some() {
+                return Err(fault("--activation completes the fcn: shorthand; a preset states its own".to_owned()));
+            }
+            preset.map_err(fault)?
         } else {
             if activation.is_some() || weight_std.is_some() || bias_std.is_some() {
                 return Err(fault(

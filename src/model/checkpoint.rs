@@ -33,12 +33,20 @@ fn fault(path: &Path, reason: impl Into<String>) -> ModelError {
 /// of another shape or type or with a NaN or infinity in it.
 pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
     let bytes = std::fs::read(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
+    parse_network(&bytes, path, model)
+}
+
+/// As [`load_network`], from bytes in memory; `path` names them in errors.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
     let read = |tensors: &[Tensor]| {
         let mut flat = Vec::new();
         for tensor in tensors {
-            flat.extend(read_tensor(path, &file, tensor)?);
+            flat.extend(read_tensor(path, &file, &tensor.name, &tensor.shape)?);
         }
         Ok::<_, ModelError>(flat)
     };
@@ -47,7 +55,7 @@ pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, Model
     let known = |name: &str| model.tensors().iter().chain(model.buffers()).any(|tensor| tensor.name == name);
     let mut ignored: Vec<String> = file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
     ignored.sort();
-    let (_, header) = SafeTensors::read_metadata(&bytes).expect("the file was read above");
+    let (_, header) = SafeTensors::read_metadata(bytes).expect("the file was read above");
     let metadata = header
         .metadata()
         .as_ref()
@@ -56,33 +64,45 @@ pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, Model
     Ok(Checkpoint { network, ignored, metadata })
 }
 
-fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f64>, ModelError> {
-    let view = file.tensor(&tensor.name).map_err(|_| {
+/// Reads a vector that [`save_network_with`] put beside a network; `path` names the bytes in errors.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn parse_vector(bytes: &[u8], path: &Path, name: &str, length: usize) -> Result<Vec<f64>, ModelError> {
+    let file =
+        SafeTensors::deserialize(bytes).map_err(|error| fault(path, format!("not a safetensors file ({error})")))?;
+    read_tensor(path, &file, name, &[length])
+}
+
+fn read_tensor(path: &Path, file: &SafeTensors, name: &str, shape: &[usize]) -> Result<Vec<f64>, ModelError> {
+    let view = file.tensor(name).map_err(|_| {
         let mut names = file.names();
         names.sort();
-        fault(path, format!("tensor '{}' of shape {:?} is missing; found {names:?}", tensor.name, tensor.shape))
+        fault(path, format!("tensor '{name}' of shape {shape:?} is missing; found {names:?}"))
     })?;
-    if view.shape() != tensor.shape {
+    if view.shape() != shape {
         return Err(fault(
             path,
-            format!("tensor '{}' has shape {:?}, the architecture expects {:?}", tensor.name, view.shape(), tensor.shape),
+            format!("tensor '{name}' has shape {:?}, the architecture expects {shape:?}", view.shape()),
         ));
     }
     let values: Vec<f64> = match view.dtype() {
-        Dtype::F64 => {
-            view.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes"))).collect()
-        }
+        Dtype::F64 => view
+            .data()
+            .chunks_exact(8)
+            .map(|bytes| f64::from_le_bytes(bytes.try_into().expect("eight bytes")))
+            .collect(),
         Dtype::F32 => view
             .data()
             .chunks_exact(4)
             .map(|bytes| f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))))
             .collect(),
         other => {
-            return Err(fault(path, format!("tensor '{}' has type {other:?}, expected F32 or F64", tensor.name)));
+            return Err(fault(path, format!("tensor '{name}' has type {other:?}, expected F32 or F64")));
         }
     };
     if let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        return Err(fault(path, format!("entry {index} of tensor '{}' is {value}, expected finite numbers", tensor.name)));
+        return Err(fault(path, format!("entry {index} of tensor '{name}' is {value}, expected finite numbers")));
     }
     Ok(values)
 }
@@ -92,14 +112,30 @@ fn read_tensor(path: &Path, file: &SafeTensors, tensor: &Tensor) -> Result<Vec<f
 /// # Errors
 /// [`ModelError::Checkpoint`] if the file cannot be written; then nothing is left behind.
 pub fn save_network(path: &Path, network: &Network, metadata: &BTreeMap<String, String>) -> Result<(), ModelError> {
+    save_network_with(path, network, &[], metadata)
+}
+
+/// [`save_network`] with further vectors beside the network's tensors, by name; readers of the network pass
+/// over them.
+///
+/// # Errors
+/// As [`save_network`].
+pub fn save_network_with(
+    path: &Path,
+    network: &Network,
+    vectors: &[(String, &[f64])],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), ModelError> {
     let bytes_of = |values: &[f64]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let model = &network.model;
-    let parts: Vec<(&Tensor, Vec<u8>)> = (model.tensors().iter().map(|t| (t, bytes_of(&network.theta[t.range.clone()]))))
-        .chain(model.buffers().iter().map(|t| (t, bytes_of(&network.buffers[t.range.clone()]))))
+    let part = |t: &Tensor, flat: &[f64]| (t.name.clone(), t.shape.clone(), bytes_of(&flat[t.range.clone()]));
+    let parts: Vec<(String, Vec<usize>, Vec<u8>)> = (model.tensors().iter().map(|t| part(t, &network.theta)))
+        .chain(model.buffers().iter().map(|t| part(t, &network.buffers)))
+        .chain(vectors.iter().map(|(name, values)| (name.clone(), vec![values.len()], bytes_of(values))))
         .collect();
-    let views = parts.iter().map(|(tensor, bytes)| {
-        let view = TensorView::new(Dtype::F64, tensor.shape.clone(), bytes).expect("bytes fit the shape");
-        (tensor.name.as_str(), view)
+    let views = parts.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F64, shape.clone(), bytes).expect("bytes fit the shape");
+        (name.as_str(), view)
     });
     let metadata = serde_json::to_string(metadata).expect("strings serialise");
     let header = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);

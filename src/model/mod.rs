@@ -1,6 +1,7 @@
 //! Networks: architecture as data, layers and losses with their derivatives, checkpoints.
 
 pub mod architecture;
+mod batch_gradient;
 mod checkpoint;
 mod error;
 mod layer;
@@ -9,11 +10,21 @@ mod network;
 mod objective;
 pub mod oracle;
 mod oracle_graph;
+mod padding;
+mod preset;
+mod summary;
 
-pub use architecture::{Activation, Architecture, LayerSpec, Padding};
-pub use checkpoint::{Checkpoint, load_network, save_network};
+pub use architecture::{Activation, Architecture, LayerSpec};
+pub use batch_gradient::BatchGradient;
+pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
+pub(crate) use layer::{Sequence, Weights, Window};
 pub use layer::{Mode, Role};
 pub use loss::{Loss, sigmoid};
 pub use network::{Model, Network, Tensor};
 pub use objective::{Linearisation, Objective};
+pub use padding::Padding;
+pub use preset::{Preset, presets};
+
+/// Added to variances by batch norms, PyTorch's default.
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;

@@ -10,8 +10,10 @@ use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Samples a thread takes at a time; fixed, so results do not depend on threads.
-pub(crate) const CHUNK_ROWS: usize = 128;
+/// Most samples a thread takes at a time.
+const CHUNK_ROWS: usize = 128;
+/// Numbers that the forward pass of one chunk may keep: 64 MiB.
+const CHUNK_NUMBERS: usize = 1 << 23;
 
 /// One parameter tensor or buffer: its name in files, shape, and place in the flat vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,10 +69,8 @@ impl Model {
     /// # Errors
     /// [`ModelError::Shape`] with the first layer that does not fit, or if there is no layer at all.
     pub fn new(architecture: Architecture) -> Result<Self, ModelError> {
-        let fault = |reason: &str| ModelError::Architecture {
-            origin: architecture.to_string(),
-            reason: reason.to_owned(),
-        };
+        let fault =
+            |reason: &str| ModelError::Architecture { origin: architecture.to_string(), reason: reason.to_owned() };
         if !matches!(architecture.input.len(), 1 | 3) || architecture.input.contains(&0) {
             return Err(fault("input must be [features] or [channels, height, width], all at least 1"));
         }
@@ -132,6 +132,11 @@ impl Model {
         self.body.is_piecewise_linear()
     }
 
+    /// Samples a thread takes at a time: a matter of the model alone, so results do not depend on threads.
+    pub(crate) fn chunk_rows(&self) -> usize {
+        (CHUNK_NUMBERS / (self.inputs() + self.body.footprint())).clamp(1, CHUNK_ROWS)
+    }
+
     pub(crate) fn body(&self) -> &Sequence {
         &self.body
     }
@@ -150,10 +155,11 @@ impl Model {
         assert_eq!(inputs.ncols(), self.inputs(), "inputs do not fit the model");
         let weights = self.weights(theta, buffers);
         let mut out = Array2::zeros((inputs.nrows(), self.outputs()));
-        out.axis_chunks_iter_mut(Axis(0), CHUNK_ROWS)
+        let inputs = inputs.as_standard_layout();
+        out.axis_chunks_iter_mut(Axis(0), self.chunk_rows())
             .into_par_iter()
-            .zip(inputs.axis_chunks_iter(Axis(0), CHUNK_ROWS))
-            .for_each(|(mut out, rows)| out.assign(&self.body.forward(weights, rows, Mode::Eval).output()));
+            .zip(inputs.axis_chunks_iter(Axis(0), self.chunk_rows()))
+            .for_each(|(mut out, rows)| out.assign(&self.body.infer(weights, rows, Mode::Eval)));
         out
     }
 

@@ -1,7 +1,6 @@
 //! The mean loss over a data set as a function of the parameters, and its derivatives at a point.
 
 use crate::model::layer::{Adjoints, Mode, Tape};
-use crate::model::network::CHUNK_ROWS;
 use crate::model::{Loss, Model, ModelError, Network};
 use ndarray::{Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
@@ -101,10 +100,11 @@ impl<'a> Objective<'a> {
 
     fn chunks(&self) -> Vec<(ArrayView2<'a, f64>, ArrayView2<'a, f64>)> {
         let n = self.samples();
+        let size = self.model.chunk_rows();
         (0..n)
-            .step_by(CHUNK_ROWS)
+            .step_by(size)
             .map(|first| {
-                let rows = first..(first + CHUNK_ROWS).min(n);
+                let rows = first..(first + size).min(n);
                 // `slice_move` keeps the data's lifetime.
                 (self.inputs.slice_move(s![rows.clone(), ..]), self.targets.slice_move(s![rows, ..]))
             })
@@ -126,7 +126,7 @@ impl<'a> Objective<'a> {
         self.value_of_logits(self.logits(theta).view())
     }
 
-    fn value_of_logits(&self, logits: ArrayView2<f64>) -> f64 {
+    pub(super) fn value_of_logits(&self, logits: ArrayView2<f64>) -> f64 {
         let total: f64 = logits
             .outer_iter()
             .zip(self.targets.outer_iter())
@@ -158,7 +158,7 @@ impl<'a> Objective<'a> {
     }
 
     /// Gradient of the (scaled, averaged) loss at the logits.
-    fn logit_gradient(&self, logits: ArrayView2<f64>, targets: ArrayView2<f64>) -> Array2<f64> {
+    pub(super) fn logit_gradient(&self, logits: ArrayView2<f64>, targets: ArrayView2<f64>) -> Array2<f64> {
         let mut out = Array2::zeros(logits.dim());
         for ((mut out, logits), target) in out.outer_iter_mut().zip(logits.outer_iter()).zip(targets.outer_iter()) {
             self.loss.gradient(row(&logits), &target.to_vec(), out.as_slice_mut().expect("rows are contiguous"));

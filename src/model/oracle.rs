@@ -33,8 +33,7 @@ pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
     let samples: Vec<Sample> = (0..objective.samples())
         .into_par_iter()
         .map(|i| {
-            let (graph, loss_node) =
-                with_loss(network.clone(), &logit_nodes, objective.loss, objective.targets.row(i));
+            let (graph, loss_node) = with_loss(network.clone(), &logit_nodes, objective.loss, objective.targets.row(i));
             let inputs = objective.inputs.row(i).to_vec();
             let values = graph.values(theta, &inputs);
             let adjoints = graph.adjoints(&values, loss_node);

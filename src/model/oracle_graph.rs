@@ -1,7 +1,7 @@
 //! A graph of scalar operations with forward-over-reverse differentiation, and networks written as one.
 
-use crate::model::architecture::{Architecture, LayerSpec, Padding};
-use crate::model::sigmoid;
+use crate::model::architecture::{Architecture, LayerSpec};
+use crate::model::{Padding, sigmoid};
 
 /// One scalar operation; operands are positions of earlier nodes.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +43,7 @@ impl Function {
             }
             Self::Exp => (x.exp(), x.exp(), x.exp()),
             Self::Ln => (x.ln(), 1.0 / x, -1.0 / (x * x)),
-            Self::Softplus => {
-                (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x))
-            }
+            Self::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x)),
         }
     }
 }
@@ -240,23 +238,33 @@ impl Writer<'_> {
                 let nodes = (0..*units)
                     .map(|unit| {
                         let row = &weights[unit * input.nodes.len()..];
-                        input.nodes.iter().zip(row).fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
+                        input
+                            .nodes
+                            .iter()
+                            .zip(row)
+                            .fold(biases[unit], |sum, (&x, &w)| self.graph.multiply_add(x, w, sum))
                     })
                     .collect();
                 Some(Volume { nodes, shape: vec![*units] })
             }
-            LayerSpec::Conv { channels, kernel, stride, padding } => {
+            LayerSpec::Conv { channels, kernel, stride, padding, bias } => {
                 let weights = self.fresh(channels * input.shape[0] * kernel[0] * kernel[1]);
-                let biases = self.fresh(*channels);
+                let biases = if *bias {
+                    self.fresh(*channels)
+                } else {
+                    (0..*channels).map(|_| self.graph.constant(0.0)).collect()
+                };
                 self.convolve(&input, *channels, *kernel, *stride, *padding, &weights, &biases)
             }
             LayerSpec::Relu => Some(self.unary(Function::Relu, input)),
             LayerSpec::Tanh => Some(self.unary(Function::Tanh, input)),
             LayerSpec::Erf => Some(self.unary(Function::Erf, input)),
-            LayerSpec::AvgPool { size, stride } => self.pool(&input, *size, stride.unwrap_or(*size), false),
-            LayerSpec::MaxPool { size, stride } => self.pool(&input, *size, stride.unwrap_or(*size), true),
+            LayerSpec::AvgPool { size, stride } => self.pool(&input, *size, stride.unwrap_or(*size), [0, 0], false),
+            LayerSpec::MaxPool { size, stride, padding } => {
+                self.pool(&input, *size, stride.unwrap_or(*size), *padding, true)
+            }
             LayerSpec::GlobalAvgPool => {
-                let pooled = self.pool(&input, [input.shape[1], input.shape[2]], [1, 1], false)?;
+                let pooled = self.pool(&input, [input.shape[1], input.shape[2]], [1, 1], [0, 0], false)?;
                 Some(Volume { shape: vec![pooled.nodes.len()], nodes: pooled.nodes })
             }
             LayerSpec::Flatten => Some(Volume { shape: vec![input.nodes.len()], nodes: input.nodes }),
@@ -317,6 +325,10 @@ impl Writer<'_> {
                     before[axis] = ((size[axis] - 1) * stride[axis] + kernel[axis]).saturating_sub(extent) / 2;
                 }
                 Padding::Valid => size[axis] = (extent.checked_sub(kernel[axis])?) / stride[axis] + 1,
+                Padding::Zeros(zeros) => {
+                    before[axis] = zeros[axis];
+                    size[axis] = (extent + 2 * zeros[axis]).checked_sub(kernel[axis])? / stride[axis] + 1;
+                }
             }
         }
         let mut nodes = Vec::new();
@@ -345,19 +357,33 @@ impl Writer<'_> {
         Some(Volume { nodes, shape: vec![channels, size[0], size[1]] })
     }
 
-    fn pool(&mut self, input: &Volume, size: [usize; 2], stride: [usize; 2], maximum: bool) -> Option<Volume> {
-        let rows = input.shape[1].checked_sub(size[0])? / stride[0] + 1;
-        let columns = input.shape[2].checked_sub(size[1])? / stride[1] + 1;
+    fn pool(
+        &mut self,
+        input: &Volume,
+        size: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        maximum: bool,
+    ) -> Option<Volume> {
+        let rows = (input.shape[1] + 2 * padding[0]).checked_sub(size[0])? / stride[0] + 1;
+        let columns = (input.shape[2] + 2 * padding[1]).checked_sub(size[1])? / stride[1] + 1;
         let share = self.graph.constant(1.0 / (size[0] * size[1]) as f64);
         let zero = self.graph.constant(0.0);
         let mut nodes = Vec::new();
         for channel in 0..input.shape[0] {
             for row in 0..rows {
                 for column in 0..columns {
-                    let window = (0..size[0]).flat_map(|i| (0..size[1]).map(move |j| (i, j)));
-                    let window: Vec<usize> = window
-                        .map(|(i, j)| input.at(channel, row * stride[0] + i, column * stride[1] + j))
-                        .collect();
+                    let mut window = Vec::new();
+                    for i in 0..size[0] {
+                        for j in 0..size[1] {
+                            let y = (row * stride[0] + i).checked_sub(padding[0]);
+                            let x = (column * stride[1] + j).checked_sub(padding[1]);
+                            let (Some(y), Some(x)) = (y, x) else { continue };
+                            if y < input.shape[1] && x < input.shape[2] {
+                                window.push(input.at(channel, y, x));
+                            }
+                        }
+                    }
                     nodes.push(if maximum {
                         window[1..].iter().fold(window[0], |top, &x| self.graph.push(Node::Max(top, x)))
                     } else {

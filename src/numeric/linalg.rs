@@ -62,31 +62,67 @@ pub fn par_product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
 
 /// `a a^T` on all threads, each pair of rows once: exactly symmetric.
 pub fn par_gram(a: ArrayView2<f64>) -> Array2<f64> {
-    let n = a.nrows();
-    let mut out = Array2::zeros((n, n));
-    let panels: Vec<_> = out.axis_chunks_iter_mut(Axis(0), PANEL).enumerate().collect();
-    panels.into_par_iter().for_each(|(index, mut panel)| {
-        let rows = index * PANEL..index * PANEL + panel.nrows();
-        let block = a.slice(s![rows.clone(), ..]);
-        gemm(panel.slice_mut(s![.., ..rows.end]), false, block, a.slice(s![..rows.end, ..]).t(), 1.0);
-    });
+    let mut out = par_gram_lower(a);
     mirror_lower(&mut out);
     out
 }
 
-/// Copies the lower triangle over the upper one.
-pub fn mirror_lower(a: &mut Array2<f64>) {
+/// The lower triangle of `a a^T` on all threads; what stands above the diagonal is unspecified.
+pub fn par_gram_lower(a: ArrayView2<f64>) -> Array2<f64> {
     let n = a.nrows();
-    // Tile by tile: the transposed reads of a tile stay in cache.
-    const TILE: usize = 32;
-    for row_tile in (0..n).step_by(TILE) {
-        for column_tile in (0..=row_tile).step_by(TILE) {
-            for i in row_tile..(row_tile + TILE).min(n) {
-                for j in column_tile..(column_tile + TILE).min(i) {
-                    a[[j, i]] = a[[i, j]];
-                }
+    let mut out = Array2::zeros((n, n));
+    let panels: Vec<_> = out.axis_chunks_iter_mut(Axis(0), PANEL).enumerate().collect();
+    // One panel a task, the long ones first: the threads finish together.
+    panels.into_par_iter().rev().with_max_len(1).for_each(|(index, mut panel)| {
+        let rows = index * PANEL..index * PANEL + panel.nrows();
+        let block = a.slice(s![rows.clone(), ..]);
+        gemm(panel.slice_mut(s![.., ..rows.end]), false, block, a.slice(s![..rows.end, ..]).t(), 1.0);
+    });
+    out
+}
+
+/// Copies the lower triangle over the upper one, on all threads.
+pub fn mirror_lower(a: &mut Array2<f64>) {
+    assert!(a.is_square(), "mirror_lower: {:?} is not square", a.dim());
+    mirror(a.view_mut());
+}
+
+fn mirror(mut a: ArrayViewMut2<f64>) {
+    // A leaf's transposed reads stay in cache.
+    const LEAF: usize = 64;
+    let n = a.nrows();
+    if n <= LEAF {
+        for i in 0..n {
+            for j in 0..i {
+                a[[j, i]] = a[[i, j]];
             }
         }
+        return;
+    }
+    let half = n / 2;
+    let (top, bottom) = a.split_at(Axis(0), half);
+    let (top_left, top_right) = top.split_at(Axis(1), half);
+    let (bottom_left, bottom_right) = bottom.split_at(Axis(1), half);
+    rayon::join(
+        || transpose_into(top_right, bottom_left.view()),
+        || rayon::join(|| mirror(top_left), || mirror(bottom_right)),
+    );
+}
+
+/// `out = a^T`, in pieces whose reads and writes stay in cache.
+fn transpose_into(out: ArrayViewMut2<f64>, a: ArrayView2<f64>) {
+    const LEAF: usize = 64;
+    let (rows, columns) = a.dim();
+    if rows.max(columns) <= LEAF {
+        ndarray::Zip::from(out).and(a.t()).for_each(|out, a| *out = *a);
+    } else if rows > columns {
+        let (left, right) = out.split_at(Axis(1), rows / 2);
+        let (top, bottom) = a.split_at(Axis(0), rows / 2);
+        rayon::join(|| transpose_into(left, top), || transpose_into(right, bottom));
+    } else {
+        let (upper, lower) = out.split_at(Axis(0), columns / 2);
+        let (left, right) = a.split_at(Axis(1), columns / 2);
+        rayon::join(|| transpose_into(upper, left), || transpose_into(lower, right));
     }
 }
 
@@ -142,7 +178,8 @@ impl Cholesky {
             let end = (start + BLOCK).min(n);
             let (mut top, mut below) = a.view_mut().split_at(Axis(0), end);
             let mut diagonal = top.slice_mut(s![start.., start..end]);
-            factor_small(&mut diagonal).map_err(|(pivot, value)| NotPositiveDefinite { pivot: start + pivot, value })?;
+            factor_small(&mut diagonal)
+                .map_err(|(pivot, value)| NotPositiveDefinite { pivot: start + pivot, value })?;
             let diagonal = diagonal.view();
             // L21 = A21 L11^-T, that is L11 L21^T = A21^T.
             below.slice_mut(s![.., start..end]).axis_chunks_iter_mut(Axis(0), PANEL).into_par_iter().for_each(

@@ -45,11 +45,7 @@ pub fn density(x: f64) -> f64 {
 /// `Phi(z)`, the distribution function.
 #[inline]
 pub fn ndtr(z: f64) -> f64 {
-    if z < 0.0 {
-        density(z) * mills(-z)
-    } else {
-        1.0 - density(z) * mills(z)
-    }
+    if z < 0.0 { density(z) * mills(-z) } else { 1.0 - density(z) * mills(z) }
 }
 
 /// `log Phi(z)`; relative error below `1e-13` for every finite `z`.
@@ -109,11 +105,7 @@ pub fn quantile(p: f64) -> f64 {
         return f64::NAN;
     }
     // The upper half through the lower: 1 - p is exact for p in [1/2, 1].
-    if p <= 0.5 {
-        quantile_of_log(p.ln())
-    } else {
-        -quantile_of_log((1.0 - p).ln())
-    }
+    if p <= 0.5 { quantile_of_log(p.ln()) } else { -quantile_of_log((1.0 - p).ln()) }
 }
 
 /// Quantile `z` with `log Phi(z) = log_p`, for `log_p <= 0`; works where `exp(log_p)` underflows.
@@ -221,7 +213,7 @@ mod tests {
         assert_eq!(quantile(0.0), f64::NEG_INFINITY);
         assert_eq!(quantile(1.0), f64::INFINITY);
         assert!(quantile(f64::NAN).is_nan());
-        assert_relative_eq!(quantile_of_log(-1e8), -14142.135241721, max_relative = 1e-9);
+        assert_relative_eq!(quantile_of_log(-1e8), -14142.134882976301, max_relative = 1e-15);
     }
 
     #[test]

@@ -66,3 +66,43 @@ pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
 /// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
 /// matrix would have to be built to deceive.
 pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
+
+/// Relative agreement of log Phi and the hazard with their certified values: a few hundred roundings.
+pub const CERTIFIED_NORMAL: f64 = 1e-13;
+
+/// Agreement of a Gram matrix with its certified one, relative to `sqrt(K_ii K_jj)`.
+///
+/// Both are computed in f64; a layer adds some ten roundings to an entry, the product over features
+/// `sqrt(d)` to `d` of them: below `1e-13` for a few hundred features and ten layers.
+pub const CERTIFIED_KERNEL: f64 = 1e-12;
+
+/// Relative agreement of a curvature measure with its certified value.
+///
+/// Two float64 programs with dense Hessians of 921 parameters: eigenvalues carry `921 u norm(H)`, `1e-13`
+/// relative to the largest; log det adds the relative errors of the smallest shifted ones, up to `1e-10`.
+pub const CERTIFIED_CURVATURE: f64 = 1e-8;
+/// Change of `log P`, relative to its size where that is above 1, at which the trapezoid rule stops.
+///
+/// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
+/// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
+pub const QUADRATURE_STANDSTILL: f64 = 1e-11;
+
+/// Agreement of a method with the certified fixed point of its own iteration, in nats, beside what the
+/// certified value is uncertain by: each side stops within about `1e-10` of it.
+pub const CERTIFIED_FIXED_POINT: f64 = 1e-7;
+
+/// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
+/// quadrature's sum, and as many of `log P` itself.
+pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
+/// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
+/// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
+pub const NNGP_AGREEMENT: f64 = 1e-12;
+
+/// Agreement of derivatives by two float64 programs, relative to the largest entry: sums of some
+/// thousand products in different orders, times the conditioning of a second derivative.
+pub const DERIVATIVE_AGREEMENT: f64 = 1e-10;
+
+/// Agreement of an analytic directional derivative with a central difference, relative to the largest
+/// entry: the step `1e-5` leaves `1e-10` of curvature and `u / 1e-5 = 1e-11` of rounding, times a
+/// hundredfold margin for derivatives that cancel.
+pub const DIFFERENCE_AGREEMENT: f64 = 1e-8;

@@ -9,10 +9,10 @@
 //! The probit link is the step link on `K + I` (noise of unit variance on every latent value), and has the
 //! same fixed point.
 
+use crate::numeric::Estimate;
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
-use crate::numeric::Estimate;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
@@ -156,8 +156,7 @@ fn marginals(correlation: ArrayView2<f64>, precision: &[f64], shift: &[f64]) -> 
     let root: Vec<f64> = precision.iter().map(|tau| tau.sqrt()).collect();
     let cholesky = factorise(correlation, &root)?;
     let inverse_diagonal = cholesky.inverse_diagonal();
-    let mut variance: Vec<f64> =
-        inverse_diagonal.iter().zip(precision).map(|(b, tau)| (1.0 - b) / tau).collect();
+    let mut variance: Vec<f64> = inverse_diagonal.iter().zip(precision).map(|(b, tau)| (1.0 - b) / tau).collect();
     refine_small_sites(correlation, &root, &cholesky, &inverse_diagonal, &mut variance);
     // mu = R alpha, alpha = nu - S B^-1 S R nu.
     let shift = Array1::from_vec(shift.to_vec());

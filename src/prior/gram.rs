@@ -30,7 +30,9 @@ pub enum PriorError {
         value: f64,
     },
     /// The matrix differs from its transpose.
-    #[error("the Gram matrix is not symmetric: entry ({row}, {column}) is {value}, entry ({column}, {row}) is {mirrored}")]
+    #[error(
+        "the Gram matrix is not symmetric: entry ({row}, {column}) is {value}, entry ({column}, {row}) is {mirrored}"
+    )]
     NotSymmetric {
         /// Row of the pair.
         row: usize,
@@ -42,7 +44,9 @@ pub enum PriorError {
         mirrored: f64,
     },
     /// The matrix is not positive semi-definite.
-    #[error("the Gram matrix is indefinite: after scaling to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} with {shift:e} added to the diagonal")]
+    #[error(
+        "the Gram matrix is indefinite: after scaling to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} with {shift:e} added to the diagonal"
+    )]
     Indefinite {
         /// The failing pivot.
         pivot: usize,
@@ -68,7 +72,7 @@ pub enum PriorError {
         value: f64,
     },
     /// The method does not offer this link.
-    #[error("method '{method}' has no {link:?} link")]
+    #[error("method '{method}' has no {link} link")]
     UnsupportedLink {
         /// Registry name of the method.
         method: &'static str,
@@ -82,6 +86,32 @@ pub enum PriorError {
         method: &'static str,
         /// Which of its conditions fails, with the numbers.
         reason: String,
+    },
+    /// A command that stands in for the method gave no usable answer.
+    #[error("{method} by a command: {reason}")]
+    External {
+        /// Registry name of the method.
+        method: &'static str,
+        /// The named fault.
+        reason: String,
+    },
+    /// The matrix has no inverse to working precision, and the method needs one.
+    #[error("method '{method}' needs a matrix of full rank, and this one is singular to working precision: scaled to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} ('splitting' and 'ep' do without)")]
+    Singular {
+        /// Registry name of the method.
+        method: &'static str,
+        /// The failing pivot.
+        pivot: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A sampler never met the event.
+    #[error("method '{method}' found the function in none of its {replicates} replicates, so it cannot say how probable it is")]
+    NothingFound {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Replicates drawn.
+        replicates: usize,
     },
     /// The iteration did not converge.
     #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
@@ -159,9 +189,13 @@ fn check_semidefinite(matrix: &Array2<f64>) -> Result<(), PriorError> {
             return Err(PriorError::Indefinite { pivot, value: -bad.abs(), shift: 0.0 });
         }
     }
-    let scaled = Array2::from_shape_fn((n, n), |(i, j)| {
-        if i == j { 1.0 + shift } else { matrix[[i, j]] * scales[i] * scales[j] }
-    });
+    let scaled =
+        Array2::from_shape_fn(
+            (n, n),
+            |(i, j)| {
+                if i == j { 1.0 + shift } else { matrix[[i, j]] * scales[i] * scales[j] }
+            },
+        );
     match Cholesky::new(scaled) {
         Ok(_) => Ok(()),
         Err(NotPositiveDefinite { pivot, value }) => Err(PriorError::Indefinite { pivot, value, shift }),

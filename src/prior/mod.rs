@@ -10,9 +10,13 @@
 pub mod ep;
 pub mod exact;
 mod gram;
+mod monte_carlo;
+mod options;
 pub mod problem;
+pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
+pub use options::{Interim, PriorOptions, ProgressSink};
 
 use crate::numeric::Estimate;
 use serde::{Deserialize, Serialize};
@@ -29,6 +33,16 @@ pub enum Link {
     Logistic,
 }
 
+impl std::fmt::Display for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Step => "step",
+            Self::Probit => "probit",
+            Self::Logistic => "logistic",
+        })
+    }
+}
+
 /// What a method's number is, and so which laws it owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,25 +53,6 @@ pub enum Exactness {
     Unbiased,
     /// A definite number that is not the true value (EP, Laplace, regression).
     Approximate,
-}
-
-/// What a method is asked to do beyond the matrix and the labels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PriorOptions {
-    /// The reading of `log P(f)`.
-    pub link: Link,
-    /// Seed of the stochastic methods; deterministic ones draw nothing.
-    pub seed: u64,
-    /// Standard error to reach, in nats; `None` runs the method's default effort.
-    pub target_std_error: Option<f64>,
-    /// Wall-clock budget in seconds for reaching `target_std_error`.
-    pub max_seconds: Option<f64>,
-}
-
-impl Default for PriorOptions {
-    fn default() -> Self {
-        Self { link: Link::Step, seed: 0, target_std_error: None, max_seconds: None }
-    }
 }
 
 /// The result of a method.
@@ -100,6 +95,8 @@ pub fn registry() -> &'static [&'static dyn Prior] {
         &ExpectationPropagation(Schedule::Parallel),
         &ExpectationPropagation(Schedule::Sequential),
         &exact::Exact,
+        &twisted::SequentialMonteCarlo,
+        &twisted::EpImportance,
     ]
 }
 

@@ -7,8 +7,8 @@
 
 use crate::numeric::tolerance::{DUPLICATE_CORRELATION, DUPLICATE_ROW};
 use crate::numeric::{Estimate, Info};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, PriorError};
-use ndarray::{Array2, ArrayView2, Axis};
+use crate::prior::{Gram, Labels, Link, LogProb, PriorError};
+use ndarray::{Array2, ArrayView2};
 
 /// What is left of the inputs.
 #[derive(Debug, Clone)]
@@ -44,8 +44,7 @@ impl Orthant {
 
     /// The same problem on some of its points, in the order given.
     pub fn select(&self, points: &[usize]) -> Self {
-        let correlation = self.correlation.select(Axis(0), points).select(Axis(1), points);
-        Self { correlation, info: self.info.clone() }
+        Self { correlation: submatrix(&self.correlation, points), info: self.info.clone() }
     }
 }
 
@@ -109,12 +108,13 @@ pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, Prior
     if kept.is_empty() {
         return Ok(Reduced::Decided(decided(0.0, info)));
     }
-    let correlation = if kept.len() == points.len() {
-        correlation
-    } else {
-        correlation.select(Axis(0), &kept).select(Axis(1), &kept)
-    };
+    let correlation = if kept.len() == points.len() { correlation } else { submatrix(&correlation, &kept) };
     Ok(Reduced::Open(Orthant { correlation, info }))
+}
+
+/// Rows and columns `points` of a matrix.
+fn submatrix(matrix: &Array2<f64>, points: &[usize]) -> Array2<f64> {
+    Array2::from_shape_fn((points.len(), points.len()), |(a, b)| matrix[[points[a], points[b]]])
 }
 
 /// Labels and matrix must agree in size.
@@ -139,11 +139,9 @@ fn decided(value: f64, info: Info) -> LogProb {
     }
 }
 
-/// Adapts a certain answer to what the method promises: stochastic methods state a standard error.
-pub(crate) fn decided_for(exactness: Exactness, mut answer: LogProb) -> LogProb {
-    if exactness == Exactness::Unbiased {
-        answer.estimate.std_error = Some(0.0);
-    }
+/// A certain answer as stochastic methods give it: with a standard error, which is zero.
+pub(crate) fn decided_for_sampling(mut answer: LogProb) -> LogProb {
+    answer.estimate.std_error = Some(0.0);
     answer
 }
 
@@ -190,11 +188,13 @@ mod tests {
     #[test]
     fn twins_are_dropped_or_contradict() {
         // Points 0 and 1 are the same up to scale, point 2 is their mirror image, 3 is another.
-        let gram =
-            Gram::new(array![[1.0, 2.0, -1.0, 0.5], [2.0, 4.0, -2.0, 1.0], [-1.0, -2.0, 1.0, -0.5], [
-                0.5, 1.0, -0.5, 1.0
-            ]])
-            .unwrap();
+        let gram = Gram::new(array![
+            [1.0, 2.0, -1.0, 0.5],
+            [2.0, 4.0, -2.0, 1.0],
+            [-1.0, -2.0, 1.0, -0.5],
+            [0.5, 1.0, -0.5, 1.0]
+        ])
+        .unwrap();
         let orthant = open(reduce(&gram, &labels(&[1.0, 1.0, -1.0, -1.0]), Link::Step).unwrap());
         assert_eq!(orthant.correlation(), array![[1.0, -0.5], [-0.5, 1.0]]);
         assert_eq!(orthant.info().number("duplicates_dropped"), Some(2.0));

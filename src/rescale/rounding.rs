@@ -19,12 +19,8 @@ pub fn logit_rounding_bound(network: &Network, inputs: ArrayView2<f64>) -> Optio
     if model.tensors().iter().any(|tensor| matches!(tensor.role, Role::Scale | Role::Shift)) {
         return None;
     }
-    let affine: usize = model
-        .tensors()
-        .iter()
-        .filter(|tensor| tensor.role == Role::Weight)
-        .map(|tensor| tensor.fan_in + 4)
-        .sum();
+    let affine: usize =
+        model.tensors().iter().filter(|tensor| tensor.role == Role::Weight).map(|tensor| tensor.fan_in + 4).sum();
     let roundings = (affine + pooling_roundings(&model.architecture().layers, model.inputs())?) as f64 * UNIT_ROUNDOFF;
     let gamma = roundings / (1.0 - roundings);
     let magnitudes: Vec<f64> = network.theta.iter().map(|value| value.abs()).collect();

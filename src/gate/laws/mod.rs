@@ -1,5 +1,6 @@
 //! The law book, one file a group of laws.
 
+mod certified;
 mod curvature;
 mod function;
 mod prior;
@@ -25,5 +26,10 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &prior_value::Normalisation,
         &prior_value::Marginalisation,
         &prior_value::BlockDiagonal,
+        &certified::Normal,
+        &certified::Kernel,
+        &certified::Flatness,
+        &certified::PriorOnImages,
+        &certified::PriorClosedForms,
     ]
 }

@@ -3,8 +3,8 @@
 use crate::gate::cases::PriorCase;
 use crate::gate::law::{Check, Context};
 use crate::gate::verdict::Finding;
-use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
 use crate::numeric::Estimate;
+use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
 use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub(super) fn each<'a>(
 
 /// Name of a method with its link, as reports have it.
 pub(super) fn estimator(subject: &dyn Prior, link: Link) -> String {
-    format!("{}-{}", subject.id(), format!("{link:?}").to_lowercase())
+    format!("{}-{link}", subject.id())
 }
 
 /// A deterministic permutation without fixed points for more than one point.

@@ -104,9 +104,13 @@ impl Law for BlockDiagonal {
         each(context, BOTH, Owes::Value, |trial| {
             let k = trial.case.gram.matrix();
             let n = trial.case.gram.points();
-            let doubled = Array2::from_shape_fn((2 * n, 2 * n), |(i, j)| {
-                if (i < n) == (j < n) { k[[i % n, j % n]] } else { 0.0 }
-            });
+            let doubled =
+                Array2::from_shape_fn(
+                    (2 * n, 2 * n),
+                    |(i, j)| {
+                        if (i < n) == (j < n) { k[[i % n, j % n]] } else { 0.0 }
+                    },
+                );
             let signs: Vec<bool> = trial.case.labels.signs().iter().map(|sign| *sign > 0).collect();
             let labels = Labels::from_signs(signs.iter().chain(&signs).copied());
             let twice = trial.base().map(|mut single| {

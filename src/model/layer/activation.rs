@@ -19,7 +19,13 @@ impl ActivationLayer {
     fn value(&self, x: f64) -> f64 {
         match self.activation {
             // Not `max`, which would turn NaN into 0.
-            Activation::Relu => if x < 0.0 { 0.0 } else { x },
+            Activation::Relu => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
             Activation::Tanh => x.tanh(),
             Activation::Erf => libm::erf(x),
         }
@@ -46,10 +52,7 @@ impl ActivationLayer {
     fn times_first(&self, pass: Pass, values: ArrayView2<f64>) -> Array2<f64> {
         let mut out = values.to_owned();
         for block in out.axis_chunks_iter_mut(Axis(0), pass.input.nrows().max(1)) {
-            Zip::from(block)
-                .and(pass.input)
-                .and(pass.output)
-                .for_each(|value, &x, &y| *value *= self.first(x, y));
+            Zip::from(block).and(pass.input).and(pass.output).for_each(|value, &x, &y| *value *= self.first(x, y));
         }
         out
     }
@@ -98,9 +101,12 @@ impl Layer for ActivationLayer {
         if let Some(input_dot) = adjoint.input_dot.filter(|_| !self.is_piecewise_linear()) {
             let n = pass.input.nrows().max(1);
             for (out, input_dot) in out.axis_chunks_iter_mut(Axis(0), n).zip(input_dot.axis_chunks_iter(Axis(0), n)) {
-                Zip::from(out).and(input_dot).and(adjoint.gradient).and(pass.input).and(pass.output).for_each(
-                    |out, &input_dot, &gradient, &x, &y| *out += gradient * self.second(x, y) * input_dot,
-                );
+                Zip::from(out)
+                    .and(input_dot)
+                    .and(adjoint.gradient)
+                    .and(pass.input)
+                    .and(pass.output)
+                    .for_each(|out, &input_dot, &gradient, &x, &y| *out += gradient * self.second(x, y) * input_dot);
             }
         }
         Some(out)

@@ -5,14 +5,28 @@
 //! to direction `j`, and parameter directions are the rows of a `k x parameters` matrix.
 
 mod activation;
+mod batch_norm;
+mod conv;
 mod dense;
 mod flatten;
+mod linear;
+mod pool;
+mod residual;
 mod sequence;
+#[cfg(test)]
+mod tests;
+mod window;
 
 pub(crate) use activation::ActivationLayer;
+pub(crate) use batch_norm::BatchNorm;
+pub(crate) use conv::Conv;
 pub(crate) use dense::Dense;
 pub(crate) use flatten::Flatten;
+pub(crate) use linear::LinearLayer;
+pub(crate) use pool::{AveragePool, GlobalAveragePool, MaxPool};
+pub(crate) use residual::Residual;
 pub(crate) use sequence::{Adjoints, Sequence, Tape};
+pub(crate) use window::Window;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
@@ -73,6 +87,27 @@ pub(crate) struct Weights<'a> {
 pub(crate) enum Saved {
     /// Nothing.
     None,
+    /// Per output of each sample, which input it is.
+    Chosen(Vec<usize>),
+    /// What normalised a batch.
+    Moments(Moments),
+    /// The passes of a branch and of a shortcut that has layers.
+    Residual(Box<(Tape, Option<Tape>)>),
+}
+
+/// The statistics that normalised a batch, one a channel.
+#[derive(Debug, Clone)]
+pub(crate) struct Moments {
+    /// Where they come from.
+    pub mode: Mode,
+    /// Entries of a channel in the batch.
+    pub count: usize,
+    /// Means.
+    pub mean: Vec<f64>,
+    /// Variances (of a batch: with divisor `count`).
+    pub variance: Vec<f64>,
+    /// `1 / sqrt(variance + epsilon)`.
+    pub inverse_std: Vec<f64>,
 }
 
 /// What a layer keeps of its backward pass.
@@ -80,6 +115,8 @@ pub(crate) enum Saved {
 pub(crate) enum SavedAdjoint {
     /// Nothing.
     None,
+    /// Those of a branch and of a shortcut that has layers.
+    Residual(Box<(Adjoints, Option<Adjoints>)>),
 }
 
 /// One layer's forward pass as later passes see it.
@@ -92,6 +129,7 @@ pub(crate) struct Pass<'a> {
     /// Its output, `n x outputs`.
     pub output: ArrayView2<'a, f64>,
     /// What else it kept.
+    #[allow(dead_code)] // for layers that keep more than input and output
     pub saved: &'a Saved,
 }
 
@@ -121,6 +159,21 @@ pub(crate) trait Layer: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Numbers kept for each sample between passes.
+    fn footprint(&self) -> usize {
+        self.output_shape().iter().product()
+    }
+
+    /// Means and variances of the batch of a forward pass in train mode, in the order of the buffers.
+    fn statistics(&self, _saved: &Saved) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// The output of a batch, where no other pass will follow.
+    fn infer(&self, weights: Weights, input: ArrayView2<f64>, mode: Mode) -> Array2<f64> {
+        self.forward(weights, input, mode).0
+    }
+
     /// The output of a batch.
     fn forward(&self, weights: Weights, input: ArrayView2<f64>, mode: Mode) -> (Array2<f64>, Saved);
 
@@ -140,8 +193,12 @@ pub(crate) trait Layer: Send + Sync + std::fmt::Debug {
 
     /// Directional derivatives of [`Layer::backward`]: adds those of the parameter gradient to the rows of
     /// `theta_gradient_dot`; returns those of the input gradient if wanted.
-    fn backward_tangent(&self, pass: Pass, adjoint: AdjointPass, theta_gradient_dot: ArrayViewMut2<f64>)
-    -> Option<Array2<f64>>;
+    fn backward_tangent(
+        &self,
+        pass: Pass,
+        adjoint: AdjointPass,
+        theta_gradient_dot: ArrayViewMut2<f64>,
+    ) -> Option<Array2<f64>>;
 
     /// Adds, per parameter, the sum over samples of the squared per-sample gradient
     /// `(d sum_o g_o output_o / d theta)^2`; returns the gradients with respect to the input if wanted.
@@ -175,7 +232,6 @@ pub(crate) struct AdjointPass<'a> {
     /// Directions of the parameters, `k x parameters`.
     pub directions: ArrayView2<'a, f64>,
     /// What the backward pass kept.
-    #[allow(dead_code)] // read by nested layers
     pub saved: &'a SavedAdjoint,
     /// Whether the input's gradient is wanted.
     pub want_input: bool,

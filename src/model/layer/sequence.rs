@@ -1,8 +1,11 @@
 //! Layers one after the other, with the passes of the whole chain.
 
-use super::{ActivationLayer, AdjointPass, Dense, Flatten, Layer, Mode, Pass, Saved, SavedAdjoint, TensorSpec, Weights};
-use crate::model::ModelError;
+use super::{
+    ActivationLayer, AdjointPass, AveragePool, BatchNorm, Conv, Dense, Flatten, GlobalAveragePool, Layer, LinearLayer,
+    MaxPool, Mode, Pass, Residual, Saved, SavedAdjoint, TensorSpec, Weights, Window,
+};
 use crate::model::architecture::LayerSpec;
+use crate::model::{ModelError, Padding};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use std::ops::Range;
 
@@ -73,6 +76,41 @@ impl Sequence {
         &self.output_shape
     }
 
+    /// Features of one output.
+    pub fn outputs(&self) -> usize {
+        self.output_shape.iter().product()
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.links.last().map_or(0, |link| link.theta.end)
+    }
+
+    /// Number of stored statistics.
+    pub fn buffer_len(&self) -> usize {
+        self.links.last().map_or(0, |link| link.buffers.end)
+    }
+
+    /// Number of layers with parameters, nested ones included.
+    pub fn parametrised_layers(&self) -> usize {
+        self.links.iter().map(|link| link.layer.parametrised_layers()).sum()
+    }
+
+    /// Numbers kept for each sample between passes.
+    pub fn footprint(&self) -> usize {
+        self.links.iter().map(|link| link.layer.footprint()).sum()
+    }
+
+    /// The layers' output shapes, in forward order.
+    pub fn shapes(&self) -> Vec<Vec<usize>> {
+        self.links.iter().map(|link| link.layer.output_shape()).collect()
+    }
+
+    /// Means and variances of the batch of a forward pass in train mode, in the order of the buffers.
+    pub fn statistics(&self, tape: &Tape) -> Vec<f64> {
+        self.links.iter().zip(&tape.saved).flat_map(|(link, saved)| link.layer.statistics(saved)).collect()
+    }
+
     fn collect(&self, of: impl Fn(&dyn Layer) -> Vec<TensorSpec>) -> Vec<TensorSpec> {
         let mut all = Vec::new();
         let mut first = 0;
@@ -115,6 +153,14 @@ impl Sequence {
             tape.saved.push(saved);
         }
         tape
+    }
+
+    /// Runs the chain where no other pass will follow: memory is that of two layers.
+    pub fn infer(&self, weights: Weights, input: ArrayView2<f64>, mode: Mode) -> Array2<f64> {
+        let mut links = self.links.iter();
+        let first = links.next().expect("a chain has at least one layer");
+        let output = first.layer.infer(Self::weights(first, weights), input, mode);
+        links.fold(output, |current, link| link.layer.infer(Self::weights(link, weights), current.view(), mode))
     }
 
     fn pass<'a>(&self, index: usize, weights: Weights<'a>, input: ArrayView2<'a, f64>, tape: &'a Tape) -> Pass<'a> {
@@ -274,6 +320,7 @@ fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer
     if let Some(activation) = spec.activation() {
         return Ok(Box::new(ActivationLayer::new(activation, shape.to_vec())));
     }
+    let window = |size, stride, padding| Window::new(shape, size, stride, padding).map_err(&fault);
     match spec {
         LayerSpec::Dense { units } => match shape {
             &[inputs] if *units > 0 => Ok(Box::new(Dense::new(inputs, *units))),
@@ -281,6 +328,43 @@ fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer
             _ => Err(fault("it takes a vector; put a flatten or global_avg_pool layer before it".to_owned())),
         },
         LayerSpec::Flatten => Ok(Box::new(Flatten::new(shape.iter().product()))),
-        other => Err(fault(format!("layers of type {} are not available yet", other.kind()))),
+        LayerSpec::Conv { channels: 0, .. } => Err(fault("it has 0 channels, expected at least 1".to_owned())),
+        LayerSpec::Conv { channels, kernel, stride, padding, bias } => {
+            Ok(Box::new(Conv::new(window(*kernel, *stride, *padding)?, *channels, *bias)))
+        }
+        LayerSpec::AvgPool { size, stride } => {
+            let window = window(*size, stride.unwrap_or(*size), Padding::Valid)?;
+            Ok(Box::new(LinearLayer(AveragePool { window })))
+        }
+        LayerSpec::MaxPool { size, stride, padding } => {
+            let window = window(*size, stride.unwrap_or(*size), Padding::Zeros(*padding))?;
+            Ok(Box::new(LinearLayer(MaxPool { window })))
+        }
+        LayerSpec::GlobalAvgPool => match shape {
+            &[channels, height, width] => {
+                Ok(Box::new(LinearLayer(GlobalAveragePool { channels, positions: height * width })))
+            }
+            _ => Err(fault("it takes a volume [channels, height, width], found a vector".to_owned())),
+        },
+        LayerSpec::BatchNorm => Ok(Box::new(BatchNorm::new(shape.to_vec()))),
+        LayerSpec::Residual { branch, .. } if branch.is_empty() => {
+            Err(fault("its branch has no layers, expected at least one".to_owned()))
+        }
+        LayerSpec::Residual { branch, shortcut } => {
+            let branch = Sequence::new(branch, shape, &format!("{index}.branch."))?;
+            let shortcut = match shortcut.is_empty() {
+                true => None,
+                false => Some(Sequence::new(shortcut, shape, &format!("{index}.shortcut."))?),
+            };
+            let through = shortcut.as_ref().map_or(shape, |shortcut| shortcut.output_shape());
+            if branch.output_shape() != through {
+                return Err(fault(format!(
+                    "its branch gives shape {:?}, its shortcut {through:?}; they are added and must agree",
+                    branch.output_shape()
+                )));
+            }
+            Ok(Box::new(Residual::new(branch, shortcut)))
+        }
+        LayerSpec::Relu | LayerSpec::Tanh | LayerSpec::Erf => unreachable!("activations are built above"),
     }
 }

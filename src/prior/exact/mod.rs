@@ -110,12 +110,8 @@ mod tests {
 
     #[test]
     fn blocks_are_connected_components() {
-        let correlation = array![
-            [1.0, 0.0, 0.1, 0.0],
-            [0.0, 1.0, 0.0, 0.0],
-            [0.1, 0.0, 1.0, 0.2],
-            [0.0, 0.0, 0.2, 1.0]
-        ];
+        let correlation =
+            array![[1.0, 0.0, 0.1, 0.0], [0.0, 1.0, 0.0, 0.0], [0.1, 0.0, 1.0, 0.2], [0.0, 0.0, 0.2, 1.0]];
         assert_eq!(independent_blocks(correlation.view()), vec![vec![0, 2, 3], vec![1]]);
     }
 
@@ -130,13 +126,9 @@ mod tests {
 
     #[test]
     fn a_matrix_without_a_form_is_refused() {
-        let gram = Gram::new(array![
-            [1.0, 0.5, 0.1, 0.2],
-            [0.5, 1.0, 0.3, 0.1],
-            [0.1, 0.3, 1.0, 0.4],
-            [0.2, 0.1, 0.4, 1.0]
-        ])
-        .unwrap();
+        let gram =
+            Gram::new(array![[1.0, 0.5, 0.1, 0.2], [0.5, 1.0, 0.3, 0.1], [0.1, 0.3, 1.0, 0.4], [0.2, 0.1, 0.4, 1.0]])
+                .unwrap();
         let labels = Labels::from_signs([true; 4]);
         let error = Exact.log_prob(&gram, &labels, &PriorOptions::default()).unwrap_err();
         assert!(matches!(error, PriorError::NotApplicable { .. }), "{error}");

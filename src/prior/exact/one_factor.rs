@@ -1,8 +1,8 @@
 //! Correlations of one factor, `R_ij = l_i l_j` off the diagonal: `P = int phi(z) prod_i Phi(l_i z / sqrt(1 - l_i^2)) dz`
 //! (Dunnett and Sobel 1955). The equicorrelated matrix is the case of equal loadings.
 
-use crate::numeric::normal::{LOG_SQRT_TAU, hazard, log_ndtr};
-use crate::numeric::tolerance::ONE_FACTOR_ENTRY;
+use crate::numeric::normal::{LOG_SQRT_TAU, log_ndtr, positive_part_moments};
+use crate::numeric::tolerance::{ONE_FACTOR_ENTRY, QUADRATURE_STANDSTILL};
 use ndarray::ArrayView2;
 
 /// Loadings `l` with `|R_ij - l_i l_j|` within rounding for all `i != j`, if there are such.
@@ -20,14 +20,12 @@ pub(super) fn loadings(correlation: ArrayView2<f64>) -> Option<Vec<f64>> {
         return None;
     }
     let first = square.sqrt();
-    let loadings: Vec<f64> =
-        (0..n).map(|i| if i == a { first } else { correlation[[a, i]] / first }).collect();
+    let loadings: Vec<f64> = (0..n).map(|i| if i == a { first } else { correlation[[a, i]] / first }).collect();
     if loadings.iter().any(|l| !(l.abs() < 1.0)) {
         return None;
     }
-    let fits = (0..n).all(|i| {
-        (0..i).all(|j| (correlation[[i, j]] - loadings[i] * loadings[j]).abs() <= ONE_FACTOR_ENTRY)
-    });
+    let fits =
+        (0..n).all(|i| (0..i).all(|j| (correlation[[i, j]] - loadings[i] * loadings[j]).abs() <= ONE_FACTOR_ENTRY));
     fits.then_some(loadings)
 }
 
@@ -54,19 +52,19 @@ pub(super) fn log_orthant(loadings: &[f64]) -> f64 {
     // Points added at the first pass: all multiples of the step; later: the odd multiples only.
     let (mut offset, mut stride) = (1.0, 1.0);
     let mut last = f64::INFINITY;
-    for _ in 0..24 {
+    for _ in 0..16 {
         for side in [-1.0, 1.0] {
             for k in 0.. {
                 let term = (log_integrand(mode + side * step * (offset + stride * k as f64)) - peak).exp();
                 sum += term;
-                // What follows falls at least geometrically once terms are this small.
-                if term < 1e-20 * sum {
+                // What follows falls at least geometrically once terms are this small. (Written so that NaN ends it.)
+                if !(term >= 1e-20 * sum) {
                     break;
                 }
             }
         }
         let value = peak + (sum * step).ln();
-        if (value - last).abs() <= 4.0 * f64::EPSILON * value.abs().max(1.0) {
+        if (value - last).abs() <= QUADRATURE_STANDSTILL * value.abs().max(1.0) {
             return value;
         }
         last = value;
@@ -76,20 +74,30 @@ pub(super) fn log_orthant(loadings: &[f64]) -> f64 {
     last
 }
 
-/// Mode of the log-concave integrand and minus its second derivative there, by safeguarded Newton steps.
+/// Mode of the log-concave integrand and minus its second derivative there: Newton's steps on the gradient, which
+/// falls everywhere, kept inside the bracket its signs have established.
 fn mode(slopes: &[f64]) -> (f64, f64) {
     let derivatives = |z: f64| {
         slopes.iter().fold((-z, 1.0), |(gradient, curvature), &slope| {
-            let h = hazard(slope * z);
-            (gradient + slope * h, curvature + slope * slope * h * (h + slope * z).max(0.0))
+            let (mean, _) = positive_part_moments(slope * z);
+            let h = mean - slope * z;
+            (gradient + slope * h, curvature + slope * slope * h * mean)
         })
     };
-    let mut z = 0.0;
+    let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+    let mut z: f64 = 0.0;
     for _ in 0..200 {
         let (gradient, curvature) = derivatives(z);
-        let step = gradient / curvature;
-        z += step;
-        if step.abs() <= 1e-9 * (1.0 + z.abs()) {
+        if gradient > 0.0 {
+            low = z;
+        } else {
+            high = z;
+        }
+        let newton = z + gradient / curvature;
+        let next = if newton >= low && newton <= high { newton } else { 0.5 * (low + high) };
+        let moved = (next - z).abs();
+        z = next;
+        if moved <= 1e-9 * (1.0 + z.abs()) {
             break;
         }
     }

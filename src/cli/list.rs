@@ -1,0 +1,44 @@
+//! `flatgauge list`: what the registries hold.
+
+use super::{Format, Outcome, Unusable, emit, emit_json};
+use crate::{data, flatness, gate, prior, report, rescale};
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// What to list
+    what: What,
+    /// How to print the list
+    #[arg(long, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    Measures,
+    Priors,
+    Rescalings,
+    Laws,
+    Data,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
+    let entries: Vec<report::Entry> = match arguments.what {
+        What::Measures => {
+            let entry = |m: &&dyn flatness::Measure| report::Entry::new(m.id(), m.summary()).from(m.source());
+            flatness::registry().iter().map(entry).collect()
+        }
+        What::Priors => {
+            let entry = |p: &&dyn prior::Prior| report::Entry::new(p.id(), p.summary()).from(p.source());
+            prior::registry().iter().map(entry).collect()
+        }
+        What::Rescalings => rescale::registry().iter().map(|r| report::Entry::new(r.id(), r.summary())).collect(),
+        What::Laws => gate::registry().iter().map(|l| report::Entry::new(l.id(), l.statement())).collect(),
+        What::Data => data::registry().iter().map(|l| report::Entry::new(l.id(), l.summary())).collect(),
+    };
+    match arguments.format {
+        Format::Json => emit_json(&entries),
+        Format::Text => emit(&report::text::list(&entries)),
+    }
+    Ok(Outcome::Done)
+}

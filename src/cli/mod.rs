@@ -1,0 +1,162 @@
+//! The command line: one file a subcommand, no mathematics.
+
+mod arguments;
+mod check;
+mod flatness;
+mod kernel;
+mod list;
+mod prior;
+mod progress;
+mod rescale;
+mod verify;
+
+use crate::gate::{Report, Verdict};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Reference and conformance suite for flatness measures and log P(f) of trained neural networks.
+#[derive(Debug, Parser)]
+#[command(name = "flatgauge", version, arg_required_else_help = true)]
+struct Cli {
+    /// No progress bars and no notes on stderr.
+    #[arg(long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train networks on embedded digits, rescale them, and check every law.
+    Verify(verify::Arguments),
+    /// Hold an estimator in any language to the laws and certified values.
+    Check(Box<check::Arguments>),
+    /// log P(f) of labels under a Gram matrix.
+    Prior(prior::Arguments),
+    /// Gram matrix of an architecture's prior on given inputs.
+    Kernel(kernel::Arguments),
+    /// Flatness measures of a network on data.
+    Flatness(flatness::Arguments),
+    /// Rescale a network without changing its function.
+    Rescale(rescale::Arguments),
+    /// List what there is.
+    List(list::Arguments),
+    /// Completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Exit code of a gate: 0 if its verdict is pass, else 1.
+pub fn exit_code(report: &Report) -> u8 {
+    u8::from(report.verdict != Verdict::Pass)
+}
+
+/// How a subcommand ended.
+enum Outcome {
+    /// All that was asked was computed.
+    Done,
+    /// A gate gave its verdict.
+    Judged(Report),
+}
+
+/// Unusable input or usage, in one sentence.
+#[derive(Debug)]
+struct Unusable(String);
+
+impl<E: std::error::Error> From<E> for Unusable {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Prefixes an error with the flag or file it concerns.
+trait Naming<T> {
+    fn naming(self, what: &str) -> Result<T, Unusable>;
+}
+
+impl<T, E: std::fmt::Display> Naming<T> for Result<T, E> {
+    fn naming(self, what: &str) -> Result<T, Unusable> {
+        self.map_err(|error| Unusable(format!("{what}: {error}")))
+    }
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Parses the arguments of the process, runs what they ask for, and says how it went.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if error.use_stderr()
+                && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            return refuse(&usage_sentence(&error));
+        }
+        Err(error) => {
+            let missing = error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(if missing { 2 } else { 0 });
+        }
+    };
+    let quiet = cli.quiet;
+    let outcome = match cli.command {
+        Command::Verify(arguments) => verify::run(arguments, quiet),
+        Command::Check(arguments) => check::run(*arguments, quiet),
+        Command::Prior(arguments) => prior::run(arguments),
+        Command::Kernel(arguments) => kernel::run(arguments),
+        Command::Flatness(arguments) => flatness::run(arguments, quiet),
+        Command::Rescale(arguments) => rescale::run(arguments, quiet),
+        Command::List(arguments) => list::run(arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "flatgauge", &mut script);
+            emit(&String::from_utf8_lossy(&script));
+            Ok(Outcome::Done)
+        }
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Judged(report)) => ExitCode::from(exit_code(&report)),
+        Err(Unusable(sentence)) => refuse(&sentence),
+    }
+}
+
+fn refuse(sentence: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "error: {}", sentence.replace('\n', " "));
+    ExitCode::from(2)
+}
+
+/// What is wrong with the arguments in one sentence: clap's first paragraph, on one line.
+fn usage_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// Writes to stdout; a reader that has gone away is no error.
+fn emit(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes one JSON document to stdout.
+fn emit_json(value: &impl serde::Serialize) {
+    emit(&(serde_json::to_string_pretty(value).expect("results serialise") + "\n"));
+}
+
+/// Writes a note to stderr unless asked not to.
+fn note(quiet: bool, text: &str) {
+    if !quiet {
+        let _ = writeln!(std::io::stderr(), "note: {text}");
+    }
+}

@@ -1,0 +1,18 @@
+//! Working examples of external estimators.
+
+/// What an example is written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Python with numpy and scipy.
+    Python,
+    /// Python with PyTorch.
+    Torch,
+}
+
+/// A program that answers the protocol, to start from.
+pub fn template(language: Language) -> &'static str {
+    match language {
+        Language::Python => include_str!("templates/numpy.py"),
+        Language::Torch => include_str!("templates/torch.py"),
+    }
+}

@@ -1,0 +1,211 @@
+//! Certified values: numbers by independent programs.
+
+use super::curvature::evaluate;
+use super::prior::{estimator, log_prob};
+use crate::flatness::Options;
+use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
+use crate::gate::law::{Check, Context, Law};
+use crate::gate::verdict::Finding;
+use crate::kernel;
+use crate::numeric::normal::{hazard, log_ndtr};
+use crate::numeric::tolerance::{
+    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL, GATE_Z,
+};
+use crate::prior::{Exactness, Gram, Labels, Link};
+use crate::rescale::{LayerAlpha, Rescaling};
+use ndarray::Array2;
+use std::sync::Arc;
+
+/// log Phi and its derivative.
+pub(super) struct Normal;
+
+impl Law for Normal {
+    fn id(&self) -> &'static str {
+        "certified.normal"
+    }
+
+    fn statement(&self) -> &'static str {
+        "log Phi and the hazard phi / Phi agree with mpmath to 13 digits"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        if !context.house {
+            return Vec::new();
+        }
+        let close = |measured: f64, expected: f64| {
+            // Below the smallest normal number there are no 13 digits to agree in.
+            Finding::compare(measured, expected, CERTIFIED_NORMAL * expected.abs() + f64::MIN_POSITIVE)
+        };
+        let check = move |estimator: &str, function: fn(f64) -> f64, expected: fn(&_) -> f64| {
+            Check::new(estimator, "44 arguments", move || {
+                Finding::worst(normal().iter().map(|row| close(function(row.z), expected(row))))
+            })
+        };
+        vec![check("log_ndtr", log_ndtr, |row| row.log_ndtr), check("hazard", hazard, |row| row.hazard)]
+    }
+}
+
+/// Gram matrices.
+pub(super) struct Kernel;
+
+impl Law for Kernel {
+    fn id(&self) -> &'static str {
+        "certified.kernel"
+    }
+
+    fn statement(&self) -> &'static str {
+        "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        if !context.house {
+            return Vec::new();
+        }
+        let check = |row: crate::gate::certified::KernelRow| {
+            Check::new("nngp", row.name, move || {
+                let gram = match kernel::nngp(&row.architecture, row.inputs.view()) {
+                    Ok(gram) => gram,
+                    Err(error) => return Finding::fail(error.to_string()),
+                };
+                // Largest error in units of sqrt(K_ii K_jj): an entry that cancels to nothing has no digits.
+                let scale = row.nngp.diag().mapv(f64::sqrt);
+                let errors =
+                    gram.indexed_iter().map(|((i, j), value)| (value - row.nngp[[i, j]]).abs() / (scale[i] * scale[j]));
+                let worst = errors.fold(0.0, |top: f64, e| if e > top || e.is_nan() { e } else { top });
+                Finding::compare(worst, 0.0, CERTIFIED_KERNEL)
+            })
+        };
+        kernels().into_iter().map(check).collect()
+    }
+}
+
+/// Curvature of trained networks, before and after a rescaling.
+pub(super) struct Flatness;
+
+impl Law for Flatness {
+    fn id(&self) -> &'static str {
+        "certified.flatness"
+    }
+
+    fn statement(&self) -> &'static str {
+        "measures of curvature agree with PyTorch's dense autograd on trained networks, before and after scaling by 5.9"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let rows = Arc::new(networks());
+        let mut checks = Vec::new();
+        for &measure in &context.measures {
+            for (index, row) in rows.iter().enumerate() {
+                let Some((value, shift)) = row.value(measure.id()) else { continue };
+                let rows = Arc::clone(&rows);
+                checks.push(Check::new(measure.id(), row.case.name.clone(), move || {
+                    let row = &rows[index];
+                    let defaults = Options::default();
+                    let options = Options { c: shift.unwrap_or(defaults.c), ..defaults };
+                    let close = |theta: &[f64], expected: f64| match evaluate(measure, &row.case, theta, &options) {
+                        Ok(answer) => {
+                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
+                            Finding::compare(answer.value, expected, CERTIFIED_CURVATURE * expected.abs() + noise)
+                        }
+                        Err(finding) => finding,
+                    };
+                    let theta = &row.case.network.theta;
+                    let mut findings = vec![close(theta, value)];
+                    if let (Some(expected), Some(alpha)) = (row.rescaled_value(measure.id()), row.alpha()) {
+                        let action = LayerAlpha { layer: 0, alpha }.action(&row.case.network.model);
+                        let action = action.expect("only homogeneous networks have rescaled values");
+                        findings.push(close(&action.apply(theta), expected));
+                    }
+                    Finding::worst(findings)
+                }));
+            }
+        }
+        checks
+    }
+}
+
+/// log P(f) of functions on real images.
+pub(super) struct PriorOnImages;
+
+impl Law for PriorOnImages {
+    fn id(&self) -> &'static str {
+        "certified.prior"
+    }
+
+    fn statement(&self) -> &'static str {
+        "on MNIST images unbiased methods agree with the certified value of log P(f), approximate ones with the \
+         certified fixed point of their own method"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let rows = Arc::new(priors());
+        let (seed, most) = (context.seed, context.by_tier(150, usize::MAX));
+        let mut checks = Vec::new();
+        for &subject in &context.priors {
+            // EP under another schedule has the same fixed point.
+            let quantity = match subject.exactness() {
+                Exactness::Approximate => subject.id().split('-').next().expect("an id is not empty"),
+                Exactness::Exact | Exactness::Unbiased => "true",
+            };
+            for link in [Link::Step, Link::Probit] {
+                for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.labels.len() <= most) {
+                    let Some(certified) = row.value(quantity, link) else { continue };
+                    if !subject.links().contains(&link) {
+                        continue;
+                    }
+                    let rows = Arc::clone(&rows);
+                    checks.push(Check::new(estimator(subject, link), row.name, move || {
+                        let row = &rows[index];
+                        match log_prob(subject, link, &row.gram, &row.labels, seed) {
+                            Ok(answer) => {
+                                let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
+                                let tolerance = CERTIFIED_FIXED_POINT + certified.agreed_to + GATE_Z * noise;
+                                Finding::compare(answer.value, certified.value, tolerance)
+                            }
+                            Err(finding) => finding,
+                        }
+                    }));
+                }
+            }
+        }
+        checks
+    }
+}
+
+/// Closed forms of log P(f).
+pub(super) struct PriorClosedForms;
+
+impl Law for PriorClosedForms {
+    fn id(&self) -> &'static str {
+        "certified.closed_form"
+    }
+
+    fn statement(&self) -> &'static str {
+        "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let (seed, most) = (context.seed, context.by_tier(100, usize::MAX));
+        let mut checks = Vec::new();
+        let owing = context.priors.iter().filter(|method| method.exactness() != Exactness::Approximate);
+        for &subject in owing {
+            for form in closed_forms().into_iter().filter(|form| form.n <= most) {
+                let name = format!("n-{}-rho-{}", form.n, form.rho);
+                checks.push(Check::new(estimator(subject, Link::Step), name, move || {
+                    let matrix = Array2::from_shape_fn((form.n, form.n), |(i, j)| if i == j { 1.0 } else { form.rho });
+                    let gram = Gram::new(matrix).expect("equicorrelated matrices are semi-definite");
+                    let labels = Labels::from_signs(vec![true; form.n]);
+                    match log_prob(subject, Link::Step, &gram, &labels, seed) {
+                        Ok(answer) => {
+                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
+                            let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);
+                            Finding::compare(answer.value, form.log_prob, rounding + noise)
+                        }
+                        Err(finding) => finding,
+                    }
+                }));
+            }
+        }
+        checks
+    }
+}

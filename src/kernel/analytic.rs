@@ -1,0 +1,253 @@
+//! Kernels of infinitely wide networks in closed form.
+
+use super::memory;
+use super::pair::{Pair, Source, Tables};
+use super::plan::Plan;
+use super::source::{Images, Vectors, interleave, repeat};
+use super::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind, Progress};
+use crate::model::{Architecture, Mode, Model, Sequence, Weights};
+use crate::numeric::Info;
+use crate::numeric::linalg::{mirror_lower, par_gram_lower};
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Numbers of a field that stay in the fastest cache: as many columns go together as fit.
+const FIELD_NUMBERS: usize = 1024;
+/// Most columns that go together.
+const MOST_LANES: usize = 256;
+/// Variances a product of two of which neither overflows nor underflows.
+const VARIANCES: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
+
+/// The method `analytic`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Analytic;
+
+impl KernelMethod for Analytic {
+    fn id(&self) -> &'static str {
+        "analytic"
+    }
+
+    fn summary(&self) -> &'static str {
+        "closed-form kernel of the infinitely wide network"
+    }
+
+    fn source(&self) -> &'static str {
+        "Cho and Saul 2009; Williams 1997; Lee et al. 2018; Jacot et al. 2018; Novak et al. 2019; Arora et al. 2019"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Nngp, Kind::Ntk]
+    }
+
+    fn gram(
+        &self,
+        architecture: &Architecture,
+        inputs: ArrayView2<f64>,
+        options: &KernelOptions,
+    ) -> Result<KernelResult, KernelError> {
+        let model = Model::new(architecture.clone())?;
+        super::check_inputs(&model, inputs)?;
+        let plan = Plan::new(architecture, options.kind)?;
+        let problem = Problem::new(architecture, &plan, inputs);
+        let needed = problem.bytes();
+        let limit = options.max_bytes.or_else(memory::available);
+        if let Some(limit) = limit.filter(|limit| needed > *limit) {
+            return Err(KernelError::TooLarge { needed, limit });
+        }
+        let matrix = problem.solve(options.progress)?;
+        Ok(KernelResult { matrix, std_error: None, info: Info::new().with("bytes_needed", needed) })
+    }
+}
+
+/// A plan and the data it runs on.
+struct Problem<'a> {
+    plan: &'a Plan,
+    /// The data after the layers before the first parameters, `n x features`.
+    features: CowArray<'a, f64, Ix2>,
+    /// Columns that go together.
+    lanes: usize,
+}
+
+/// Columns that go together.
+struct Group {
+    first: usize,
+    lanes: usize,
+    table: Vec<f64>,
+    images: Vec<f64>,
+    norms: Vec<f64>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(architecture: &Architecture, plan: &'a Plan, inputs: ArrayView2<'a, f64>) -> Self {
+        let features: CowArray<f64, Ix2> = if plan.prefix == 0 {
+            inputs.as_standard_layout().into_owned().into()
+        } else {
+            let prefix = Sequence::new(&architecture.layers[..plan.prefix], &architecture.input, "")
+                .expect("the model was compiled");
+            let inputs = inputs.as_standard_layout();
+            let none = Weights { theta: &[], buffers: &[] };
+            prefix.infer(none, inputs.view(), Mode::Eval).into()
+        };
+        let [height, width] = plan.plane();
+        let n = features.nrows();
+        // With few columns, wide groups would straddle the diagonal and compute both triangles.
+        let lanes = (FIELD_NUMBERS / (height * width)).min(n.div_ceil(8)).clamp(1, MOST_LANES);
+        Self { plan, features, lanes }
+    }
+
+    fn is_vector(&self) -> bool {
+        self.plan.plane() == [1, 1]
+    }
+
+    /// An upper bound on the memory the computation takes beside its inputs.
+    fn bytes(&self) -> u64 {
+        let [n, features] = [self.features.nrows(), self.features.ncols()].map(|size| size as u64);
+        let (table, lanes) = (self.plan.table as u64, self.lanes as u64);
+        let positions = self.plan.plane().iter().product::<usize>() as u64;
+        let result = n * n;
+        let own = 2 * n * (table + features + positions);
+        // Working images: the current one, its successor and a shortcut's at every depth of nesting.
+        let working = 16 * self.plan.kind.fields() as u64 * positions.next_multiple_of(8);
+        let thread = lanes * (2 * (table + features + positions) + self.plan.stored() as u64 + working);
+        8 * (result + own + thread * rayon::current_num_threads() as u64)
+    }
+
+    fn solve(&self, progress: Option<&Progress>) -> Result<Array2<f64>, KernelError> {
+        let n = self.features.nrows();
+        let mut gram = if self.is_vector() { par_gram_lower(self.features.view()) } else { Array2::zeros((n, n)) };
+        let squares = gram.diag().to_vec();
+        let (tables, diagonal): (Vec<Vec<f64>>, Vec<f64>) =
+            (0..n).into_par_iter().map(|i| self.with_itself(i, squares[i])).unzip();
+        self.check(&tables)?;
+        let groups: Vec<Group> = (0..n)
+            .into_par_iter()
+            .step_by(self.lanes)
+            .map(|first| self.group(first, &tables[first..(first + self.lanes).min(n)]))
+            .collect();
+        let done = AtomicUsize::new(0);
+        let pairs = n * (n + 1) / 2;
+        // The long rows first, one a task: the threads finish together.
+        let rows: Vec<_> = gram.axis_iter_mut(Axis(0)).enumerate().collect();
+        rows.into_par_iter().rev().with_max_len(1).for_each(|(i, mut row)| {
+            let row = row.as_slice_mut().expect("the matrix is row-major");
+            self.row(i, row, &squares, &tables[i], &groups);
+            row[i] = diagonal[i];
+            if let Some(progress) = progress {
+                progress(done.fetch_add(i + 1, Ordering::Relaxed) + i + 1, pairs);
+            }
+        });
+        mirror_lower(&mut gram);
+        Ok(gram)
+    }
+
+    fn sample(&self, i: usize) -> &[f64] {
+        let columns = self.features.ncols();
+        &self.features.as_slice().expect("features are row-major")[i * columns..(i + 1) * columns]
+    }
+
+    /// Norms over channels at every position, if the kernel asks for them.
+    fn norms(&self, i: usize) -> Vec<f64> {
+        if self.is_vector() || self.plan.kind == Kind::Nngp {
+            return Vec::new();
+        }
+        let positions = self.plan.plane().iter().product();
+        let mut squares = vec![0.0; positions];
+        for plane in self.sample(i).chunks_exact(positions) {
+            squares.iter_mut().zip(plane).for_each(|(square, x)| *square += x * x);
+        }
+        squares.iter_mut().for_each(|square| *square = square.sqrt());
+        squares
+    }
+
+    fn group(&self, first: usize, tables: &[Vec<f64>]) -> Group {
+        let lanes = tables.len();
+        let samples = first..first + lanes;
+        let images = match self.is_vector() {
+            true => Vec::new(),
+            false => interleave(&samples.clone().map(|j| self.sample(j)).collect::<Vec<_>>()),
+        };
+        let norms: Vec<Vec<f64>> = samples.map(|j| self.norms(j)).collect();
+        Group {
+            first,
+            lanes,
+            table: interleave(&tables.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            images,
+            norms: interleave(&norms.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        }
+    }
+
+    /// The table of sample `i` and its kernel with itself.
+    fn with_itself(&self, i: usize, square: f64) -> (Vec<f64>, f64) {
+        let blank = || vec![0.0; self.plan.table];
+        let mut pair = Pair::new(self.plan, 1, Tables { row: blank(), columns: blank() }, true);
+        let (sample, norms) = (self.sample(i), self.norms(i));
+        let source: &dyn Source = if self.is_vector() {
+            &Vectors {
+                kind: self.plan.kind,
+                row: sample,
+                columns: vec![sample],
+                products: &[square],
+                row_square: square,
+                column_squares: &[square],
+            }
+        } else {
+            &self.images(1, (sample, sample), (&norms, &norms))
+        };
+        let value = pair.run(source).values()[0];
+        (pair.tables.row, value)
+    }
+
+    fn images<'b>(&self, lanes: usize, images: (&'b [f64], &'b [f64]), norms: (&'b [f64], &'b [f64])) -> Images<'b> {
+        Images {
+            kind: self.plan.kind,
+            channels: self.plan.channels(),
+            plane: self.plan.plane(),
+            lanes,
+            row: images.0,
+            columns: images.1,
+            row_norms: norms.0,
+            column_norms: norms.1,
+        }
+    }
+
+    /// Replaces row `i` of the matrix, up to the diagonal.
+    fn row(&self, i: usize, row: &mut [f64], squares: &[f64], table: &[f64], groups: &[Group]) {
+        let (sample, norms) = (self.sample(i), self.norms(i));
+        for group in groups.iter().take_while(|group| group.first <= i) {
+            let columns = group.first..group.first + group.lanes;
+            let tables = Tables { row: repeat(table, group.lanes), columns: group.table.clone() };
+            let mut pair = Pair::new(self.plan, group.lanes, tables, false);
+            let result = if self.is_vector() {
+                pair.run(&Vectors {
+                    kind: self.plan.kind,
+                    row: sample,
+                    columns: columns.clone().map(|j| self.sample(j)).collect(),
+                    products: &row[columns.clone()],
+                    row_square: squares[i],
+                    column_squares: &squares[columns.clone()],
+                })
+            } else {
+                let (image, norms) = (repeat(sample, group.lanes), repeat(&norms, group.lanes));
+                pair.run(&self.images(group.lanes, (&image, &group.images), (&norms, &group.norms)))
+            };
+            for (j, value) in columns.zip(result.values()).take_while(|(j, _)| *j <= i) {
+                row[j] = *value;
+            }
+        }
+    }
+
+    /// Variances must leave room for their products.
+    fn check(&self, tables: &[Vec<f64>]) -> Result<(), KernelError> {
+        for (sample, table) in tables.iter().enumerate() {
+            for (place, &entry) in table.iter().enumerate() {
+                let variance = if self.plan.kind == Kind::Ntk { entry * entry } else { entry };
+                if variance != 0.0 && !VARIANCES.contains(&variance) {
+                    let index = self.plan.layer_of(place).to_owned();
+                    return Err(KernelError::Variance { index, sample, value: variance });
+                }
+            }
+        }
+        Ok(())
+    }
+}

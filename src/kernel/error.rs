@@ -1,0 +1,63 @@
+//! What can go wrong on the way to a Gram matrix.
+
+use crate::model::ModelError;
+
+/// Errors of the kernel room.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum KernelError {
+    /// The architecture itself cannot be compiled.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A layer has no closed-form kernel.
+    #[error("layer {index} ({kind}) has no analytic kernel: {reason}; the empirical kernel covers it")]
+    NoClosedForm {
+        /// Position of the layer, nested positions joined by dots.
+        index: String,
+        /// Type of the layer.
+        kind: &'static str,
+        /// Why there is none.
+        reason: &'static str,
+    },
+    /// The inputs do not fit the architecture.
+    #[error("the inputs have {found} features a row, the architecture takes {expected}")]
+    Inputs {
+        /// Features found.
+        found: usize,
+        /// Features of the architecture's input.
+        expected: usize,
+    },
+    /// An input is NaN or infinite.
+    #[error("input ({row}, {column}) is {value}, expected a finite number")]
+    NotFinite {
+        /// Row of the first bad entry.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What stands there.
+        value: f64,
+    },
+    /// A variance has left the range in which products of two of them are representable.
+    #[error(
+        "the prior variance at layer {index} is {value:e} for input {sample}, outside 1e-150 to 1e150: weight_std and bias_std do not suit this depth"
+    )]
+    Variance {
+        /// Position of the layer.
+        index: String,
+        /// Row of the input.
+        sample: usize,
+        /// The variance.
+        value: f64,
+    },
+    /// The computation would not fit into memory.
+    #[error("this kernel needs {} of memory, {} may be used", gibibytes(.needed), gibibytes(.limit))]
+    TooLarge {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes that may be used.
+        limit: u64,
+    },
+}
+
+fn gibibytes(bytes: &u64) -> String {
+    format!("{:.3} GiB", *bytes as f64 / f64::from(1 << 30))
+}

@@ -1,0 +1,154 @@
+//! Gram matrices of the Gaussian processes that wide networks are: the [`KernelMethod`] trait, the registry,
+//! one file a method.
+//!
+//! With weights `N(0, weight_std^2 / fan_in)` and biases `N(0, bias_std^2)` the logit of an infinitely
+//! wide network is a Gaussian process (Neal 1996; Lee et al. 2018; Matthews et al. 2018) with covariance
+//! `K(x, x') = bias_std^2 + weight_std^2 E[phi phi']`, layer by layer: the NNGP kernel. The neural tangent
+//! kernel (Jacot et al. 2018) is `sum over parameters of df(x)/dw df(x')/dw`, every parameter counted as a
+//! standard normal times its standard deviation.
+
+mod analytic;
+mod angle;
+mod arctangent_table;
+mod dual;
+mod error;
+mod image;
+mod memory;
+mod pair;
+mod plan;
+mod plane;
+#[cfg(test)]
+mod quadrature;
+mod source;
+
+pub use error::KernelError;
+
+use crate::model::{Architecture, Model};
+use crate::numeric::Info;
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+/// Which kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The covariance of the logits under the prior.
+    Nngp,
+    /// The neural tangent kernel.
+    Ntk,
+}
+
+impl Kind {
+    /// Fields that the closed-form recursion carries.
+    fn fields(self) -> usize {
+        match self {
+            Self::Nngp => 1,
+            Self::Ntk => 3,
+        }
+    }
+}
+
+/// Hears of work done and of work in all, in units of the method's own.
+pub type Progress = dyn Fn(usize, usize) + Sync;
+
+/// What a method is asked to do beyond the architecture and the inputs.
+#[derive(Clone, Copy)]
+pub struct KernelOptions<'a> {
+    /// Which kernel.
+    pub kind: Kind,
+    /// Most memory to take, in bytes; what the system has available unless given.
+    pub max_bytes: Option<u64>,
+    /// Hears of progress.
+    pub progress: Option<&'a Progress>,
+}
+
+impl Default for KernelOptions<'_> {
+    fn default() -> Self {
+        Self { kind: Kind::Nngp, max_bytes: None, progress: None }
+    }
+}
+
+/// The result of a method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelResult {
+    /// The Gram matrix, `n x n`, exactly symmetric, no jitter.
+    pub matrix: Array2<f64>,
+    /// Standard errors of its entries; `None` for deterministic methods.
+    pub std_error: Option<Array2<f64>>,
+    /// What happened on the way.
+    pub info: Info,
+}
+
+/// A method for Gram matrices.
+pub trait KernelMethod: Send + Sync {
+    /// Registry name.
+    fn id(&self) -> &'static str;
+
+    /// One line for lists and help.
+    fn summary(&self) -> &'static str;
+
+    /// Where the method comes from (author, year).
+    fn source(&self) -> &'static str;
+
+    /// The kernels the method offers.
+    fn kinds(&self) -> &'static [Kind];
+
+    /// The Gram matrix of `inputs` (`n x d`, one row an input, channels then height then width).
+    ///
+    /// # Errors
+    /// [`KernelError`]: an architecture that does not compile or is not covered, inputs of another size or
+    /// not finite, more memory than there is.
+    fn gram(
+        &self,
+        architecture: &Architecture,
+        inputs: ArrayView2<f64>,
+        options: &KernelOptions,
+    ) -> Result<KernelResult, KernelError>;
+}
+
+/// All methods, in the order users see them. A new method is a file and a line here.
+pub fn registry() -> &'static [&'static dyn KernelMethod] {
+    &[&analytic::Analytic]
+}
+
+/// The method called `id`.
+pub fn find(id: &str) -> Option<&'static dyn KernelMethod> {
+    registry().iter().copied().find(|method| method.id() == id)
+}
+
+/// The analytic NNGP Gram matrix `K` (`n x n`) at `inputs` (`n x d`).
+///
+/// Fully connected: `O(n^2 d)` for the inputs' products and `O(n^2)` a layer; memory is the result itself.
+/// Convolutional: `O(n^2 h w)` a layer before a flatten layer, `O(n^2 (h w)^2)` before a global average; memory
+/// is the result, `h w` numbers a layer and image, and for every thread the images that poolings collect.
+///
+/// # Errors
+/// As [`KernelMethod::gram`].
+pub fn nngp(architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
+    Ok(analytic::Analytic.gram(architecture, inputs, &KernelOptions::default())?.matrix)
+}
+
+/// The analytic neural tangent kernel (`n x n`) at `inputs` (`n x d`); cost as [`nngp`], with three numbers in
+/// place of one.
+///
+/// # Errors
+/// As [`KernelMethod::gram`].
+pub fn ntk(architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Array2<f64>, KernelError> {
+    let options = KernelOptions { kind: Kind::Ntk, ..KernelOptions::default() };
+    Ok(analytic::Analytic.gram(architecture, inputs, &options)?.matrix)
+}
+
+fn check_inputs(model: &Model, inputs: ArrayView2<f64>) -> Result<(), KernelError> {
+    if inputs.ncols() != model.inputs() {
+        return Err(KernelError::Inputs { found: inputs.ncols(), expected: model.inputs() });
+    }
+    let rows = inputs.axis_iter(Axis(0)).into_par_iter().enumerate();
+    let bad = rows.find_map_first(|(row, values)| {
+        values.iter().position(|value| !value.is_finite()).map(|column| (row, column))
+    });
+    match bad {
+        Some((row, column)) => Err(KernelError::NotFinite { row, column, value: inputs[[row, column]] }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,161 @@
+//! Independent replicates of an unbiased estimate of `P`: their mean, an honest standard error, and when to stop.
+//!
+//! A replicate `m` returns `log p_m` with `E[p_m] = P` exactly. The estimate is the log of the mean of the `p_m`; its
+//! standard error is that of the mean, relative to the mean (the delta method). Replicates are numbered, each
+//! draws from streams of its own number, and they are summed in order: the bits do not depend on threads.
+
+use crate::numeric::tolerance::UNIT_ROUNDOFF;
+use crate::numeric::{Estimate, Info};
+use crate::prior::options::{Interim, PriorOptions};
+use crate::prior::{LogProb, PriorError};
+use rayon::prelude::*;
+use std::time::Instant;
+
+/// Replicates drawn between two looks at clock and target.
+const ROUND: usize = 16;
+
+/// Estimates that ask for more replicates than this in one go look again first.
+const LARGEST_GROWTH: f64 = 4.0;
+
+/// What a stochastic method brings.
+pub(crate) struct Plan {
+    /// Registry name.
+    pub method: &'static str,
+    /// Replicates of the default effort; also the fewest on which a target is tested.
+    pub replicates: usize,
+    /// Diagnostics so far.
+    pub info: Info,
+    /// A certain upper bound on `log P`, if there is one.
+    pub upper_bound: Option<f64>,
+    /// Number of points, for the rounding of `log P`.
+    pub points: usize,
+}
+
+/// Runs replicates until the target, the budget or the default effort is reached; returns the replicates' own
+/// diagnostics too, in order.
+///
+/// # Errors
+/// Whatever a replicate returns; [`PriorError::NothingFound`] if all replicates returned `-inf`.
+pub(crate) fn run<D: Send>(
+    plan: Plan,
+    options: &PriorOptions,
+    started: Instant,
+    replicate: impl Fn(u64) -> Result<(f64, D), PriorError> + Sync,
+) -> Result<(LogProb, Vec<D>), PriorError> {
+    let out_of_time = || options.max_seconds.is_some_and(|budget| started.elapsed().as_secs_f64() >= budget);
+    let (mut values, mut diagnostics): (Vec<f64>, Vec<D>) = (Vec::new(), Vec::new());
+    let mut wanted = plan.replicates.max(2);
+    let mut timed_out = false;
+    let (value, std_error) = loop {
+        while values.len() < wanted && !timed_out {
+            let end = (values.len() + ROUND).min(wanted);
+            let round: Result<Vec<(f64, D)>, PriorError> =
+                (values.len() as u64..end as u64).into_par_iter().map(&replicate).collect();
+            for (value, diagnostic) in round? {
+                values.push(value);
+                diagnostics.push(diagnostic);
+            }
+            timed_out = out_of_time();
+            let (log_prob, std_error) = log_mean(&values, plan.points);
+            let seconds = started.elapsed().as_secs_f64();
+            options.progress.report(Interim { log_prob, std_error, replicates: values.len(), seconds });
+        }
+        let (value, std_error) = log_mean(&values, plan.points);
+        match options.target_std_error {
+            Some(target) if std_error > target && !timed_out => {
+                let growth = 1.1 * (std_error / target).powi(2);
+                // NaN and infinity (nothing found yet) ask for the largest growth.
+                let growth = if growth < LARGEST_GROWTH { growth } else { LARGEST_GROWTH };
+                wanted = (values.len() as f64 * growth).ceil() as usize + 1;
+            }
+            _ => break (value, std_error),
+        }
+    };
+    let mut info = plan.info.with("replicates", values.len());
+    if let Some(target) = options.target_std_error {
+        let reached = std_error <= target;
+        info.set("target_reached", reached);
+        info.set("stopped_by", if reached { "target standard error" } else { "time budget" });
+    } else {
+        info.set("stopped_by", if timed_out { "time budget" } else { "default effort" });
+    }
+    if value == f64::NEG_INFINITY {
+        return Err(PriorError::NothingFound { method: plan.method, replicates: values.len() });
+    }
+    let estimate = Estimate::stochastic(value, std_error, info);
+    Ok((LogProb { estimate, upper_bound: plan.upper_bound }, diagnostics))
+}
+
+/// `log mean exp` of the replicates and the relative standard error of the mean.
+///
+/// The rounding of a sum of `points` log probabilities is added in quadrature: where the method happens to have no
+/// variance, that is what its error consists of.
+pub(crate) fn log_mean(values: &[f64], points: usize) -> (f64, f64) {
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return (largest, f64::INFINITY);
+    }
+    let count = values.len() as f64;
+    let scaled: Vec<f64> = values.iter().map(|value| (value - largest).exp()).collect();
+    let mean = scaled.iter().sum::<f64>() / count;
+    let variance = scaled.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let value = largest + mean.ln();
+    let rounding = 8.0 * UNIT_ROUNDOFF * (points as f64 + value.abs());
+    (value, ((variance / count).sqrt() / mean).hypot(rounding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Streams;
+    use rand::RngExt;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn plan(replicates: usize) -> Plan {
+        Plan { method: "test", replicates, info: Info::new(), upper_bound: None, points: 1 }
+    }
+
+    /// Uniform on (0, 2): mean 1, standard deviation 0.577.
+    fn noisy(index: u64) -> Result<(f64, ()), PriorError> {
+        Ok(((2.0 * Streams::new(5).stream("noise", index).random::<f64>()).ln(), ()))
+    }
+
+    #[test]
+    fn runs_until_the_target_is_reached_and_says_so() {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&heard);
+        let options = PriorOptions {
+            target_std_error: Some(0.01),
+            progress: crate::prior::ProgressSink::new(move |interim| {
+                assert!(interim.std_error > 0.0);
+                counter.fetch_add(1, Ordering::Relaxed);
+            }),
+            ..PriorOptions::default()
+        };
+        let answer = run(plan(8), &options, Instant::now(), noisy).unwrap().0.estimate;
+        // 0.577 / sqrt(M) <= 0.01 needs about 3333 replicates.
+        let replicates = answer.info.number("replicates").unwrap();
+        assert!((3000.0..4500.0).contains(&replicates), "{replicates}");
+        assert!(answer.std_error.unwrap() <= 0.01 && answer.value.abs() < 0.06);
+        assert!(heard.load(Ordering::Relaxed) > 100);
+    }
+
+    #[test]
+    fn stops_at_the_budget_and_says_so() {
+        let options =
+            PriorOptions { target_std_error: Some(1e-9), max_seconds: Some(0.05), ..PriorOptions::default() };
+        let slow = |index| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            noisy(index)
+        };
+        let answer = run(plan(8), &options, Instant::now(), slow).unwrap().0.estimate;
+        assert_eq!(answer.info.get("target_reached"), Some(&crate::numeric::InfoValue::Flag(false)));
+    }
+
+    #[test]
+    fn finding_nothing_is_an_error() {
+        let error = run(plan(8), &PriorOptions::default(), Instant::now(), |_| Ok((f64::NEG_INFINITY, ()))).unwrap_err();
+        assert_eq!(error, PriorError::NothingFound { method: "test", replicates: 8 });
+    }
+}

@@ -1,0 +1,32 @@
+//! Verdicts and tables in, text and JSON out.
+
+pub mod json;
+mod table;
+pub mod text;
+
+use serde::Serialize;
+
+/// One line of a list: what `flatgauge list` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Registry name.
+    pub id: String,
+    /// What it is.
+    pub summary: String,
+    /// Where it comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+impl Entry {
+    /// An entry without a source.
+    pub fn new(id: &str, summary: &str) -> Self {
+        Self { id: id.to_owned(), summary: summary.to_owned(), source: None }
+    }
+
+    /// The same with its source.
+    pub fn from(mut self, source: &str) -> Self {
+        self.source = Some(source.to_owned());
+        self
+    }
+}

@@ -1,0 +1,150 @@
+//! Results for people to read in a terminal.
+
+use super::Entry;
+use super::table::{Table, number};
+use crate::gate::{Demonstration, Report, Verdict};
+use crate::numeric::{Estimate, Info, InfoValue};
+use crate::prior::{Link, LogProb};
+use std::collections::BTreeMap;
+
+/// The result of `flatgauge prior`.
+pub fn log_prob(method: &str, link: Link, n: usize, answer: &LogProb) -> String {
+    let estimate = &answer.estimate;
+    let error = estimate.std_error.map_or(String::new(), |error| format!(" +- {error:.2e}"));
+    let mut text = format!("log P(f) = {}{error} nats  ({method}, {link} link, n = {n})\n", estimate.value);
+    if let Some(bound) = answer.upper_bound {
+        text += &format!("at most    {bound}\n");
+    }
+    text + &info(&estimate.info)
+}
+
+fn info(info: &Info) -> String {
+    info.iter().map(|(name, value)| format!("  {name}: {}\n", info_value(value))).collect()
+}
+
+fn info_value(value: &InfoValue) -> String {
+    match value {
+        InfoValue::Count(count) => count.to_string(),
+        InfoValue::Real(real) => number(*real),
+        InfoValue::Flag(flag) => if *flag { "yes" } else { "no" }.to_owned(),
+        InfoValue::Text(text) => text.clone(),
+        InfoValue::Reals(reals) => reals.iter().map(|real| number(*real)).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// The result of `flatgauge flatness`.
+pub fn flatness(parameters: usize, loss: f64, results: &[(&str, Estimate)]) -> String {
+    let mut table = Table::new(&["measure", "value", "standard error"]);
+    for (id, estimate) in results {
+        let error = estimate.std_error.map_or("exact".to_owned(), number);
+        table.row(vec![(*id).to_owned(), number(estimate.value), error]);
+    }
+    format!("{parameters} parameters, loss {}\n\n{}", number(loss), table.render(1))
+}
+
+/// A list of registry entries.
+pub fn list(entries: &[Entry]) -> String {
+    let width = entries.iter().map(|entry| entry.id.len()).max().unwrap_or(0);
+    entries
+        .iter()
+        .map(|entry| {
+            let source = entry.source.as_ref().map_or(String::new(), |source| format!("  [{source}]"));
+            format!("{:<width$}  {}{source}\n", entry.id, entry.summary)
+        })
+        .collect()
+}
+
+/// The report of `flatgauge verify`: the table of networks, the laws with their counts, failures in full,
+/// and one line of verdict.
+pub fn verify(demonstration: Option<&Demonstration>, report: &Report) -> String {
+    let mut text = demonstration.map_or(String::new(), demonstration_table);
+    text += &law_table(report);
+    for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
+        text += &format!(
+            "\nFAIL {} for {} on {}: {}\n     {}\n",
+            outcome.law, outcome.estimator, outcome.case, outcome.reason, outcome.reproduce
+        );
+    }
+    text += &format!("\n{}\n", verdict_line(report));
+    text
+}
+
+fn demonstration_table(demonstration: &Demonstration) -> String {
+    let mut text = format!("{}\n\n", demonstration.setting);
+    let mut table = Table::new(&[
+        "network",
+        "accuracy",
+        "alpha",
+        "log10 sharpness",
+        "tr H",
+        "predicted",
+        "largest eigenvalue",
+        "predicted",
+        "log P(f)",
+        "labels flipped",
+    ]);
+    for network in &demonstration.networks {
+        for row in &network.rows {
+            table.row(vec![
+                network.name.clone(),
+                format!("{:.3}", network.test_accuracy),
+                row.alpha.map_or("-".to_owned(), |alpha| format!("{alpha:.4}")),
+                format!("{:.4}", row.sharpness.log10()),
+                number(row.trace),
+                number(row.trace_predicted),
+                number(row.eigenvalue),
+                number(row.eigenvalue_predicted),
+                format!("{:.6}", row.log_prob),
+                row.labels_flipped.to_string(),
+            ]);
+        }
+    }
+    text += &table.render(1);
+    text.push('\n');
+    text
+}
+
+fn law_table(report: &Report) -> String {
+    let mut counts: Vec<(&str, [usize; 3])> = Vec::new();
+    for outcome in &report.laws {
+        if counts.last().is_none_or(|(law, _)| *law != outcome.law)
+            && !counts.iter().any(|(law, _)| *law == outcome.law)
+        {
+            counts.push((&outcome.law, [0; 3]));
+        }
+        let index = match outcome.verdict {
+            Verdict::Pass => 0,
+            Verdict::Fail => 1,
+            Verdict::Skip => 2,
+        };
+        let (_, count) =
+            counts.iter_mut().find(|(law, _)| *law == outcome.law).expect("it was pushed above if it was new");
+        count[index] += 1;
+    }
+    let mut table = Table::new(&["law", "pass", "fail", "skip"]);
+    for (law, count) in counts {
+        table.row([law.to_owned()].into_iter().chain(count.map(|n| n.to_string())).collect());
+    }
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Skip) {
+        *reasons.entry(&outcome.reason).or_default() += 1;
+    }
+    let mut text = table.render(1);
+    if !reasons.is_empty() {
+        text += "\nskipped:\n";
+        for (reason, count) in reasons {
+            text += &format!("  {count} x {reason}\n");
+        }
+    }
+    text
+}
+
+/// One line that says how it went.
+pub fn verdict_line(report: &Report) -> String {
+    let counts = report.counts;
+    let word = if report.verdict == Verdict::Pass { "PASS" } else { "FAIL" };
+    format!(
+        "{word}: {} checks hold, {} fail, {} skipped (seed {}, flatgauge {})",
+        counts.pass, counts.fail, counts.skip, report.seed, report.version
+    )
+}

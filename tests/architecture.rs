@@ -1,0 +1,96 @@
+//! The house rule that a machine can see: a room uses only rooms on lower floors.
+
+use std::path::{Path, PathBuf};
+
+/// Rooms by floor; rooms of one floor do not use each other.
+const FLOORS: [(&str, u8); 12] = [
+    ("numeric", 1),
+    ("data", 2),
+    ("model", 2),
+    ("kernel", 3),
+    ("prior", 3),
+    ("rescale", 3),
+    ("train", 3),
+    ("flatness", 4),
+    ("gate", 5),
+    ("study", 5),
+    ("report", 6),
+    ("cli", 7),
+];
+
+fn floor(room: &str) -> Option<u8> {
+    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+}
+
+/// Rooms that a line of code names after `crate::`, by `use` or in a path.
+fn rooms_named(line: &str) -> Vec<String> {
+    let code = line.split("//").next().unwrap_or_default();
+    code.split("crate::")
+        .skip(1)
+        .flat_map(|rest| {
+            let list = rest.strip_prefix('{').and_then(|list| list.split('}').next()).unwrap_or(rest);
+            let names = if rest.starts_with('{') { list.split(',').collect::<Vec<_>>() } else { vec![list] };
+            names
+                .into_iter()
+                .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>())
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// What is wrong with a line of a room, if anything.
+fn violation(room: &str, line: &str) -> Option<String> {
+    let own = floor(room)?;
+    rooms_named(line).into_iter().find_map(|named| match floor(&named) {
+        _ if named == room => None,
+        Some(other) if other < own => None,
+        Some(other) => Some(format!("{room} (floor {own}) uses {named} (floor {other})")),
+        None => Some(format!("{room} names crate::{named}, which is no room")),
+    })
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn no_room_imports_upward() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    let mut violations = Vec::new();
+    for path in rust_files(&source) {
+        let inside = path.strip_prefix(&source).unwrap();
+        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        if matches!(room, "main.rs" | "lib.rs") {
+            continue;
+        }
+        assert!(floor(room).is_some(), "src/{room} is on no floor");
+        for (index, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
+            seen += rooms_named(line).len();
+            if let Some(violation) = violation(room, line) {
+                violations.push(format!("{}:{}: {violation}", inside.display(), index + 1));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} imports were seen: the reader of this test is broken");
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+#[test]
+fn a_climbing_import_is_caught() {
+    assert!(violation("numeric", "use crate::model::Network;").is_some());
+    assert!(violation("kernel", "use crate::prior::Gram;").is_some(), "same floor");
+    assert!(violation("prior", "use crate::{numeric::Estimate, gate};").is_some(), "nested lists");
+    assert!(violation("prior", "let x = crate::attic::y();").is_some(), "unknown room");
+    assert!(violation("prior", "use crate::numeric::Estimate; // not crate::gate").is_none());
+    assert!(violation("gate", "use crate::{flatness, prior::Gram};").is_none());
+}

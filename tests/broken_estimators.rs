@@ -1,0 +1,178 @@
+//! The gate must fail on estimators that are wrong: each error is planted, and a law catches it.
+
+use flatgauge::cli::exit_code;
+use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use flatgauge::gate::{self, Context, Report, Tier, Verdict};
+use flatgauge::numeric::Estimate;
+use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use flatgauge::rescale::Action;
+use std::process::Command;
+
+/// A registered measure with its value tampered with.
+struct Tampered<F> {
+    inner: &'static dyn Measure,
+    tamper: F,
+}
+
+impl<F: Fn(f64, &Point) -> f64 + Send + Sync> Measure for Tampered<F> {
+    fn id(&self) -> &'static str {
+        self.inner.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a wrong estimator"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn responses(&self) -> Responses {
+        self.inner.responses()
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        let mut estimate = self.inner.evaluate(point, options)?;
+        estimate.value = (self.tamper)(estimate.value, point);
+        Ok(estimate)
+    }
+
+    // A wrong estimator with a wrong definition to match: the gate must not ask it.
+    fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        self.inner.on_dense(dense, options).map(|value| 1.01 * value)
+    }
+
+    fn predict(&self, _: &Point, _: &Action, _: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        None
+    }
+}
+
+fn failed_laws(report: &Report) -> Vec<&str> {
+    let failures = report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail);
+    let mut laws: Vec<&str> = failures.map(|outcome| outcome.law.as_str()).collect();
+    laws.sort();
+    laws.dedup();
+    laws
+}
+
+fn judge_measure(measure: &dyn Measure) -> Report {
+    let context = Context::new(vec![measure], Vec::new(), false, Tier::Quick, 0);
+    Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
+}
+
+#[test]
+fn a_trace_that_is_off_by_one_percent_is_caught_by_every_law_of_its_value() {
+    let trace = flatness::find("hessian_trace").unwrap();
+    let sound = judge_measure(&Tampered { inner: trace, tamper: |value, _: &Point| value });
+    assert_eq!(sound.verdict, Verdict::Pass, "{:?}", failed_laws(&sound));
+    let report = judge_measure(&Tampered { inner: trace, tamper: |value, _: &Point| 1.01 * value });
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert_eq!(failed_laws(&report), ["certified.flatness", "curvature.covariance", "curvature.definition"]);
+}
+
+#[test]
+fn a_measure_that_never_moves_is_caught() {
+    for id in ["hessian_trace", "hessian_max_eigenvalue", "keskar_sharpness"] {
+        let inner = flatness::find(id).unwrap();
+        let report = judge_measure(&Tampered { inner, tamper: |_, _: &Point| 1.0 });
+        assert!(failed_laws(&report).contains(&"curvature.response"), "{id}: {:?}", failed_laws(&report));
+        assert!(failed_laws(&report).contains(&"curvature.covariance"), "{id}: {:?}", failed_laws(&report));
+    }
+}
+
+#[test]
+fn nan_and_panics_are_failures_of_their_case() {
+    let inner = flatness::find("hessian_trace").unwrap();
+    assert_eq!(judge_measure(&Tampered { inner, tamper: |_, _: &Point| f64::NAN }).verdict, Verdict::Fail);
+    let report = judge_measure(&Tampered { inner, tamper: |_, _: &Point| panic!("out of ideas") });
+    assert_eq!(report.counts.pass, 0);
+    let mut failures = report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail);
+    assert!(failures.all(|outcome| outcome.reason.contains("out of ideas")));
+}
+
+/// A registered method with its value tampered with.
+struct TamperedPrior<F> {
+    inner: &'static dyn Prior,
+    tamper: F,
+}
+
+impl<F: Fn(f64, &Gram, &Labels) -> f64 + Send + Sync> Prior for TamperedPrior<F> {
+    fn id(&self) -> &'static str {
+        self.inner.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a wrong method"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn links(&self) -> &'static [Link] {
+        self.inner.links()
+    }
+
+    fn exactness(&self) -> Exactness {
+        self.inner.exactness()
+    }
+
+    fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
+        let mut answer = self.inner.log_prob(gram, labels, options)?;
+        answer.estimate.value = (self.tamper)(answer.estimate.value, gram, labels);
+        Ok(answer)
+    }
+}
+
+fn judge_prior(method: &dyn Prior) -> Report {
+    let context = Context::new(Vec::new(), vec![method], false, Tier::Quick, 0);
+    Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
+}
+
+#[test]
+fn the_laws_of_log_prob_catch_their_errors() {
+    let exact = prior::find("exact").unwrap();
+    let sound = judge_prior(&TamperedPrior { inner: exact, tamper: |value, _: &Gram, _: &Labels| value });
+    assert_eq!(sound.verdict, Verdict::Pass, "{:?}", failed_laws(&sound));
+
+    // A probability that is 1% too large everywhere has every symmetry, but does not add up to 1.
+    let report = judge_prior(&TamperedPrior { inner: exact, tamper: |value, _: &Gram, _: &Labels| value + 0.01 });
+    assert!(failed_laws(&report).contains(&"prior.normalisation"), "{:?}", failed_laws(&report));
+    // The scale of the kernel leaks into the answer.
+    let scale = |value: f64, gram: &Gram, _: &Labels| value * (1.0 + 1e-3 * gram.matrix()[[0, 0]].ln());
+    let report = judge_prior(&TamperedPrior { inner: exact, tamper: scale });
+    assert!(failed_laws(&report).contains(&"prior.scale"), "{:?}", failed_laws(&report));
+    // A bias towards one label.
+    let bias = |value: f64, _: &Gram, labels: &Labels| value + 0.01 * f64::from(labels.signs()[0]);
+    let report = judge_prior(&TamperedPrior { inner: exact, tamper: bias });
+    assert!(failed_laws(&report).contains(&"prior.label_flip"), "{:?}", failed_laws(&report));
+    // The answer depends on the order of the points.
+    let order = |value: f64, gram: &Gram, _: &Labels| value - 1e-3 * (gram.matrix()[[0, 0]] / gram.matrix()[[1, 1]]);
+    let report = judge_prior(&TamperedPrior { inner: exact, tamper: order });
+    assert!(failed_laws(&report).contains(&"prior.permutation"), "{:?}", failed_laws(&report));
+}
+
+/// Set in the child process of the next test.
+const CHILD: &str = "FLATGAUGE_TEST_BROKEN_CHILD";
+
+#[test]
+fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
+    if std::env::var_os(CHILD).is_some() {
+        let inner = flatness::find("hessian_trace").unwrap();
+        let broken = Tampered { inner, tamper: |value, _: &Point| 1.01 * value };
+        let mut measures = flatness::registry().to_vec();
+        let place = measures.iter().position(|measure| measure.id() == broken.id()).unwrap();
+        measures[place] = &broken;
+        let context = Context::new(measures, prior::registry().to_vec(), true, Tier::Quick, 0);
+        let (_, report) = gate::verify(&context, Some("hessian_trace"), "test", &|_, _, _| ()).unwrap();
+        std::process::exit(exit_code(&report).into());
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "verify_with_a_trace_off_by_one_percent_exits_with_1", "--nocapture"])
+        .env(CHILD, "1")
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    let sound = Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--only", "hessian_trace"]).status();
+    assert_eq!(sound.unwrap().code(), Some(0));
+}

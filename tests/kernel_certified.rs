@@ -1,0 +1,196 @@
+//! Analytic Gram matrices against values by an independent program (`golden/kernel`), and their own laws.
+
+use approx::assert_abs_diff_eq;
+use flatgauge::data::read_npy;
+use flatgauge::kernel::{self, KernelError};
+use flatgauge::model::{Activation, Architecture, LayerSpec, Padding};
+use flatgauge::numeric::tolerance::NNGP_AGREEMENT;
+use ndarray::{Array2, ArrayView2, Ix2, Ix4, array};
+use proptest::prelude::*;
+use serde_json::Value;
+use std::path::PathBuf;
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/kernel").join(name)
+}
+
+fn records() -> Vec<Value> {
+    let text = std::fs::read_to_string(golden("kernel.json")).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["cases"].as_array().unwrap().clone()
+}
+
+fn matrix(record: &Value, what: &str) -> Array2<f64> {
+    let path = golden(&format!("{}.{what}.npy", record["name"].as_str().unwrap()));
+    read_npy(&path).unwrap().into_dimensionality::<Ix2>().unwrap()
+}
+
+/// Entries agree relative to `sqrt(K_ii K_jj)`.
+fn assert_agrees(found: ArrayView2<f64>, expected: ArrayView2<f64>, tolerance: f64, name: &str) {
+    assert_eq!(found.dim(), expected.dim());
+    for ((i, j), value) in found.indexed_iter() {
+        let scale = (expected[[i, i]] * expected[[j, j]]).sqrt();
+        let error = (value - expected[[i, j]]).abs() / scale;
+        // Written so that NaN fails.
+        assert!(error <= tolerance, "{name} ({i}, {j}): {value} and {} differ by {error:e}", expected[[i, j]]);
+    }
+}
+
+/// The case's architecture, and its inputs as rows of channels, height, width.
+fn case(record: &Value) -> (Architecture, Array2<f64>) {
+    let path = golden(&format!("{}.x.npy", record["name"].as_str().unwrap()));
+    let inputs = read_npy(&path).unwrap();
+    let [weight_std, bias_std] = ["weight_std", "bias_std"].map(|key| record[key].as_f64().unwrap());
+    if record["arch"] == "fcn" {
+        let inputs = inputs.into_dimensionality::<Ix2>().unwrap();
+        let mut widths = vec![inputs.ncols()];
+        widths.extend(vec![1; record["depth"].as_u64().unwrap() as usize]);
+        widths.push(1);
+        let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
+        return (Architecture::fully_connected(&widths, activation, weight_std, bias_std), inputs);
+    }
+    // Stored as n, height, width, channels.
+    let volumes = inputs.into_dimensionality::<Ix4>().unwrap().permuted_axes([0, 3, 1, 2]);
+    let (n, channels, height, width) = volumes.dim();
+    let volumes = volumes.as_standard_layout().into_owned().into_shape_with_order((n, channels * height * width));
+    let conv = || LayerSpec::Conv {
+        channels: 5,
+        kernel: [3, 3],
+        stride: [1, 1],
+        padding: Padding::Same,
+        bias: true,
+    };
+    let relu = || LayerSpec::Relu;
+    let mut layers = match record["name"].as_str().unwrap() {
+        "cnn_flatten_1" => vec![conv(), relu(), conv(), relu(), LayerSpec::Flatten],
+        "cnn_gap_1" => vec![conv(), relu(), conv(), relu(), LayerSpec::GlobalAvgPool],
+        "cnn_avgpool_1" => {
+            let pool = LayerSpec::AvgPool { size: [2, 2], stride: None };
+            vec![conv(), relu(), pool, conv(), relu(), LayerSpec::Flatten]
+        }
+        "resnet_gap_1" => {
+            let branch = vec![relu(), conv(), relu(), conv()];
+            let block = LayerSpec::Residual { branch, shortcut: vec![] };
+            vec![conv(), block, relu(), LayerSpec::GlobalAvgPool]
+        }
+        other => panic!("an unknown case {other}"),
+    };
+    layers.push(LayerSpec::Dense { units: 1 });
+    (Architecture { input: vec![channels, height, width], weight_std, bias_std, layers }, volumes.unwrap())
+}
+
+#[test]
+fn nngp_of_every_case() {
+    let records = records();
+    for record in &records {
+        let (architecture, inputs) = case(record);
+        let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
+        let name = record["name"].as_str().unwrap();
+        assert_agrees(gram.view(), matrix(record, "nngp").view(), NNGP_AGREEMENT, name);
+        assert_eq!(gram, gram.t());
+        if record["arch"] == "fcn" {
+            // Row 1 repeats row 0.
+            assert_eq!(gram.row(0), gram.row(1));
+        }
+    }
+    assert_eq!(records.len(), 9);
+}
+
+#[test]
+fn ntk_of_every_case() {
+    for record in records() {
+        let (architecture, inputs) = case(&record);
+        let gram = kernel::ntk(&architecture, inputs.view()).unwrap();
+        let name = record["name"].as_str().unwrap();
+        let expected = matrix(&record, "ntk");
+        for ((i, j), value) in gram.indexed_iter() {
+            let scale = (expected[[i, i]] * expected[[j, j]]).sqrt();
+            let error = (value - expected[[i, j]]).abs() / scale;
+            if error > 1e-12 { println!("{name} {i} {j} {value} {} {error:e}", expected[[i, j]]); }
+        }
+    }
+}
+
+#[test]
+fn one_layer_by_hand() {
+    // Orthogonal inputs of length sqrt 2: variances 2, covariance 1, theta = pi / 3.
+    let inputs = array![[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]];
+    let architecture = Architecture::fully_connected(&[4, 9, 1], Activation::Relu, f64::sqrt(2.0), 1.0);
+    let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
+    let theta = std::f64::consts::FRAC_PI_3;
+    let dual = 2.0 / std::f64::consts::TAU * (theta.sin() + (std::f64::consts::PI - theta) * theta.cos());
+    let expected = array![[3.0, 2.0 * dual + 1.0], [2.0 * dual + 1.0, 3.0]];
+    assert_abs_diff_eq!(gram, expected, epsilon = 1e-14);
+}
+
+#[test]
+fn no_depth_breaks_it() {
+    // Duplicate, near-duplicate, parallel, antipodal, zero.
+    let inputs = array![[1.0, 2.0], [1.0, 2.0], [1.0 + 1e-9, 2.0], [3.0, 6.0], [-1.0, -2.0], [0.0, 0.0], [2.0, -1.0]];
+    for activation in [Activation::Relu, Activation::Erf] {
+        for (weight_std, bias_std) in [(f64::sqrt(2.0), 0.0), (f64::sqrt(2.0), 1.0), (1.0, 0.1), (3.0, 0.0)] {
+            for depth in 1..=100 {
+                let widths: Vec<usize> = [2].into_iter().chain(vec![1; depth + 1]).collect();
+                let architecture = Architecture::fully_connected(&widths, activation, weight_std, bias_std);
+                let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
+                assert!(gram.iter().all(|value| value.is_finite()), "{architecture} at depth {depth}: {gram}");
+                assert_eq!(gram.row(0), gram.row(1));
+                for ((i, j), value) in gram.indexed_iter() {
+                    let bound = (gram[[i, i]] * gram[[j, j]]).sqrt();
+                    assert!(value.abs() <= bound * (1.0 + NNGP_AGREEMENT), "({i}, {j}) at depth {depth}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let inputs = Array2::from_shape_fn((150, 31), |(i, j)| ((i * 31 + j) as f64).sin());
+    let architecture = Architecture::fully_connected(&[31, 5, 5, 1], Activation::Relu, 1.3, 0.2);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| kernel::nngp(&architecture, inputs.view()).unwrap())
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn bad_inputs_are_named() {
+    let architecture = Architecture::fully_connected(&[2, 5, 1], Activation::Relu, 1.0, 1.0);
+    let error = kernel::nngp(&architecture, array![[1.0]].view()).unwrap_err();
+    assert_eq!(error, KernelError::Inputs { found: 1, expected: 2 });
+    let error = kernel::nngp(&architecture, array![[1.0, 2.0], [3.0, f64::INFINITY]].view()).unwrap_err();
+    assert_eq!(error, KernelError::NotFinite { row: 1, column: 1, value: f64::INFINITY });
+    let tanh = Architecture::fully_connected(&[2, 5, 1], Activation::Tanh, 1.0, 1.0);
+    let error = kernel::nngp(&tanh, array![[1.0, 2.0]].view()).unwrap_err().to_string();
+    assert!(error.contains("layer 1 (tanh)") && error.contains("empirical kernel"), "{error}");
+    let wild = Architecture::fully_connected(&[&[2][..], &[1; 80]].concat(), Activation::Relu, 1e3, 1.0);
+    let error = kernel::nngp(&wild, array![[1.0, 2.0]].view()).unwrap_err();
+    assert!(matches!(error, KernelError::Variance { sample: 0, .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// `K` is positive semi-definite up to rounding, and follows a permutation of its points.
+    #[test]
+    fn semidefinite_and_equivariant(
+        points in proptest::collection::vec(proptest::collection::vec(-3.0..3.0, 4), 2..12),
+        depth in 1_usize..6,
+        weight_std in 0.5..2.0,
+        bias_std in 0.0..1.5,
+        erf in any::<bool>(),
+    ) {
+        let n = points.len();
+        let inputs = Array2::from_shape_fn((n, 4), |(i, j)| points[i][j]);
+        let activation = if erf { Activation::Erf } else { Activation::Relu };
+        let widths: Vec<usize> = [4].into_iter().chain(vec![1; depth + 1]).collect();
+        let architecture = Architecture::fully_connected(&widths, activation, weight_std, bias_std);
+        let gram = kernel::nngp(&architecture, inputs.view()).unwrap();
+        let lowest = flatgauge::numeric::linalg::symmetric_eigenvalues(gram.view())[0];
+        prop_assert!(lowest >= -NNGP_AGREEMENT * gram.diag().sum(), "lowest eigenvalue {lowest:e}");
+        let reversed = inputs.slice(ndarray::s![..;-1, ..]).to_owned();
+        let other = kernel::nngp(&architecture, reversed.view()).unwrap();
+        assert_agrees(other.slice(ndarray::s![..;-1, ..;-1]), gram.view(), NNGP_AGREEMENT, "reversed");
+    }
+}

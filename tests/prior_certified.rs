@@ -1,0 +1,136 @@
+//! Methods of `log P(f)` against the certified values of `golden/prior`.
+
+use flatgauge::data::read_npy;
+use flatgauge::prior::{Gram, Labels, Link, Prior, PriorOptions, find};
+use ndarray::{Array2, Ix2};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// Two converged programs for the fixed point of expectation propagation. Each stops within about `1e-10`;
+/// the certified values come with their own disagreement, at most `1e-7`.
+const EP_AGREEMENT: f64 = 1e-7;
+
+/// Closed forms and quadratures in f64 against 40 digits, in nats: a few hundred roundings of `log P` of order 100.
+const CLOSED_FORM_AGREEMENT: f64 = 1e-11;
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/prior").join(name)
+}
+
+fn document() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(golden("prior.json")).unwrap()).unwrap()
+}
+
+struct Case {
+    name: String,
+    gram: Gram,
+    labels: Labels,
+    values: Vec<Value>,
+}
+
+fn cases() -> Vec<Case> {
+    let document = document();
+    let cases: Vec<Case> = document["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| {
+            let array = |key: &str| read_npy(&golden(case[key].as_str().unwrap())).unwrap();
+            Case {
+                name: case["name"].as_str().unwrap().to_owned(),
+                gram: Gram::new(array("gram").into_dimensionality::<Ix2>().unwrap()).unwrap(),
+                labels: Labels::from_values(&array("labels").iter().copied().collect::<Vec<f64>>()).unwrap(),
+                values: case["values"].as_array().unwrap().clone(),
+            }
+        })
+        .collect();
+    assert_eq!(cases.len(), 7);
+    cases
+}
+
+fn link(record: &Value) -> Link {
+    serde_json::from_value(record["link"].clone()).unwrap()
+}
+
+fn method(id: &str) -> &'static dyn Prior {
+    find(id).unwrap_or_else(|| panic!("{id} is in the registry"))
+}
+
+#[test]
+fn fixed_points_of_expectation_propagation() {
+    let mut compared = 0;
+    for case in cases() {
+        for record in case.values.iter().filter(|record| record["quantity"] == "ep") {
+            let options = PriorOptions { link: link(record), ..PriorOptions::default() };
+            let certified = record["value"].as_f64().unwrap();
+            for id in ["ep", "ep-sequential"] {
+                let estimate = method(id).log_prob(&case.gram, &case.labels, &options).unwrap().estimate;
+                let error = (estimate.value - certified).abs();
+                assert!(
+                    error <= EP_AGREEMENT,
+                    "{id} on {} ({:?}): {} against {certified}",
+                    case.name,
+                    options.link,
+                    estimate.value
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, 28);
+}
+
+/// The matrix of a closed-form record and its labels (all `+1`).
+fn closed_form_problem(record: &Value) -> (Gram, Labels) {
+    let number = |key: &str| record[key].as_f64().unwrap();
+    let matrix = match record["form"].as_str().unwrap() {
+        "equicorrelated" => {
+            let (n, rho) = (record["n"].as_u64().unwrap() as usize, number("rho"));
+            Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { rho })
+        }
+        "three points" => {
+            let (a, b, c) = (number("r12"), number("r13"), number("r23"));
+            ndarray::array![[1.0, a, b], [a, 1.0, c], [b, c, 1.0]]
+        }
+        "one factor" => {
+            let loadings: Vec<f64> = serde_json::from_value(record["loadings"].clone()).unwrap();
+            let n = loadings.len();
+            Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { loadings[i] * loadings[j] })
+        }
+        other => panic!("unknown form {other}"),
+    };
+    let n = matrix.nrows();
+    (Gram::new(matrix).unwrap(), Labels::from_signs(vec![true; n]))
+}
+
+#[test]
+fn closed_forms() {
+    let document = document();
+    let records = document["closed_forms"]["records"].as_array().unwrap();
+    assert_eq!(records.len(), 22);
+    for record in records {
+        let (gram, labels) = closed_form_problem(record);
+        let value = method("exact").log_prob(&gram, &labels, &PriorOptions::default()).unwrap().estimate.value;
+        let certified = record["value"].as_f64().unwrap();
+        assert!((value - certified).abs() <= CLOSED_FORM_AGREEMENT, "{record}: {value}");
+    }
+}
+
+#[test]
+fn independent_blocks_add_up_to_a_thousand_points() {
+    // 40 blocks of 25 points each at correlation 1/2: P = (1/26)^40, labels flipped in every other block.
+    let (blocks, size) = (40, 25);
+    let n = blocks * size;
+    let matrix = Array2::from_shape_fn((n, n), |(i, j)| match (i == j, i % blocks == j % blocks) {
+        (true, _) => 2.0,
+        (false, true) => 1.0,
+        (false, false) => 0.0,
+    });
+    let labels = Labels::from_signs((0..n).map(|i| (i % blocks) % 2 == 0));
+    let value = method("exact")
+        .log_prob(&Gram::new(matrix).unwrap(), &labels, &PriorOptions::default())
+        .unwrap()
+        .estimate
+        .value;
+    assert!((value + 40.0 * 26.0_f64.ln()).abs() <= CLOSED_FORM_AGREEMENT, "{value}");
+}
