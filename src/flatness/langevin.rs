@@ -62,11 +62,22 @@ impl Target<'_> {
         State { w, loss, log_density, gradient }
     }
 
+    /// The time for which a proposal drifts along the gradient: half the step, cut short where the drift would exceed
+    /// the typical length of the noise. Far out in a potential that grows faster than a square the full drift
+    /// overshoots, and a chain would stay there for very long (Roberts and Tweedie 1996, section 4).
+    fn drift_time(&self, from: &State, step: f64) -> f64 {
+        let square: f64 = self.metric.iter().zip(&from.gradient).map(|(metric, g)| metric * g * g).sum();
+        let noise = (step * self.metric.len() as f64).sqrt();
+        let full = 0.5 * step;
+        if full * square.sqrt() > noise { noise / square.sqrt() } else { full }
+    }
+
     /// `log q(to | from)` of a Langevin proposal, up to a constant.
     fn log_proposal(&self, from: &State, to: &State, step: f64) -> f64 {
+        let time = self.drift_time(from, step);
         let mut sum = 0.0;
         for (index, metric) in self.metric.iter().enumerate() {
-            let drift = 0.5 * step * metric * from.gradient[index];
+            let drift = time * metric * from.gradient[index];
             let away = to.w[index] - from.w[index] - drift;
             sum -= away * away / (2.0 * step * metric);
         }
@@ -94,7 +105,8 @@ pub struct Length {
     pub kept: usize,
 }
 
-/// Independent chains of Metropolis-adjusted Langevin steps (Roberts and Tweedie 1996), all from the centre.
+/// Independent chains of Metropolis-adjusted Langevin steps with truncated drift (Roberts and Tweedie 1996), all from
+/// the centre.
 pub fn adjusted_chains(target: &Target, chains: usize, length: Length, streams: Streams) -> Vec<ChainReport> {
     (0..chains)
         .into_par_iter()
@@ -109,8 +121,9 @@ fn adjusted_chain(target: &Target, length: Length, mut generator: ChaCha8Rng) ->
     let mut accepted = 0;
     for iteration in 0..length.burn_in + length.kept {
         let unit = target.unit(&mut generator);
+        let time = target.drift_time(&state, step);
         let proposal: Vec<f64> = (0..unit.len())
-            .map(|i| state.w[i] + 0.5 * step * target.metric[i] * state.gradient[i] + step.sqrt() * unit[i])
+            .map(|i| state.w[i] + time * target.metric[i] * state.gradient[i] + step.sqrt() * unit[i])
             .collect();
         let proposed = target.state(proposal);
         let log_ratio = proposed.log_density - state.log_density + target.log_proposal(&proposed, &state, step)

@@ -30,7 +30,7 @@ pub enum Norm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TraceMethod {
-    /// Exactly wherever the network or [`Options::dense_limit`] allow it, else by XTrace.
+    /// Exactly wherever the network or [`Options::dense_limit`] allow it, else by Hutch++.
     Auto,
     /// Hutchinson 1990.
     Hutchinson,
