@@ -37,7 +37,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         What::Rescalings => rescale::registry().iter().map(|r| report::Entry::new(r.id(), r.summary())).collect(),
         What::Optimizers => {
             let entry = |o: &&dyn train::Optimizer| report::Entry::new(o.id(), o.summary()).from(o.source());
-            train::optimizers().iter().map(entry).collect()
+            train::registry().iter().map(entry).collect()
         }
         What::Kernels => {
             let entry = |k: &&dyn kernel::KernelMethod| report::Entry::new(k.id(), k.summary()).from(k.source());
