@@ -7,6 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use flatgauge::data::{Dataset, Recipe, load_source};
 use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use flatgauge::numeric::Streams;
+use flatgauge::numeric::tolerance::SUMMATION_AGREEMENT;
 use flatgauge::train::{OptimizerSettings, Run, Settings, Trainer, registry};
 use ndarray::Array2;
 use rand::RngExt;
@@ -40,7 +41,7 @@ fn epochs(criterion: &mut Criterion) {
     let objective = Objective::new(&network, Loss::Bce, data.inputs.view(), data.targets.view()).unwrap();
     let (_, gradient) = objective.gradient(&network.theta);
     for ((after, before), gradient) in run.network().theta.iter().zip(&network.theta).zip(gradient) {
-        assert!((after - (before - 0.01 * gradient)).abs() <= 1e-13 * (1.0 + before.abs()));
+        assert!((after - (before - 0.01 * gradient)).abs() <= SUMMATION_AGREEMENT * (1.0 + before.abs()));
     }
     for optimizer in registry() {
         let trainer = Trainer { optimizer: OptimizerSettings::named(optimizer.id()), ..Trainer::default() };

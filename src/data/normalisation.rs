@@ -102,6 +102,7 @@ impl Fitted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numeric::tolerance::SUMMATION_AGREEMENT;
     use approx::assert_abs_diff_eq;
     use ndarray::{Array1, array, s};
 
@@ -120,20 +121,20 @@ mod tests {
     fn each_way_has_the_property_it_is_named_for() {
         assert_eq!(normalised(Normalisation::AsLoaded), images());
         let centred = normalised(Normalisation::Centred).inputs;
-        assert_abs_diff_eq!(centred.mean_axis(Axis(0)).unwrap(), Array1::zeros(8), epsilon = 1e-15);
+        assert_abs_diff_eq!(centred.mean_axis(Axis(0)).unwrap(), Array1::zeros(8), epsilon = SUMMATION_AGREEMENT);
         assert_abs_diff_eq!(
             &centred - &images().inputs + &images().inputs.mean_axis(Axis(0)).unwrap(),
             Array2::<f64>::zeros((7, 8)),
-            epsilon = 1e-15
+            epsilon = SUMMATION_AGREEMENT
         );
         let standardised = normalised(Normalisation::Standardised).inputs;
         for channel in [s![.., ..4], s![.., 4..]] {
             let pixels = standardised.slice(channel);
-            assert_abs_diff_eq!(pixels.mean().unwrap(), 0.0, epsilon = 1e-15);
-            assert_abs_diff_eq!(pixels.mapv(|x| x * x).mean().unwrap(), 1.0, epsilon = 1e-14);
+            assert_abs_diff_eq!(pixels.mean().unwrap(), 0.0, epsilon = SUMMATION_AGREEMENT);
+            assert_abs_diff_eq!(pixels.mapv(|x| x * x).mean().unwrap(), 1.0, epsilon = SUMMATION_AGREEMENT);
         }
         for row in normalised(Normalisation::UnitPower).inputs.outer_iter() {
-            assert_abs_diff_eq!(row.dot(&row), 8.0, epsilon = 1e-13);
+            assert_abs_diff_eq!(row.dot(&row), 8.0, epsilon = SUMMATION_AGREEMENT);
         }
     }
 

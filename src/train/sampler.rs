@@ -155,6 +155,7 @@ pub(crate) fn evaluate(
 mod tests {
     use super::*;
     use crate::model::{Activation, Architecture, Network, Objective};
+    use crate::numeric::tolerance::SUMMATION_AGREEMENT;
     use ndarray::Axis;
     use std::sync::Arc;
 
@@ -227,15 +228,20 @@ mod tests {
             let (inputs, targets) = (inputs.select(Axis(0), rows), targets.select(Axis(0), rows));
             let objective = Objective::new(network, Loss::Bce, inputs.view(), targets.view()).unwrap();
             let (expected_loss, expected) = objective.gradient(&network.theta);
-            approx::assert_relative_eq!(loss, expected_loss, max_relative = 1e-14);
-            approx::assert_relative_eq!(&gradient[..], &expected[..], max_relative = 1e-12, epsilon = 1e-15);
+            approx::assert_relative_eq!(loss, expected_loss, max_relative = SUMMATION_AGREEMENT);
+            approx::assert_relative_eq!(
+                &gradient[..],
+                &expected[..],
+                max_relative = SUMMATION_AGREEMENT,
+                epsilon = SUMMATION_AGREEMENT
+            );
         }
         assert!(sampler.into_buffers().is_empty());
         let objective = Objective::new(network, Loss::Bce, inputs.view(), targets.view()).unwrap();
         let logits = network.logits(inputs.view());
         let correct = logits.iter().zip(targets).filter(|(logit, target)| (**logit > 0.0) == (**target == 1.0)).count();
         let (loss, accuracy) = evaluate(&network.model, &network.theta, &[], Loss::Bce, inputs.view(), targets.view());
-        approx::assert_relative_eq!(loss, objective.value(&network.theta), max_relative = 1e-14);
+        approx::assert_relative_eq!(loss, objective.value(&network.theta), max_relative = SUMMATION_AGREEMENT);
         assert_eq!(accuracy, correct as f64 / 300.0);
     }
 
@@ -257,14 +263,19 @@ mod tests {
             let (inputs, targets) = (inputs.select(Axis(0), rows), targets.select(Axis(0), rows));
             let objective = Objective::new(network, Loss::Bce, inputs.view(), targets.view()).unwrap();
             let expected = objective.batch_gradient(&network.theta);
-            approx::assert_relative_eq!(loss, expected.value, max_relative = 1e-14);
-            approx::assert_relative_eq!(&gradient[..], &expected.gradient[..], max_relative = 1e-12, epsilon = 1e-15);
+            approx::assert_relative_eq!(loss, expected.value, max_relative = SUMMATION_AGREEMENT);
+            approx::assert_relative_eq!(
+                &gradient[..],
+                &expected.gradient[..],
+                max_relative = SUMMATION_AGREEMENT,
+                epsilon = SUMMATION_AGREEMENT
+            );
             for (buffer, batch) in buffers.iter_mut().zip(expected.statistics) {
                 *buffer = 0.9 * *buffer + 0.1 * batch;
             }
         }
         let stored = sampler.into_buffers();
         assert!(stored.len() == 10 && stored != network.buffers);
-        approx::assert_relative_eq!(&stored[..], &buffers[..], max_relative = 1e-14);
+        approx::assert_relative_eq!(&stored[..], &buffers[..], max_relative = SUMMATION_AGREEMENT);
     }
 }

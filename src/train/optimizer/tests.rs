@@ -3,13 +3,11 @@
 use super::*;
 use crate::data::Dataset;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
+use crate::numeric::tolerance::{CERTIFIED_TRAJECTORY, SUMMATION_AGREEMENT};
 use crate::train::{Schedule, targets};
 use approx::assert_relative_eq;
 use ndarray::Array2;
 use std::sync::Arc;
-
-/// Fifty steps of two float64 programs that add in different orders.
-const AGREEMENT: f64 = 1e-10;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -83,12 +81,12 @@ fn trajectory(
     for (number, expected) in case.losses.iter().enumerate() {
         let step = Step { number: number as u64, learning_rate: case.learning_rate, streams: Streams::new(0) };
         let loss = take_step(&step, &mut state, &mut theta, &mut batches);
-        assert_relative_eq!(loss, expected, max_relative = AGREEMENT);
+        assert_relative_eq!(loss, expected, max_relative = CERTIFIED_TRAJECTORY);
         if number == 0 {
-            assert_relative_eq!(&theta[..], &case.after_1[..], max_relative = AGREEMENT);
+            assert_relative_eq!(&theta[..], &case.after_1[..], max_relative = CERTIFIED_TRAJECTORY);
         }
     }
-    assert_relative_eq!(&theta[..], &case.after_50[..], max_relative = AGREEMENT);
+    assert_relative_eq!(&theta[..], &case.after_50[..], max_relative = CERTIFIED_TRAJECTORY);
     assert_eq!(case.losses.len(), 50);
 }
 
@@ -136,7 +134,7 @@ fn schedules_are_those_of_pytorch() {
     for case in golden::<Schedules>("schedules.json").cases {
         for (epoch, expected) in case.factors.iter().enumerate() {
             let factor: f64 = case.schedule.iter().map(|schedule| schedule.factor(epoch)).product();
-            assert_relative_eq!(factor, expected, max_relative = 1e-12);
+            assert_relative_eq!(factor, expected, max_relative = SUMMATION_AGREEMENT);
         }
     }
     let cosine = Schedule::Cosine { epochs: 10, floor: 0.1 };
