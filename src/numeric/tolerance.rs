@@ -97,3 +97,9 @@ pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 /// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
 /// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
 pub const NNGP_AGREEMENT: f64 = 1e-12;
+
+/// Newton decrement at which the minimax tilt is solved: twice what is left of its convex function, in nats.
+///
+/// The bound it gives holds at any point, so this only says how tight it is; `1e-12` is the rounding of a sum of a
+/// thousand terms.
+pub const TILT_GRADIENT: f64 = 1e-12;
