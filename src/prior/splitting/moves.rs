@@ -72,8 +72,7 @@ impl Gaussian {
 
     /// Fills `h` (`n x particles`) with draws of `N(0, R)`.
     pub fn draw(&self, h: ArrayViewMut2<f64>, generator: &mut ChaCha8Rng) {
-        let normals =
-            Array2::from_shape_simple_fn((self.rank(), h.ncols()), || StandardNormal.sample(&mut *generator));
+        let normals = Array2::from_shape_simple_fn((self.rank(), h.ncols()), || StandardNormal.sample(&mut *generator));
         gemm(h, false, self.factor.view(), normals.view(), 1.0);
     }
 
@@ -174,11 +173,8 @@ impl Arcs {
             .iter()
             .zip(&self.lower)
             .map(|(&upper, &lower)| {
-                let (forwards, backwards) = if upper == f64::NEG_INFINITY {
-                    (PI, -PI)
-                } else {
-                    (angle(upper), angle(lower) - TAU)
-                };
+                let (forwards, backwards) =
+                    if upper == f64::NEG_INFINITY { (PI, -PI) } else { (angle(upper), angle(lower) - TAU) };
                 let (sine, cosine) = (backwards + generator.random::<f64>() * (forwards - backwards)).sin_cos();
                 (cosine, sine)
             })
@@ -241,7 +237,8 @@ mod tests {
         assert_eq!(factor.dim(), (9, 3));
         // The same matrix up to the order of points: compare what does not depend on it.
         let rebuilt = factor.dot(&factor.t());
-        let (mut a, mut b): (Vec<f64>, Vec<f64>) = (matrix.iter().copied().collect(), rebuilt.iter().copied().collect());
+        let (mut a, mut b): (Vec<f64>, Vec<f64>) =
+            (matrix.iter().copied().collect(), rebuilt.iter().copied().collect());
         a.sort_by(f64::total_cmp);
         b.sort_by(f64::total_cmp);
         for (a, b) in a.iter().zip(&b) {
@@ -264,9 +261,7 @@ mod tests {
                 let one = |value: f64| Array1::from_vec(vec![value]);
                 arcs.restrict(one(h[k]).view(), one(u[k]).view(), one(w[k]).view(), gamma);
             }
-            let inside = |theta: f64| {
-                (0..n).all(|k| h[k] - u[k] + u[k] * theta.cos() + w[k] * theta.sin() >= -gamma)
-            };
+            let inside = |theta: f64| (0..n).all(|k| h[k] - u[k] + u[k] * theta.cos() + w[k] * theta.sin() >= -gamma);
             let steps = 200_000;
             let step = std::f64::consts::TAU / steps as f64;
             let walk = |sign: f64| (1..=steps).map(|k| sign * step * k as f64).find(|&theta| !inside(theta));

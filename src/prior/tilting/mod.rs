@@ -70,10 +70,7 @@ impl Prior for MinimaxTilting {
         let plan = Plan {
             method: self.id(),
             replicates: POPULATIONS,
-            info: orthant
-                .info()
-                .with("particles_per_replicate", PARTICLES)
-                .with("newton_steps", saddle.iterations),
+            info: orthant.info().with("particles_per_replicate", PARTICLES).with("newton_steps", saddle.iterations),
             upper_bound: Some(saddle.upper_bound),
             points: orthant.points(),
         };
