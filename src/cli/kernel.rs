@@ -4,7 +4,7 @@ use super::arguments::{ArchitectureArguments, read_rows};
 use super::progress::bar;
 use super::{Naming, Outcome, Unusable, emit};
 use crate::data::write_npy;
-use crate::kernel::{self, Kind, KernelOptions};
+use crate::kernel::{self, KernelOptions, Kind};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,9 +45,10 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let inputs = read_rows(&arguments.inputs, "--inputs")?;
     let name = format!("--inputs: file '{}'", arguments.inputs.display());
     let bar = bar(quiet);
-    let progress = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+    let shown = bar.clone();
+    let progress = move |done: usize, total: usize| {
+        shown.set_length(total as u64);
+        shown.set_position(done as u64);
     };
     let options = KernelOptions { kind, progress: Some(&progress), ..KernelOptions::default() };
     let gram = method.gram(&architecture, inputs.view(), &options).naming(&name)?.matrix;

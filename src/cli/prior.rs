@@ -102,7 +102,8 @@ fn tell(quiet: bool, interim: &Interim) {
     let mut stderr = std::io::stderr();
     if !quiet && stderr.is_terminal() {
         let Interim { log_prob, std_error, replicates, seconds } = interim;
-        let _ = writeln!(stderr, "{seconds:6.1} s: log P(f) = {log_prob:.4} +- {std_error:.4} ({replicates} replicates)");
+        let _ =
+            writeln!(stderr, "{seconds:6.1} s: log P(f) = {log_prob:.4} +- {std_error:.4} ({replicates} replicates)");
     }
 }
 

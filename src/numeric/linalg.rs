@@ -208,6 +208,15 @@ impl Cholesky {
         Ok(Self { lower: a })
     }
 
+    /// Takes a lower triangular matrix with positive diagonal as the factor.
+    ///
+    /// # Panics
+    /// If it is not square.
+    pub fn from_lower(lower: Array2<f64>) -> Self {
+        assert_eq!(lower.nrows(), lower.ncols(), "Cholesky: not square");
+        Self { lower }
+    }
+
     /// The factor `L`.
     pub fn lower(&self) -> ArrayView2<'_, f64> {
         self.lower.view()

@@ -116,3 +116,8 @@ pub const SUMMATION_AGREEMENT: f64 = 1e-12;
 /// A step adds some tens of roundings, `1e-14`; over the fifty steps of the certified problems an error grows by
 /// less than a thousandfold.
 pub const CERTIFIED_TRAJECTORY: f64 = 1e-10;
+/// Newton decrement at which the minimax tilt is solved: twice what is left of its convex function, in nats.
+///
+/// The bound it gives holds at any point, so this only says how tight it is; `1e-12` is the rounding of a sum of a
+/// thousand terms.
+pub const TILT_GRADIENT: f64 = 1e-12;

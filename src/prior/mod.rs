@@ -12,7 +12,10 @@ pub mod exact;
 mod gram;
 mod monte_carlo;
 mod options;
+mod particles;
 pub mod problem;
+pub mod splitting;
+pub mod tilting;
 pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
@@ -97,6 +100,8 @@ pub fn registry() -> &'static [&'static dyn Prior] {
         &exact::Exact,
         &twisted::SequentialMonteCarlo,
         &twisted::EpImportance,
+        &tilting::MinimaxTilting,
+        &splitting::Splitting,
     ]
 }
 

@@ -3,8 +3,9 @@
 use super::guide::{BLOCK, GUIDES, Guides, SITED};
 use crate::numeric::linalg::{add_scaled, gemm};
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
 use ndarray::{Array2, s};
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// Particles of an island.
@@ -58,7 +59,7 @@ pub(super) fn run(guides: &Guides, generator: &mut ChaCha8Rng, resample: bool) -
         let mut linear = pending.slice_mut(s![..forms.nrows(), ..]);
         gemm(linear.view_mut(), false, forms.slice(s![.., ..first]), population.history.slice(s![..first, ..]), 1.0);
         for i in first..last {
-            uniforms.fill_with(|| (generator.next_u64() >> 11) as f64 * f64::EPSILON / 2.0 + f64::EPSILON / 4.0);
+            uniforms.fill_with(|| open_uniform(generator));
             let rows: [&[f64]; 1 + SITED] = std::array::from_fn(|part| {
                 let start = (part * width + (i - first)) * LANES;
                 &linear.as_slice().expect("rows from the top of a row-major matrix are contiguous")
@@ -159,44 +160,11 @@ impl Population {
 
     /// Systematic resampling of the first `drawn` points.
     fn resample(&mut self, log_weights: &[f64], drawn: usize, generator: &mut ChaCha8Rng) {
-        let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = log_weights.iter().map(|weight| (weight - largest).exp()).collect();
-        let spacing = weights.iter().sum::<f64>() / LANES as f64;
-        let mut position = generator.random::<f64>() * spacing;
-        let mut ancestors = [0_usize; LANES];
-        let (mut ancestor, mut cumulative) = (0, weights[0]);
-        for slot in &mut ancestors {
-            while cumulative <= position && ancestor + 1 < LANES {
-                ancestor += 1;
-                cumulative += weights[ancestor];
-            }
-            *slot = ancestor;
-            position += spacing;
-        }
-        let mut copy = [0.0; LANES];
-        for mut row in self.history.slice_mut(s![..drawn, ..]).outer_iter_mut() {
-            let row = row.as_slice_mut().expect("rows are contiguous");
-            copy.copy_from_slice(row);
-            for (value, &ancestor) in row.iter_mut().zip(&ancestors) {
-                *value = copy[ancestor];
-            }
-        }
+        let ancestors = systematic_ancestors(log_weights, generator);
+        copy_ancestors(self.history.slice_mut(s![..drawn, ..]), &ancestors);
         self.log_weight.fill(0.0);
         for density in &mut self.log_density {
             density.fill(0.0);
         }
     }
-}
-
-/// `log mean exp` of the weights and their effective share.
-fn summarise(log_weights: &[f64]) -> (f64, f64) {
-    let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for weight in log_weights {
-        let weight = (weight - largest).exp();
-        sum += weight;
-        squares += weight * weight;
-    }
-    let count = log_weights.len() as f64;
-    (largest + (sum / count).ln(), sum * sum / (count * squares))
 }

@@ -1,0 +1,300 @@
+//! Markov steps that leave a Gaussian truncated to `{h_i >= -gamma}` invariant: ellipses in blocks of coordinates.
+//!
+//! A whole-space ellipse (LIN-ESS) hardly moves where the domain is much narrower than the prior, as it is for all but
+//! the simplest functions. So the ellipse is drawn in a few coordinates at a time, about their conditional mean `m`
+//! given all others: `h_B -> m + (h_B - m) cos(theta) + w sin(theta)`, `w` from the conditional covariance. With precision
+//! `Lambda = R^-1`, `h_B - m = Lambda_BB^-1 Lambda_B h`; a sweep over all blocks costs as much as one whole ellipse.
+//!
+//! `R` may be singular: the blocks run over points of full rank (pivots of a Cholesky factorisation); the other points
+//! depend on them linearly, move along and constrain the arc.
+
+use crate::numeric::linalg::{Cholesky, gemm, par_gram, product};
+use crate::numeric::tolerance::GRAM_NEGATIVITY;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Coordinates of a block.
+const BLOCK: usize = 16;
+
+/// A Gaussian `N(0, R)` with the points in pivot order, and what the moves need of it.
+pub(super) struct Gaussian {
+    /// `A` (`n x rank`), `A A^T = R`: lower trapezoidal.
+    factor: Array2<f64>,
+    /// Two partitions into blocks, used in turn, so that no two neighbours are always apart.
+    partitions: [Vec<Block>; 2],
+}
+
+/// One block of coordinates `first..first + width`.
+struct Block {
+    first: usize,
+    /// `Lambda_BB^-1 Lambda_B` (`width x rank`): from all pivots to `h_B - m`.
+    deviation: Array2<f64>,
+    /// Square root of the conditional covariance (`width x width`).
+    root: Array2<f64>,
+    /// How the dependent points follow (`(n - rank) x width`).
+    followers: Array2<f64>,
+}
+
+impl Gaussian {
+    /// Factorises a correlation matrix.
+    pub fn new(correlation: ArrayView2<f64>) -> Self {
+        let factor = pivoted_factor(correlation);
+        let rank = factor.ncols();
+        let square = factor.slice(s![..rank, ..]);
+        let inverse = Cholesky::from_lower(square.to_owned()).forward_matrix(Array2::eye(rank));
+        let precision = par_gram(inverse.t());
+        // Dependent points in terms of pivots: A_d A_p^-1.
+        let dependence = product(factor.slice(s![rank.., ..]), inverse.view());
+        let partitions = [0, BLOCK / 2].map(|offset| {
+            let mut blocks = Vec::new();
+            let mut first = 0;
+            while first < rank {
+                let end = if first == 0 && offset > 0 { offset } else { first + BLOCK }.min(rank);
+                blocks.push(Block::new(&precision, &dependence, first, end));
+                first = end;
+            }
+            blocks
+        });
+        Self { factor, partitions }
+    }
+
+    /// Number of points.
+    pub fn points(&self) -> usize {
+        self.factor.nrows()
+    }
+
+    /// Rank of `R` to working precision.
+    pub fn rank(&self) -> usize {
+        self.factor.ncols()
+    }
+
+    /// Fills `h` (`n x particles`) with draws of `N(0, R)`.
+    pub fn draw(&self, h: ArrayViewMut2<f64>, generator: &mut ChaCha8Rng) {
+        let normals = Array2::from_shape_simple_fn((self.rank(), h.ncols()), || StandardNormal.sample(&mut *generator));
+        gemm(h, false, self.factor.view(), normals.view(), 1.0);
+    }
+
+    /// Moves each particle (a column of `h`) through all blocks of one of the two partitions.
+    pub fn sweep(&self, mut h: ArrayViewMut2<f64>, gamma: f64, parity: usize, generator: &mut ChaCha8Rng) {
+        for block in &self.partitions[parity % 2] {
+            block.step(self.rank(), h.view_mut(), gamma, generator);
+        }
+    }
+}
+
+impl Block {
+    fn new(precision: &Array2<f64>, dependence: &Array2<f64>, first: usize, end: usize) -> Self {
+        let width = end - first;
+        let own = precision.slice(s![first..end, first..end]).to_owned();
+        let cholesky = Cholesky::new(own).expect("a block of a positive definite matrix is positive definite");
+        let half = cholesky.forward_matrix(Array2::eye(width));
+        let covariance = product(half.t(), half.view());
+        Self {
+            first,
+            deviation: product(covariance.view(), precision.slice(s![first..end, ..])),
+            root: half.t().to_owned(),
+            followers: dependence.slice(s![.., first..end]).to_owned(),
+        }
+    }
+
+    fn step(&self, rank: usize, mut h: ArrayViewMut2<f64>, gamma: f64, generator: &mut ChaCha8Rng) {
+        let (width, followers) = (self.root.nrows(), self.followers.nrows());
+        let particles = h.ncols();
+        // Rows: the block's coordinates, then the followers; u is where they stand, w the direction.
+        let (mut u, mut w) =
+            (Array2::zeros((width + followers, particles)), Array2::zeros((width + followers, particles)));
+        gemm(u.slice_mut(s![..width, ..]), false, self.deviation.view(), h.slice(s![..rank, ..]), 1.0);
+        let normals = Array2::from_shape_simple_fn((width, particles), || StandardNormal.sample(&mut *generator));
+        gemm(w.slice_mut(s![..width, ..]), false, self.root.view(), normals.view(), 1.0);
+        if followers > 0 {
+            for moved in [&mut u, &mut w] {
+                let (block, mut rest) = moved.view_mut().split_at(ndarray::Axis(0), width);
+                gemm(rest.view_mut(), false, self.followers.view(), block.view(), 1.0);
+            }
+        }
+        let row_of = |k: usize| if k < width { self.first + k } else { rank + k - width };
+        let mut arcs = Arcs::new(particles);
+        for k in 0..width + followers {
+            arcs.restrict(h.row(row_of(k)), u.row(k), w.row(k), gamma);
+        }
+        let (cosines, sines) = arcs.land(generator);
+        for k in 0..width + followers {
+            let mut row = h.row_mut(row_of(k));
+            for (lane, h) in row.iter_mut().enumerate() {
+                // m + u cos + w sin with m = h - u. Rounding at the very end of an arc must not leave the domain.
+                *h = (*h + u[[k, lane]] * (cosines[lane] - 1.0) + w[[k, lane]] * sines[lane]).max(-gamma);
+            }
+        }
+    }
+}
+
+/// For every particle the arc around its point that stays inside all constraints seen so far.
+///
+/// In `s = cot(theta / 2)` the point itself is `s = infinity`, and a constraint `m + u cos(theta) + w sin(theta) >= -gamma`,
+/// `m = h - u`, excludes the interval between the roots of `(h + gamma) s^2 + 2 w s + (h + gamma - 2 u) = 0`: the arc ends at the
+/// largest upper and the smallest lower root. No trigonometry, no rejection.
+struct Arcs {
+    upper: Vec<f64>,
+    lower: Vec<f64>,
+}
+
+impl Arcs {
+    fn new(particles: usize) -> Self {
+        Self { upper: vec![f64::NEG_INFINITY; particles], lower: vec![f64::INFINITY; particles] }
+    }
+
+    fn restrict(
+        &mut self,
+        h: ndarray::ArrayView1<f64>,
+        u: ndarray::ArrayView1<f64>,
+        w: ndarray::ArrayView1<f64>,
+        gamma: f64,
+    ) {
+        for (lane, ((&h, &u), &w)) in h.iter().zip(u).zip(w).enumerate() {
+            let distance = h + gamma;
+            let discriminant = w * w - distance * (distance - 2.0 * u);
+            if discriminant > 0.0 {
+                let root = discriminant.sqrt();
+                // At distance 0 one of the two may be 0 / 0, which max and min ignore: that end is free.
+                self.upper[lane] = f64::max(self.upper[lane], (root - w) / distance);
+                self.lower[lane] = f64::min(self.lower[lane], (-root - w) / distance);
+            }
+        }
+    }
+
+    /// Cosine and sine of an angle uniform on each arc.
+    fn land(&self, generator: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
+        use std::f64::consts::{PI, TAU};
+        // theta = 2 acot(s) in (0, 2 pi): forwards to the largest upper root, backwards to the smallest lower one.
+        let angle = |s: f64| 2.0 * f64::atan2(1.0, s);
+        self.upper
+            .iter()
+            .zip(&self.lower)
+            .map(|(&upper, &lower)| {
+                let (forwards, backwards) =
+                    if upper == f64::NEG_INFINITY { (PI, -PI) } else { (angle(upper), angle(lower) - TAU) };
+                let (sine, cosine) = (backwards + generator.random::<f64>() * (forwards - backwards)).sin_cos();
+                (cosine, sine)
+            })
+            .unzip()
+    }
+}
+
+/// `A` (`n x rank`) with `A A^T` equal to the matrix in pivot order, by Cholesky factorisation with the largest
+/// conditional variance next.
+///
+/// Stops when none is above the rounding allowed in a Gram matrix; what is dropped then could not be told from zero.
+fn pivoted_factor(correlation: ArrayView2<f64>) -> Array2<f64> {
+    let n = correlation.nrows();
+    let mut order: Vec<usize> = (0..n).collect();
+    let mut factor = Array2::<f64>::zeros((n, n));
+    let mut left = correlation.diag().to_vec();
+    let mut rank = 0;
+    while rank < n {
+        let pivot = (rank..n).max_by(|&a, &b| left[a].total_cmp(&left[b])).expect("rank is below n");
+        if !(left[pivot] > GRAM_NEGATIVITY * n as f64) {
+            break;
+        }
+        order.swap(rank, pivot);
+        left.swap(rank, pivot);
+        for column in 0..rank {
+            factor.swap([rank, column], [pivot, column]);
+        }
+        let root = left[rank].sqrt();
+        factor[[rank, rank]] = root;
+        let (above, mut below) = factor.view_mut().split_at(ndarray::Axis(0), rank + 1);
+        let pivot_row = above.slice(s![rank, ..rank]);
+        for (offset, mut row) in below.outer_iter_mut().enumerate() {
+            let i = rank + 1 + offset;
+            let entry = (correlation[[order[i], order[rank]]] - row.slice(s![..rank]).dot(&pivot_row)) / root;
+            row[rank] = entry;
+            left[i] -= entry * entry;
+        }
+        rank += 1;
+    }
+    factor.slice_move(s![.., ..rank])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Streams;
+    use approx::assert_abs_diff_eq;
+    use ndarray::{Array1, Axis};
+
+    fn singular() -> Array2<f64> {
+        let points = Array2::from_shape_fn((9, 3), |(i, j)| ((i * 7 + j * 5) % 11) as f64 - 4.6);
+        let points = &points / &points.map_axis(Axis(1), |row| row.dot(&row).sqrt()).insert_axis(Axis(1));
+        points.dot(&points.t())
+    }
+
+    #[test]
+    fn the_factor_of_a_singular_matrix_has_its_rank() {
+        let matrix = singular();
+        let factor = pivoted_factor(matrix.view());
+        assert_eq!(factor.dim(), (9, 3));
+        // The same matrix up to the order of points: compare what does not depend on it.
+        let rebuilt = factor.dot(&factor.t());
+        let (mut a, mut b): (Vec<f64>, Vec<f64>) =
+            (matrix.iter().copied().collect(), rebuilt.iter().copied().collect());
+        a.sort_by(f64::total_cmp);
+        b.sort_by(f64::total_cmp);
+        for (a, b) in a.iter().zip(&b) {
+            assert_abs_diff_eq!(a, b, epsilon = 1e-13);
+        }
+    }
+
+    #[test]
+    fn the_arc_is_the_one_found_by_walking_along_the_ellipse() {
+        let mut generator = Streams::new(4).stream("arcs", 0);
+        let normal = |generator: &mut ChaCha8Rng| -> f64 { StandardNormal.sample(generator) };
+        for case in 0..300 {
+            let gamma = if case % 2 == 0 { 0.0 } else { 0.7 };
+            let n = 1 + case % 6;
+            let w: Vec<f64> = (0..n).map(|_| normal(&mut generator)).collect();
+            let u: Vec<f64> = (0..n).map(|_| normal(&mut generator)).collect();
+            let h: Vec<f64> = (0..n).map(|_| -gamma + 1.5 * generator.random::<f64>()).collect();
+            let mut arcs = Arcs::new(1);
+            for k in 0..n {
+                let one = |value: f64| Array1::from_vec(vec![value]);
+                arcs.restrict(one(h[k]).view(), one(u[k]).view(), one(w[k]).view(), gamma);
+            }
+            let inside = |theta: f64| (0..n).all(|k| h[k] - u[k] + u[k] * theta.cos() + w[k] * theta.sin() >= -gamma);
+            let steps = 200_000;
+            let step = std::f64::consts::TAU / steps as f64;
+            let walk = |sign: f64| (1..=steps).map(|k| sign * step * k as f64).find(|&theta| !inside(theta));
+            let forwards = walk(1.0);
+            assert_eq!(forwards.is_none(), arcs.upper[0] == f64::NEG_INFINITY);
+            if let (Some(forwards), Some(backwards)) = (forwards, walk(-1.0)) {
+                assert_abs_diff_eq!(2.0 * f64::atan2(1.0, arcs.upper[0]), forwards, epsilon = 2.0 * step);
+                let end = 2.0 * f64::atan2(1.0, arcs.lower[0]) - std::f64::consts::TAU;
+                assert_abs_diff_eq!(end, backwards, epsilon = 2.0 * step);
+            }
+        }
+    }
+
+    #[test]
+    fn sweeps_leave_the_truncated_gaussian_invariant() {
+        // Two points at correlation r, truncated to the positive quadrant: E[h_1] = sqrt(2 / pi) (1 + r) / 2 / (4 P / 2)
+        // with P = 1/4 + asin(r) / (2 pi), so E[h_1] = (1 + r) / (2 sqrt(2 pi) P) / ... written out below.
+        for r in [-0.6_f64, 0.0, 0.8] {
+            let gaussian = Gaussian::new(ndarray::array![[1.0, r], [r, 1.0]].view());
+            let mut generator = Streams::new(9).stream("walk", 0);
+            let particles = 4000;
+            let mut h = Array2::<f64>::from_elem((2, particles), 1.0);
+            for sweep in 0..200 {
+                gaussian.sweep(h.view_mut(), 0.0, sweep, &mut generator);
+            }
+            let probability = 0.25 + r.asin() / std::f64::consts::TAU;
+            // E[h_1 1(h > 0)] = (1 + r) / (2 sqrt(2 pi)) (Rosenbaum 1961), over P.
+            let expected = (1.0 + r) / (2.0 * std::f64::consts::TAU.sqrt()) / probability;
+            // The standard deviation of h_1 is below 0.7; six standard errors of independent particles.
+            let allowed = 6.0 * 0.7 / (particles as f64).sqrt();
+            for row in h.outer_iter() {
+                assert!((row.mean().unwrap() - expected).abs() < allowed, "{} against {expected}", row.mean().unwrap());
+            }
+        }
+    }
+}
