@@ -64,13 +64,10 @@ impl Batches for InOrder<'_> {
     }
 }
 
+type TakeStep<'a> = dyn FnMut(&Step, &mut State, &mut [f64], &mut dyn Batches) -> f64 + 'a;
+
 /// Runs a case; `take_step` replaces [`Optimizer::step`] where the noise must be given.
-fn trajectory(
-    golden: &Golden,
-    case: &Case,
-    take_step: &mut dyn FnMut(&Step, &mut State, &mut [f64], &mut dyn Batches) -> f64,
-    mut state: State,
-) {
+fn trajectory(golden: &Golden, case: &Case, take_step: &mut TakeStep, mut state: State) {
     let architecture = Architecture::fully_connected(&case.widths, Activation::Tanh, 1.0, 1.0);
     let network = Network::new(Arc::new(Model::new(architecture).unwrap()), case.initial.clone());
     let labels = &golden.targets[&case.loss.to_string()];
