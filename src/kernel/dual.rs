@@ -208,11 +208,7 @@ mod tests {
                 for step in -20..=20 {
                     let c = f64::sqrt(p * q) * f64::from(step) / 20.0;
                     let expected = gaussian_expectation(|u, v| phi(u) * phi(v), p, q, c);
-                    assert_abs_diff_eq!(
-                        apply(dual, c, p, q),
-                        expected,
-                        epsilon = NNGP_AGREEMENT * f64::sqrt(p * q)
-                    );
+                    assert_abs_diff_eq!(apply(dual, c, p, q), expected, epsilon = NNGP_AGREEMENT * f64::sqrt(p * q));
                 }
             }
         }

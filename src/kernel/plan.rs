@@ -101,8 +101,7 @@ impl Plan {
             labels: Vec::new(),
         };
         let data = Nature { gaussian: false, fresh: false };
-        let (ops, nature) =
-            writer.chain(&architecture.layers[prefix..], prefix, "", features.clone(), data)?;
+        let (ops, nature) = writer.chain(&architecture.layers[prefix..], prefix, "", features.clone(), data)?;
         match architecture.layers.last() {
             Some(last) if !nature.gaussian => Err(KernelError::NoClosedForm {
                 index: (architecture.layers.len() - 1).to_string(),
@@ -200,8 +199,7 @@ impl Writer {
         after: &[usize],
         nature: Nature,
     ) -> Result<(Op, Nature), KernelError> {
-        let none =
-            |reason| Err(KernelError::NoClosedForm { index: index.to_owned(), kind: layer.kind(), reason });
+        let none = |reason| Err(KernelError::NoClosedForm { index: index.to_owned(), kind: layer.kind(), reason });
         let ntk = self.kind == Kind::Ntk;
         let plane = plane_of(before);
         let window = |size, stride, padding| {
@@ -219,11 +217,12 @@ impl Writer {
                     return none("its Gaussian expectation is no elementary function");
                 };
                 if !nature.gaussian {
-                    return none("its input is not Gaussian in the limit of infinite width, as no affine layer stands directly before it");
+                    return none(
+                        "its input is not Gaussian in the limit of infinite width, as no affine layer stands directly before it",
+                    );
                 }
                 let (input, output) = (!ntk || dual == Dual::Erf, ntk && dual == Dual::Erf);
-                let op =
-                    Op::Activation { dual, input: self.slot(plane, input), output: self.slot(plane, output) };
+                let op = Op::Activation { dual, input: self.slot(plane, input), output: self.slot(plane, output) };
                 (op, Nature { gaussian: false, ..nature })
             }
             LayerSpec::AvgPool { size, stride } => {
@@ -237,8 +236,7 @@ impl Writer {
             LayerSpec::BatchNorm => return none("its statistics couple the samples of a batch"),
             LayerSpec::Residual { branch, shortcut } => {
                 let inside = Nature { fresh: false, ..nature };
-                let (branch, through) =
-                    self.chain(branch, 0, &format!("{index}.branch."), before.to_vec(), inside)?;
+                let (branch, through) = self.chain(branch, 0, &format!("{index}.branch."), before.to_vec(), inside)?;
                 let (shortcut, around) =
                     self.chain(shortcut, 0, &format!("{index}.shortcut."), before.to_vec(), inside)?;
                 if !(through.fresh || around.fresh) || !(through.gaussian || around.gaussian) {
@@ -263,8 +261,7 @@ impl Op {
             Self::Linear(_) | Self::Activation { .. } => true,
             Self::Pool { .. } => false,
             Self::Residual { branch, shortcut, .. } => {
-                branch.iter().chain(shortcut).all(Self::is_local)
-                    && total_stride(branch) == total_stride(shortcut)
+                branch.iter().chain(shortcut).all(Self::is_local) && total_stride(branch) == total_stride(shortcut)
             }
         }
     }
