@@ -247,7 +247,7 @@ fn drawn(model: &Arc<Model>, seed: u64) -> Network {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, max_global_rejects: 20_000, ..ProptestConfig::default() })]
 
     /// Every pass of every layer against the scalar oracle, which shares no code with them.
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Problem<'a> {
         8 * (result + own + thread * rayon::current_num_threads() as u64)
     }
 
-    fn solve(&self, progress: Option<&Progress>) -> Result<Array2<f64>, KernelError> {
+    fn solve(&self, progress: Option<Progress>) -> Result<Array2<f64>, KernelError> {
         let n = self.features.nrows();
         let mut gram = if self.is_vector() { par_gram_lower(self.features.view()) } else { Array2::zeros((n, n)) };
         let squares = gram.diag().to_vec();
@@ -142,8 +142,13 @@ impl<'a> Problem<'a> {
     }
 
     fn sample(&self, i: usize) -> &[f64] {
+        self.samples(i..i + 1)
+    }
+
+    /// Samples one after the other.
+    fn samples(&self, range: std::ops::Range<usize>) -> &[f64] {
         let columns = self.features.ncols();
-        &self.features.as_slice().expect("features are row-major")[i * columns..(i + 1) * columns]
+        &self.features.as_slice().expect("features are row-major")[range.start * columns..range.end * columns]
     }
 
     /// Norms over channels at every position, if the kernel asks for them.
@@ -186,7 +191,7 @@ impl<'a> Problem<'a> {
             &Vectors {
                 kind: self.plan.kind,
                 row: sample,
-                columns: vec![sample],
+                columns: sample,
                 products: &[square],
                 row_square: square,
                 column_squares: &[square],
@@ -222,7 +227,7 @@ impl<'a> Problem<'a> {
                 pair.run(&Vectors {
                     kind: self.plan.kind,
                     row: sample,
-                    columns: columns.clone().map(|j| self.sample(j)).collect(),
+                    columns: self.samples(columns.clone()),
                     products: &row[columns.clone()],
                     row_square: squares[i],
                     column_squares: &squares[columns.clone()],

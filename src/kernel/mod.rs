@@ -50,7 +50,7 @@ impl Kind {
 }
 
 /// Hears of work done and of work in all, in units of the method's own.
-pub type Progress = dyn Fn(usize, usize) + Sync;
+pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What a method is asked to do beyond the architecture and the inputs.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ pub struct KernelOptions<'a> {
     /// Most memory to take, in bytes; what the system has available unless given.
     pub max_bytes: Option<u64>,
     /// Hears of progress.
-    pub progress: Option<&'a Progress>,
+    pub progress: Option<Progress<'a>>,
 }
 
 impl Default for KernelOptions<'_> {

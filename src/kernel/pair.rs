@@ -6,6 +6,7 @@ use super::image::{EXCESS, FIRST, Image, TANGENT, gather};
 use super::plan::{Linear, Op, Plan, Slot, needs, total_stride};
 use super::plane::{BoxSum, HERE, Offset, Region, pairing_taps, pooled_offsets};
 use crate::model::Window;
+use multiversion::multiversion;
 use std::collections::BTreeMap;
 
 /// Where the data's own kernel comes from.
@@ -36,7 +37,7 @@ pub(super) struct Pair<'a> {
 /// Memory that operations reuse.
 #[derive(Debug, Default)]
 struct Scratch {
-    column_sums: Vec<f64>,
+    line: Vec<f64>,
     p: Vec<f64>,
     q: Vec<f64>,
     ratio: Vec<f64>,
@@ -172,18 +173,19 @@ impl<'a> Pair<'a> {
         self.records && offset == HERE
     }
 
-    /// Writes what an image of variances says into a table at `slot`: `columns` wide, the image's first entry at
-    /// `at`.
-    fn record(&mut self, slot: Slot, columns: usize, at: [usize; 2], image: &Image) {
-        for y in 0..image.region.extent[0] {
-            for x in 0..image.region.extent[1] {
+    /// Writes what an image of variances says into the plane of `size` at `slot`, the image's first entry at `at`;
+    /// entries beyond the plane (which no window reaches) are left out.
+    fn record(&mut self, slot: Slot, size: [usize; 2], at: [usize; 2], image: &Image) {
+        let [rows, columns] = [0, 1].map(|axis| image.region.extent[axis].min(size[axis].saturating_sub(at[axis])));
+        for y in 0..rows {
+            for x in 0..columns {
                 let index = y * image.region.extent[1] + x;
                 let value = match self.plan.kind {
                     Kind::Nngp => image.fields[FIRST][index],
                     // Of a point with itself the deficit is 0, so the excess is twice the variance.
                     Kind::Ntk => (0.5 * image.fields[EXCESS][index]).sqrt(),
                 };
-                let place = slot + (at[0] + y) * columns + at[1] + x;
+                let place = slot + (at[0] + y) * size[1] + at[1] + x;
                 self.tables.row[place] = value;
                 self.tables.columns[place] = value;
             }
@@ -205,7 +207,7 @@ impl<'a> Pair<'a> {
 
     fn activation(&mut self, dual: Dual, slots: [Slot; 2], plane: [usize; 2], offset: Offset, image: &mut Image) {
         if self.is_variance(offset) && (self.plan.kind == Kind::Nngp || dual == Dual::Erf) {
-            self.record(slots[0], plane[1], [0, 0], image);
+            self.record(slots[0], plane, [0, 0], image);
         }
         match (self.plan.kind, dual) {
             (Kind::Nngp, dual) => {
@@ -236,7 +238,7 @@ impl<'a> Pair<'a> {
         let window = &linear.window;
         let ntk = self.plan.kind == Kind::Ntk;
         if ntk && self.is_variance(offset) {
-            self.record(linear.input, linear.padded()[1], window.before, image);
+            self.record(linear.input, linear.padded(), window.before, image);
         }
         let after = [0, 1].map(|axis| offset[axis] / window.stride[axis] as isize);
         if !linear.is_pointwise() {
@@ -246,7 +248,7 @@ impl<'a> Pair<'a> {
             let taps = window.size.map(|size| 0..size);
             let sum = BoxSum { window, taps, input, output, lanes: self.lanes };
             for (field, sums) in image.fields.iter().zip(&mut sums.fields) {
-                sum.add(field, sums, &mut self.scratch.column_sums);
+                sum.run(false, field, sums, &mut self.scratch.line);
             }
             std::mem::swap(image, &mut sums);
             self.scratch.spare.push(sums);
@@ -258,7 +260,7 @@ impl<'a> Pair<'a> {
         }
         if self.is_variance(after) {
             image.fields[EXCESS].iter_mut().for_each(|excess| *excess = share * *excess + 2.0 * bias);
-            self.record(linear.output, window.output[1], [0, 0], image);
+            self.record(linear.output, window.output, [0, 0], image);
         } else {
             self.spread(linear, after, image.region);
             let [deficit, excess, _] = three(image);
@@ -284,43 +286,15 @@ impl<'a> Pair<'a> {
         let window = &linear.window;
         self.gather_tables(linear.output, window.output, offset, region);
         let Scratch { p: spread, q, ratio, .. } = &mut self.scratch;
-        // A point of variance 0 has covariance 0 with all others: any ratio will do.
         ratio.clear();
-        ratio.extend(spread.iter().zip(q.iter()).map(|(p, q)| if *p > 0.0 && *q > 0.0 { q / p } else { 1.0 }));
+        ratio.extend(spread.iter().zip(q.iter()).map(|(p, q)| std_ratio(*p, *q)));
         for (spread, ratio) in spread.iter_mut().zip(ratio.iter()) {
             *spread = linear.bias * (1.0 - ratio) * (1.0 - ratio);
         }
-        let (lanes, share) = (self.lanes, linear.share());
-        let columns = linear.padded()[1];
-        let row_table = &self.tables.row[linear.input * lanes..];
-        let column_table = &self.tables.columns[linear.input * lanes..];
-        let row_len = region.extent[1] * lanes;
-        for y in 0..region.extent[0] {
-            let spread = &mut spread[y * row_len..(y + 1) * row_len];
-            let ratio = &ratio[y * row_len..(y + 1) * row_len];
-            let here = [region.origin[0] + y, region.origin[1]];
-            let there = [0, 1].map(|axis| here[axis].wrapping_add_signed(offset[axis]));
-            for i in 0..window.size[0] {
-                for j in 0..window.size[1] {
-                    let start = |at: [usize; 2]| {
-                        ((at[0] * window.stride[0] + i) * columns + at[1] * window.stride[1] + j) * lanes
-                    };
-                    let (from, to) = (&row_table[start(here)..], &column_table[start(there)..]);
-                    let step = window.stride[1] * lanes;
-                    if window.stride[1] == 1 {
-                        add_squares(spread, ratio, from, to, share);
-                    } else {
-                        for (x, (spread, ratio)) in
-                            spread.chunks_exact_mut(lanes).zip(ratio.chunks_exact(lanes)).enumerate()
-                        {
-                            add_squares(spread, ratio, &from[x * step..], &to[x * step..], share);
-                        }
-                    }
-                }
-            }
-        }
+        let tables = [&self.tables.row, &self.tables.columns].map(|table| &table[linear.input * self.lanes..]);
+        add_all_squares(linear, offset, region, self.lanes, tables, ratio, spread);
         for (spread, ratio) in spread.iter_mut().zip(ratio.iter()) {
-            *spread *= 0.5 / ratio;
+            *spread *= half_inverse(*ratio);
         }
     }
 
@@ -334,7 +308,7 @@ impl<'a> Pair<'a> {
             let sum_over = BoxSum { window, taps, input, output, lanes: self.lanes };
             match self.plan.kind {
                 Kind::Nngp => {
-                    sum_over.add(&image.fields[FIRST], &mut sum.fields[FIRST], &mut self.scratch.column_sums);
+                    sum_over.run(true, &image.fields[FIRST], &mut sum.fields[FIRST], &mut self.scratch.line);
                 }
                 Kind::Ntk => {
                     // Summed as covariances, in the first field, and as the tangent kernel.
@@ -342,8 +316,8 @@ impl<'a> Pair<'a> {
                     covariances.clear();
                     let both = image.fields[FIRST].iter().zip(&image.fields[EXCESS]);
                     covariances.extend(both.map(|(deficit, excess)| 0.5 * (excess - deficit)));
-                    sum_over.add(covariances, &mut sum.fields[FIRST], &mut self.scratch.column_sums);
-                    sum_over.add(&image.fields[TANGENT], &mut sum.fields[TANGENT], &mut self.scratch.column_sums);
+                    sum_over.run(true, covariances, &mut sum.fields[FIRST], &mut self.scratch.line);
+                    sum_over.run(true, &image.fields[TANGENT], &mut sum.fields[TANGENT], &mut self.scratch.line);
                 }
             }
         }
@@ -361,7 +335,7 @@ impl<'a> Pair<'a> {
             for (deficit, excess) in first.iter_mut().zip(excess) {
                 (*deficit, *excess) = (0.0, 2.0 * *deficit);
             }
-            self.record(slot, plane[1], [0, 0], image);
+            self.record(slot, plane, [0, 0], image);
             return;
         }
         self.gather_tables(slot, plane, offset, image.region);
@@ -380,24 +354,22 @@ impl<'a> Pair<'a> {
             return;
         }
         if self.is_variance(offset) {
-            self.record(slots[0], plane[1], [0, 0], image);
-            self.record(slots[1], plane[1], [0, 0], other);
+            self.record(slots[0], plane, [0, 0], image);
+            self.record(slots[1], plane, [0, 0], other);
             image.add(other);
-            self.record(slots[2], plane[1], [0, 0], image);
+            self.record(slots[2], plane, [0, 0], image);
             return;
         }
         image.add(other);
         // As in `spread`, with two taps.
         self.gather_tables(slots[2], plane, offset, image.region);
-        let ratio: Vec<f64> = (self.scratch.p.iter().zip(&self.scratch.q))
-            .map(|(p, q)| if *p > 0.0 && *q > 0.0 { q / p } else { 1.0 })
-            .collect();
+        let ratio: Vec<f64> = self.scratch.p.iter().zip(&self.scratch.q).map(|(p, q)| std_ratio(*p, *q)).collect();
         for slot in &slots[..2] {
             self.gather_tables(*slot, plane, offset, image.region);
             let [deficit, excess, _] = three(image);
             for (k, ratio) in ratio.iter().enumerate().take(deficit.len()) {
                 let difference = self.scratch.q[k] - ratio * self.scratch.p[k];
-                let spread = 0.5 * difference * difference / ratio;
+                let spread = half_inverse(*ratio) * difference * difference;
                 deficit[k] += spread;
                 excess[k] += spread;
             }
@@ -417,12 +389,66 @@ fn three(image: &mut Image) -> [&mut [f64]; 3] {
     }
 }
 
+/// `spread += share sum over taps of (sqrt q_i - ratio sqrt p_i)^2` at every position of a region, with standard
+/// deviations from the tables of the row and of the columns.
+///
+/// Compiled for each width of vector instructions, as the duals are.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn add_all_squares(
+    linear: &Linear,
+    offset: Offset,
+    region: Region,
+    lanes: usize,
+    tables: [&[f64]; 2],
+    ratio: &[f64],
+    spread: &mut [f64],
+) {
+    let window = &linear.window;
+    let (columns, share) = (linear.padded()[1], linear.share());
+    let row_len = region.extent[1] * lanes;
+    for y in 0..region.extent[0] {
+        let spread = &mut spread[y * row_len..(y + 1) * row_len];
+        let ratio = &ratio[y * row_len..(y + 1) * row_len];
+        let here = [region.origin[0] + y, region.origin[1]];
+        let there = [0, 1].map(|axis| here[axis].wrapping_add_signed(offset[axis]));
+        for i in 0..window.size[0] {
+            for j in 0..window.size[1] {
+                let start =
+                    |at: [usize; 2]| ((at[0] * window.stride[0] + i) * columns + at[1] * window.stride[1] + j) * lanes;
+                let (from, to) = (&tables[0][start(here)..], &tables[1][start(there)..]);
+                if window.stride[1] == 1 {
+                    add_squares(spread, ratio, from, to, share);
+                } else {
+                    let step = window.stride[1] * lanes;
+                    let positions = spread.chunks_exact_mut(lanes).zip(ratio.chunks_exact(lanes)).enumerate();
+                    for (x, (spread, ratio)) in positions {
+                        add_squares(spread, ratio, &from[x * step..], &to[x * step..], share);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// `spread += share (to - ratio from)^2`.
+#[inline(always)]
 fn add_squares(spread: &mut [f64], ratio: &[f64], from: &[f64], to: &[f64], share: f64) {
     for (((spread, ratio), from), to) in spread.iter_mut().zip(ratio).zip(from).zip(to) {
         let difference = to - ratio * from;
         *spread += share * difference * difference;
     }
+}
+
+/// `q / p`; 0 where either is 0, for a point of variance 0 has deficit and excess 0 with all others.
+#[inline(always)]
+fn std_ratio(p: f64, q: f64) -> f64 {
+    if p > 0.0 { q / p } else { 0.0 }
+}
+
+/// `1 / (2 ratio)`, or 0 for a ratio of 0.
+#[inline(always)]
+fn half_inverse(ratio: f64) -> f64 {
+    if ratio > 0.0 { 0.5 / ratio } else { 0.0 }
 }
 
 /// Rounding can push a difference of equals below 0; NaN stays NaN.

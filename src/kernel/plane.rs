@@ -5,6 +5,7 @@
 //! kernel falls into small images, each convolved by itself.
 
 use crate::model::Window;
+use multiversion::multiversion;
 use std::ops::Range;
 
 /// `b - a` for positions `a` of the row's image and `b` of the column's.
@@ -34,10 +35,6 @@ impl Region {
     pub fn len(&self) -> usize {
         self.extent[0] * self.extent[1]
     }
-
-    fn range(&self, axis: usize) -> Range<usize> {
-        self.origin[axis]..self.origin[axis] + self.extent[axis]
-    }
 }
 
 /// All offsets on a plane, [`HERE`] first.
@@ -66,7 +63,7 @@ pub(super) fn pooled_offsets(window: &Window, offset: Offset) -> impl Iterator<I
     rows.flat_map(move |y| columns.clone().map(move |x| [y, x]))
 }
 
-/// `output(a) += sum over taps of input(stride a + tap - before)`, with zeros outside the input's region;
+/// `output(a) = sum over taps of input(stride a + tap - before)`, with zeros outside the input's region;
 /// `lanes` numbers stand at each position.
 #[derive(Debug)]
 pub(super) struct BoxSum<'a> {
@@ -78,56 +75,119 @@ pub(super) struct BoxSum<'a> {
 }
 
 impl BoxSum<'_> {
-    /// Runs it; `column_sums` is scratch.
-    pub fn add(&self, input: &[f64], output: &mut [f64], column_sums: &mut Vec<f64>) {
-        let [_, input_columns] = self.input.extent;
+    /// Runs it: adds to `output`, or replaces what stands there; `line` is scratch.
+    pub fn run(&self, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
+        run_box_sum(self, accumulate, input, output, line);
+    }
+
+    #[inline(always)]
+    fn run_here(&self, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
+        let lanes = self.lanes;
         let [output_rows, output_columns] = self.output.extent;
-        let row_len = input_columns * self.lanes;
+        if self.output.len() == 0 {
+            return;
+        }
+        // A line of the input, rows under the window added up, between zeros wide enough for every window.
+        let first = self.position(1, 0, self.taps[1].start);
+        let last = self.position(1, output_columns - 1, self.taps[1].end - 1);
+        let left = (-first).max(0) as usize;
+        let width = left + self.input.extent[1].max((last + 1).max(0) as usize);
+        let start = (first + left as isize) as usize;
+        line.clear();
+        line.resize(width * lanes, 0.0);
+        let row_len = self.input.extent[1] * lanes;
+        let shape = Line { taps: self.taps[1].len(), step: self.window.stride[1] * lanes, lanes };
         for y in 0..output_rows {
-            // The rows under the window, added up; then windows along the row.
-            let mut sources = self.taps[0].clone().filter_map(|tap| self.source(0, y, tap));
-            let Some(first) = sources.next() else { continue };
-            let row = |index: usize| &input[index * row_len..(index + 1) * row_len];
-            column_sums.clear();
-            column_sums.extend_from_slice(row(first));
-            for source in sources {
-                add(column_sums, row(source));
+            let from = self.position(0, y, self.taps[0].start).max(0) as usize;
+            let to = self.position(0, y, self.taps[0].end - 1) + 1;
+            let to = to.clamp(from as isize, self.input.extent[0].max(from) as isize) as usize;
+            let rows = &input[(from * row_len).min(input.len())..(to * row_len).min(input.len())];
+            let out = &mut output[y * output_columns * lanes..(y + 1) * output_columns * lanes];
+            if row_len == 0 || rows.is_empty() {
+                if !accumulate {
+                    out.fill(0.0);
+                }
+                continue;
             }
-            let out = &mut output[y * output_columns * self.lanes..(y + 1) * output_columns * self.lanes];
-            self.add_along(column_sums, out);
+            sum_rows(&mut line[left * lanes..left * lanes + row_len], rows);
+            shape.sum_along(accumulate, &line[start * lanes..], out);
         }
     }
 
-    /// Row or column of the input's region under `tap` of the output region's row or column `index`.
-    fn source(&self, axis: usize, index: usize, tap: usize) -> Option<usize> {
+    /// Row or column, counted from the input region's origin, under `tap` of the output region's `index`.
+    #[inline(always)]
+    fn position(&self, axis: usize, index: usize, tap: usize) -> isize {
         let position = (self.output.origin[axis] + index) * self.window.stride[axis] + tap;
-        let position = position.checked_sub(self.window.before[axis])?;
-        self.input.range(axis).contains(&position).then(|| position - self.input.origin[axis])
+        position as isize - (self.window.before[axis] + self.input.origin[axis]) as isize
     }
+}
 
-    fn add_along(&self, sums: &[f64], out: &mut [f64]) {
-        let (stride, lanes) = (self.window.stride[1], self.lanes);
-        let columns = self.output.extent[1];
-        for tap in self.taps[1].clone() {
-            let Some(first) = (0..columns).find(|&x| self.source(1, x, tap).is_some()) else { continue };
-            let from = self.source(1, first, tap).expect("found above");
-            let count = (self.input.extent[1] - from).div_ceil(stride).min(columns - first);
-            if stride == 1 {
-                add(&mut out[first * lanes..(first + count) * lanes], &sums[from * lanes..(from + count) * lanes]);
-            } else {
-                for x in 0..count {
-                    let from = (from + x * stride) * lanes;
-                    add(&mut out[(first + x) * lanes..(first + x + 1) * lanes], &sums[from..from + lanes]);
-                }
+/// Compiled for each width of vector instructions, as the duals are.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn run_box_sum(sum: &BoxSum<'_>, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
+    sum.run_here(accumulate, input, output, line);
+}
+
+/// `out = sum over rows`, a row after the other.
+#[inline(always)]
+fn sum_rows(out: &mut [f64], rows: &[f64]) {
+    let len = out.len();
+    match rows.len() / len {
+        1 => out.copy_from_slice(rows),
+        2 => {
+            let (a, b) = rows.split_at(len);
+            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                *out = a + b;
+            }
+        }
+        3 => {
+            let (a, rest) = rows.split_at(len);
+            let (b, c) = rest.split_at(len);
+            for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+                *out = a + b + c;
+            }
+        }
+        _ => {
+            out.copy_from_slice(&rows[..len]);
+            for row in rows[len..].chunks_exact(len) {
+                out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
             }
         }
     }
 }
 
-/// `a += b`.
-fn add(a: &mut [f64], b: &[f64]) {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a += b;
+/// Windows along one line.
+struct Line {
+    taps: usize,
+    /// From a window to the next.
+    step: usize,
+    lanes: usize,
+}
+
+impl Line {
+    #[inline(always)]
+    fn sum_along(&self, accumulate: bool, line: &[f64], out: &mut [f64]) {
+        let lanes = self.lanes;
+        if self.step == lanes && self.taps == 3 && !accumulate {
+            let [a, b, c] = [0, 1, 2].map(|tap| &line[tap * lanes..tap * lanes + out.len()]);
+            for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
+                *out = a + b + c;
+            }
+            return;
+        }
+        if !accumulate {
+            out.fill(0.0);
+        }
+        for tap in 0..self.taps {
+            let line = &line[tap * lanes..];
+            if self.step == lanes {
+                out.iter_mut().zip(line).for_each(|(out, value)| *out += value);
+            } else {
+                for (out, line) in out.chunks_exact_mut(lanes).zip(line.chunks(self.step)) {
+                    out.iter_mut().zip(line).for_each(|(out, value)| *out += value);
+                }
+            }
+        }
     }
 }
 
@@ -154,7 +214,12 @@ mod tests {
                 let values: Vec<f64> = (0..input.len() * lanes).map(|k| (k as f64 * 0.7).sin()).collect();
                 let mut found = vec![0.5; output.len() * lanes];
                 let sum = BoxSum { window: &window, taps: size.map(|size| 0..size), input, output, lanes };
-                sum.add(&values, &mut found, &mut Vec::new());
+                sum.run(true, &values, &mut found, &mut Vec::new());
+                let mut replaced = vec![f64::NAN; found.len()];
+                sum.run(false, &values, &mut replaced, &mut Vec::new());
+                for (found, replaced) in found.iter().zip(&replaced) {
+                    assert!((found - replaced - 0.5).abs() < 1e-14);
+                }
                 for y in 0..output.extent[0] {
                     for x in 0..output.extent[1] {
                         for lane in 0..lanes {

@@ -13,9 +13,9 @@ const NEARLY_PARALLEL: f64 = 1e-4;
 /// Vectors, whose products are known.
 pub(super) struct Vectors<'a> {
     pub kind: Kind,
-    /// The row's vector, and those of the columns.
+    /// The row's vector, and those of the columns, one after the other.
     pub row: &'a [f64],
-    pub columns: Vec<&'a [f64]>,
+    pub columns: &'a [f64],
     /// Products of the row with the columns.
     pub products: &'a [f64],
     /// Squared norms.
@@ -38,7 +38,8 @@ impl Source for Vectors<'_> {
             if top == 0.0 {
                 (deficit, excess) = (0.0, 0.0);
             } else if deficit.min(excess) < NEARLY_PARALLEL * top {
-                (deficit, excess) = halves(self.row, self.columns[lane], (square / self.row_square).sqrt().sqrt());
+                let column = &self.columns[lane * self.row.len()..(lane + 1) * self.row.len()];
+                (deficit, excess) = halves(self.row, column, (square / self.row_square).sqrt().sqrt());
             }
             image.fields[FIRST][lane] = share * deficit;
             image.fields[EXCESS][lane] = share * excess;
@@ -123,7 +124,11 @@ impl Source for Images<'_> {
 
 /// Repeats every number of `values` on `lanes` lanes.
 pub(super) fn repeat(values: &[f64], lanes: usize) -> Vec<f64> {
-    values.iter().flat_map(|value| std::iter::repeat_n(*value, lanes)).collect()
+    let mut out = vec![0.0; values.len() * lanes];
+    for (lanes, value) in out.chunks_exact_mut(lanes).zip(values) {
+        lanes.fill(*value);
+    }
+    out
 }
 
 /// Lays the rows out side by side: position by position, one lane a row.

@@ -121,3 +121,14 @@ pub const CERTIFIED_TRAJECTORY: f64 = 1e-10;
 /// The bound it gives holds at any point, so this only says how tight it is; `1e-12` is the rounding of a sum of a
 /// thousand terms.
 pub const TILT_GRADIENT: f64 = 1e-12;
+/// Agreement of fully connected tangent kernels, relative to `sqrt(T_ii T_jj)`: ten layers of some ten
+/// roundings each on angles known to `1e-15`; `1e-11` is `1e5` roundings.
+pub const NTK_AGREEMENT: f64 = 1e-11;
+
+/// As [`NTK_AGREEMENT`], with sums over some thousand pairs of positions in between.
+pub const NTK_SPATIAL_AGREEMENT: f64 = 1e-10;
+
+/// Error per layer of a tangent kernel whose angle `theta` between nearly parallel inputs is computed from
+/// their covariance: eight roundings `u` in `1 - cos^2` leave `theta` off by `sqrt(8 u)` and its factor
+/// `(pi - theta) / (2 pi)` by `sqrt(8 u) / (2 pi) = 4.7e-9`, relative to the factor `1/2`: `1e-8`.
+pub const COVARIANCE_ANGLE_ERROR: f64 = 1e-8;
