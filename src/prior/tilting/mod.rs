@@ -66,11 +66,15 @@ impl Prior for MinimaxTilting {
         };
         let (_, lower) = order::least_likely_first(orthant.correlation())
             .map_err(|(pivot, value)| PriorError::Singular { method: "tilting", pivot, value })?;
-        let saddle = saddle::solve(&lower)?;
+        let saddle = saddle::solve(&lower);
         let plan = Plan {
             method: self.id(),
             replicates: POPULATIONS,
-            info: orthant.info().with("particles_per_replicate", PARTICLES).with("newton_steps", saddle.iterations),
+            info: orthant
+                .info()
+                .with("particles_per_replicate", PARTICLES)
+                .with("newton_steps", saddle.iterations)
+                .with("tilt_converged", saddle.converged),
             upper_bound: Some(saddle.upper_bound),
             points: orthant.points(),
         };

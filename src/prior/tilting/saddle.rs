@@ -14,7 +14,6 @@
 use crate::numeric::linalg::{Cholesky, par_gram};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::tolerance::TILT_GRADIENT;
-use crate::prior::PriorError;
 use ndarray::{Array1, Array2};
 
 /// The tilt and its bound.
@@ -54,10 +53,7 @@ fn evaluate(coupling: &Array2<f64>, z: &Array1<f64>) -> Point {
 }
 
 /// Minimises `F` for the Cholesky factor `L`.
-///
-/// # Errors
-/// [`PriorError::NotConverged`].
-pub(super) fn solve(lower: &Array2<f64>) -> Result<Saddle, PriorError> {
+pub(super) fn solve(lower: &Array2<f64>) -> Saddle {
     let n = lower.nrows();
     let mut strict = lower.clone();
     for (mut row, &pivot) in strict.outer_iter_mut().zip(&lower.diag()) {
@@ -91,7 +87,7 @@ pub(super) fn solve(lower: &Array2<f64>) -> Result<Saddle, PriorError> {
             let slopes = point.slopes;
             let tilt = strict.t().dot(&slopes).to_vec();
             let upper_bound = point.value;
-            return Ok(Saddle { strict, slopes: slopes.to_vec(), tilt, upper_bound, iterations: iteration, converged });
+            return Saddle { strict, slopes: slopes.to_vec(), tilt, upper_bound, iterations: iteration, converged };
         }
         // h moves by -step, and with it the tangent points by gradient - S step.
         let direction = &point.gradient - &coupling.dot(&step);
