@@ -287,7 +287,7 @@ proptest! {
             model.tensors().iter().map(|tensor| diagonal[tensor.range.clone()].iter().sum()).collect();
         assert_agrees(&linearisation.gauss_newton_block_traces(), &traces, DERIVATIVE_AGREEMENT, &name);
         if model.is_piecewise_linear() {
-            assert_agrees(&dense.hessian.diag(), &diagonal, DERIVATIVE_AGREEMENT, &name);
+            assert_agrees(dense.hessian.diag(), &diagonal, DERIVATIVE_AGREEMENT, &name);
         }
     }
 

@@ -242,7 +242,7 @@ impl Writer {
                 if !(through.fresh || around.fresh) || !(through.gaussian || around.gaussian) {
                     return none("its branch and its shortcut are correlated in the limit of infinite width");
                 }
-                if !nature.fresh && !(through.fresh && around.fresh) {
+                if !(nature.fresh || through.fresh && around.fresh) {
                     return none("it adds the data itself to a layer whose width is taken to infinity");
                 }
                 let plane = plane_of(after);

@@ -23,7 +23,7 @@ pub struct BatchNormScale {
 }
 
 impl BatchNormScale {
-    fn of<'m>(model: &'m Model, layer: usize, factors: &[f64]) -> Result<(Hidden, usize), RescaleError> {
+    fn of(model: &Model, layer: usize, factors: &[f64]) -> Result<(Hidden, usize), RescaleError> {
         let hidden = hidden_of(model, layer)?;
         let Some(norm) = hidden.norm else {
             let reason = "no batch norm follows it at once".to_owned();

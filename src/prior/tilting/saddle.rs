@@ -133,7 +133,7 @@ mod tests {
         // Three points at correlation 1/2: P = 1/4. Any tangent points bound it, the minimum best.
         let matrix = Array2::from_shape_fn((3, 3), |(i, j)| if i == j { 1.0 } else { 0.5 });
         let lower = Cholesky::new(matrix).unwrap().into_lower();
-        let saddle = solve(&lower).unwrap();
+        let saddle = solve(&lower);
         assert!(saddle.upper_bound > 0.25_f64.ln() && saddle.upper_bound < 0.3_f64.ln());
         let unit = &saddle.strict + &Array2::<f64>::eye(3);
         let coupling = unit.dot(&unit.t()) - Array2::<f64>::eye(3);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_minimum_is_the_saddle_point() {
-        let saddle = solve(&example()).unwrap();
+        let saddle = solve(&example());
         let mu = Array1::from_vec(saddle.tilt.clone());
         let x = &mu + &Array1::from_vec(saddle.slopes.clone());
         let value = psi(&saddle.strict, &x, &mu);
