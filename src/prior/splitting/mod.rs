@@ -3,7 +3,7 @@
 //!
 //! The event is reached through nested ones, `{min_i h_i >= -gamma_t}` with `gamma_1 > ... > gamma_T = 0`. A population
 //! from the prior keeps those that meet the next level, multiplies them back by resampling, and moves each by Markov
-//! steps that leave the truncated Gaussian at that level invariant (see [`moves`]). The product of the surviving shares
+//! steps that leave the truncated Gaussian at that level invariant (see `moves.rs`). The product of the surviving shares
 //! is unbiased for `P` for *any* number of steps, because the levels are fixed beforehand, by a pilot population of its
 //! own seed. No look-ahead, no tilt, no inverse of a singular matrix: it shares nothing with the other samplers that
 //! could be wrong in both.

@@ -1,6 +1,6 @@
 //! Minimax exponential tilting (Botev 2017): estimate, standard error and a certain upper bound.
 //!
-//! The bound is the point: `log P <= upper_bound` holds by convexity, not by sampling (see [`saddle`]). The estimate
+//! The bound is the point: `log P <= upper_bound` holds by convexity, not by sampling (see `saddle.rs`). The estimate
 //! draws from the tilted proposal, whose weights the bound bounds too. Beyond a few hundred points these weights vary
 //! too much for plain importance sampling, so populations are resampled on the way. A partial weight must then say how
 //! promising a particle is: it carries the tangents of the constraints still to come,

@@ -4,7 +4,7 @@
 //! gives an unbiased estimate of `P` whose variance explodes with `n`: early points do not know of later constraints.
 //! Here they do, through the Gaussian sites of expectation propagation (a twisted proposal in the sense of
 //! Guarniero, Johansen and Lee 2017), so that the weights vary little: relative standard deviation about one at
-//! `n = 1000`. The proposal is a mixture that keeps the weights bounded; see [`guide`].
+//! `n = 1000`. The proposal is a mixture that keeps the weights bounded; see `guide.rs`.
 //!
 //! `smc` resamples a population where its weights degenerate (Del Moral 2006; Ridgway 2016 for orthants);
 //! `ep-importance` is plain importance sampling from the same proposal. Both are unbiased for `P`.
