@@ -6,6 +6,7 @@ use flatgauge::numeric::Streams;
 use flatgauge::numeric::tolerance::{COVARIANCE_ANGLE_ERROR, NNGP_AGREEMENT};
 use ndarray::{Array2, ArrayView1};
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use rand::RngExt;
 use std::f64::consts::PI;
 
@@ -282,26 +283,59 @@ proptest! {
         n in prop_oneof![Just(2_usize), Just(19)],
         seed in any::<u64>(),
     ) {
-        let features = architecture.input.iter().product();
-        let mut generator = Streams::new(seed).stream("images", 0);
-        let inputs = Array2::from_shape_simple_fn((n, features), || generator.random_range(-1.0..1.0));
-        let nngp = kernel::nngp(&architecture, inputs.view()).unwrap();
-        let ntk = kernel::ntk(&architecture, inputs.view()).unwrap();
-        let weight = architecture.weight_std.powi(2);
-        let bias = architecture.bias_std.powi(2);
-        let layers = architecture.layers.len() as f64;
-        for (i, j) in [(0, 0), (1, 0), (n - 1, n - 1), (n - 1, 1), (n / 2, n / 2 - 1)] {
-            let slow = Slow::data(&architecture.input, inputs.row(i), inputs.row(j)).chain(&architecture.layers, weight, bias);
-            let scale = (nngp[[i, i]] * nngp[[j, j]]).sqrt();
-            let error = (nngp[[i, j]] - slow.cross[0]).abs();
-            prop_assert!(error <= NNGP_AGREEMENT * scale, "nngp ({i}, {j}): {} {}", nngp[[i, j]], slow.cross[0]);
-            let scale = (ntk[[i, i]] * ntk[[j, j]]).sqrt();
-            let error = (ntk[[i, j]] - slow.tangent[0]).abs();
-            // The plain recursion takes angles from covariances, between positions of one image too.
-            prop_assert!(
-                error <= COVARIANCE_ANGLE_ERROR * layers * scale,
-                "ntk ({i}, {j}): {} {}", ntk[[i, j]], slow.tangent[0]
-            );
+        compare(&architecture, n, seed)?;
+    }
+}
+
+/// Kernels of `n` random inputs against the recursion, at a few pairs.
+fn compare(architecture: &Architecture, n: usize, seed: u64) -> Result<(), TestCaseError> {
+    let features = architecture.input.iter().product();
+    let mut generator = Streams::new(seed).stream("images", 0);
+    let inputs = Array2::from_shape_simple_fn((n, features), || generator.random_range(-1.0..1.0));
+    let nngp = kernel::nngp(architecture, inputs.view()).unwrap();
+    let ntk = kernel::ntk(architecture, inputs.view()).unwrap();
+    let weight = architecture.weight_std.powi(2);
+    let bias = architecture.bias_std.powi(2);
+    let layers = architecture.layers.len() as f64;
+    for (i, j) in [(0, 0), (1, 0), (n - 1, n - 1), (n - 1, 1), (n / 2, n / 2 - 1)] {
+        let slow =
+            Slow::data(&architecture.input, inputs.row(i), inputs.row(j)).chain(&architecture.layers, weight, bias);
+        let scale = (nngp[[i, i]] * nngp[[j, j]]).sqrt();
+        let error = (nngp[[i, j]] - slow.cross[0]).abs();
+        prop_assert!(error <= NNGP_AGREEMENT * scale, "nngp ({i}, {j}): {} {}", nngp[[i, j]], slow.cross[0]);
+        let scale = (ntk[[i, i]] * ntk[[j, j]]).sqrt();
+        let error = (ntk[[i, j]] - slow.tangent[0]).abs();
+        // The plain recursion takes angles from covariances, between positions of one image too.
+        prop_assert!(
+            error <= COVARIANCE_ANGLE_ERROR * layers * scale,
+            "ntk ({i}, {j}): {} {}",
+            ntk[[i, j]],
+            slow.tangent[0]
+        );
+    }
+    Ok(())
+}
+
+/// Zeros around a plane smaller than the window: the pooling after it asks for offsets that no two positions of
+/// the plane have.
+#[test]
+fn windows_wider_than_their_plane() {
+    let conv = |kernel, zeros| LayerSpec::Conv {
+        channels: 2,
+        kernel,
+        stride: [1, 1],
+        padding: Padding::Zeros(zeros),
+        bias: true,
+    };
+    let pool = LayerSpec::AvgPool { size: [2, 1], stride: Some([1, 1]) };
+    for input in [vec![1, 1, 1], vec![2, 1, 3], vec![1, 2, 1]] {
+        for last in [LayerSpec::GlobalAvgPool, LayerSpec::Flatten] {
+            let mut layers = vec![conv([1, 1], [0, 0]), LayerSpec::Relu, conv([2, 2], [1, 1]), LayerSpec::Relu];
+            layers.extend([pool.clone(), conv([3, 2], [1, 1]), last, LayerSpec::Dense { units: 1 }]);
+            let architecture = Architecture { input: input.clone(), weight_std: 1.3, bias_std: 0.4, layers };
+            for n in [2, 19] {
+                compare(&architecture, n, 5).unwrap();
+            }
         }
     }
 }

@@ -76,7 +76,10 @@ impl<'a> Pair<'a> {
             for &offset in offsets {
                 let from = [offset[0] * stride[0], offset[1] * stride[1]];
                 image.reset(plane, from, self.lanes, fields);
-                input(from, &mut image);
+                // Padding lets windows reach offsets no two positions of the plane have: nothing to fill there.
+                if image.len() > 0 {
+                    input(from, &mut image);
+                }
                 let mut at = from;
                 for op in run {
                     at = self.local(op, at, &mut image);

@@ -24,10 +24,14 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// The region of `offset` on a plane of `size`.
+    /// The region of `offset` on a plane of `size`; an offset that leaves the plane has no rows either, so that
+    /// nobody walks along rows without columns.
     pub fn new(size: [usize; 2], offset: Offset) -> Self {
-        let origin = [0, 1].map(|axis| offset[axis].min(0).unsigned_abs());
         let extent = [0, 1].map(|axis| size[axis].saturating_sub(offset[axis].unsigned_abs()));
+        if extent.contains(&0) {
+            return Self::default();
+        }
+        let origin = [0, 1].map(|axis| offset[axis].min(0).unsigned_abs());
         Self { origin, extent }
     }
 
