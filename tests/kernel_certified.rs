@@ -7,6 +7,7 @@ use flatgauge::model::{Activation, Architecture, LayerSpec, Padding};
 use flatgauge::numeric::tolerance::{COVARIANCE_ANGLE_ERROR, NNGP_AGREEMENT, NTK_AGREEMENT, NTK_SPATIAL_AGREEMENT};
 use ndarray::{Array2, ArrayView2, Ix2, Ix4, array, s};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -248,7 +249,8 @@ fn bad_inputs_are_named() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    // A fixed seed, so that a failure comes back; PROPTEST_RNG_SEED and PROPTEST_CASES explore further.
+    #![proptest_config(ProptestConfig { cases: 64, rng_seed: RngSeed::Fixed(20261128), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// `K` is positive semi-definite up to rounding, and follows a permutation of its points.
     #[test]

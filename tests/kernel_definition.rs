@@ -3,82 +3,144 @@
 use flatgauge::kernel::{self, KernelError, KernelOptions, Kind};
 use flatgauge::model::{Activation, Architecture, LayerSpec, Model, Padding};
 use flatgauge::numeric::Streams;
-use flatgauge::numeric::tolerance::{COVARIANCE_ANGLE_ERROR, NNGP_AGREEMENT};
+use flatgauge::numeric::tolerance::{NNGP_AGREEMENT, NTK_SPATIAL_AGREEMENT};
 use ndarray::{Array2, ArrayView1};
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseError;
+use proptest::test_runner::{RngSeed, TestCaseError};
 use rand::RngExt;
 use std::f64::consts::PI;
+
+/// Values between all positions of two inputs, each with a bound on its rounding error.
+#[derive(Clone)]
+struct Bounded {
+    values: Vec<f64>,
+    errors: Vec<f64>,
+}
+
+impl Bounded {
+    fn zeros(len: usize) -> Self {
+        Self { values: vec![0.0; len], errors: vec![0.0; len] }
+    }
+
+    /// Each value with its error replaced; adds the rounding of the result.
+    fn map(&self, f: impl Fn(f64, f64) -> (f64, f64)) -> Self {
+        let (values, errors) = self.values.iter().zip(&self.errors).map(|(value, error)| f(*value, *error)).unzip();
+        Self { values, errors }
+    }
+
+    fn scaled(&self, factor: f64) -> Self {
+        self.map(|value, error| (value * factor, factor * (error + UNIT * value.abs())))
+    }
+
+    fn plus(&self, other: &Self) -> Self {
+        let values: Vec<f64> = self.values.iter().zip(&other.values).map(|(a, b)| a + b).collect();
+        let errors = (0..values.len()).map(|k| self.errors[k] + other.errors[k] + UNIT * values[k].abs()).collect();
+        Self { values, errors }
+    }
+}
+
+/// Half the distance of 1 to the next number: the relative error of one rounding.
+const UNIT: f64 = 0.5 * f64::EPSILON;
+
+/// A dual's value and slope, each with a bound on its error, from variances and covariance with theirs.
+fn dual(activation: Activation, [p, q, c]: [(f64, f64); 3]) -> [(f64, f64); 2] {
+    let ((p, p_error), (q, q_error), (c, c_error)) = (p, q, c);
+    match activation {
+        Activation::Relu => {
+            let sine = (p * q - c * c).max(0.0).sqrt();
+            let slope = (PI - sine.atan2(c)) / (2.0 * PI);
+            let value = sine / (2.0 * PI) + slope * c;
+            if p == 0.0 || q == 0.0 {
+                return [(value, c_error), (slope, 0.0)];
+            }
+            // The square of the sine cancels where the inputs are nearly parallel; its root loses half the digits.
+            let square_error = p * q_error + q * p_error + 2.0 * c.abs() * c_error + 4.0 * UNIT * p * q;
+            let sine_error = square_error.sqrt().min(square_error / sine);
+            let angle_error = (c.abs() * sine_error + sine * c_error) / (p * q) + 4.0 * UNIT;
+            let value_error = slope * c_error
+                + square_error / (4.0 * PI * (p * q).sqrt())
+                + 8.0 * UNIT * (value.abs() + c.abs() + sine);
+            [(value, value_error), (slope, angle_error / (2.0 * PI) + UNIT)]
+        }
+        _ => {
+            let product = (1.0 + 2.0 * p) * (1.0 + 2.0 * q);
+            let gap = product - 4.0 * c * c;
+            let (value, slope) = (2.0 / PI * (2.0 * c / product.sqrt()).asin(), 4.0 / PI / gap.sqrt());
+            let relative = 2.0 * p_error / (1.0 + 2.0 * p) + 2.0 * q_error / (1.0 + 2.0 * q) + 6.0 * UNIT;
+            let value_error = slope * (c_error + c.abs() * relative) + 8.0 * UNIT * value.abs();
+            let gap_error = product * relative + 8.0 * c.abs() * c_error;
+            [(value, value_error), (slope, slope * (0.5 * gap_error / gap + 4.0 * UNIT))]
+        }
+    }
+}
 
 /// Kernels of one pair of inputs: covariance and tangent kernel between all positions, and the
 /// covariances of each input with itself.
 #[derive(Clone)]
 struct Slow {
     plane: [usize; 2],
-    cross: Vec<f64>,
-    tangent: Vec<f64>,
-    first: Vec<f64>,
-    second: Vec<f64>,
+    cross: Bounded,
+    tangent: Bounded,
+    first: Bounded,
+    second: Bounded,
 }
 
 impl Slow {
     fn data(shape: &[usize], x: ArrayView1<f64>, y: ArrayView1<f64>) -> Self {
         let plane = if shape.len() == 3 { [shape[1], shape[2]] } else { [1, 1] };
         let positions = plane[0] * plane[1];
-        let products = |u: ArrayView1<f64>, v: ArrayView1<f64>| -> Vec<f64> {
-            let mean = |a: usize, b: usize| -> f64 {
-                (0..shape[0]).map(|c| u[c * positions + a] * v[c * positions + b]).sum::<f64>() / shape[0] as f64
-            };
-            (0..positions * positions).map(|ab| mean(ab / positions, ab % positions)).collect()
+        let products = |u: ArrayView1<f64>, v: ArrayView1<f64>| {
+            let mut out = Bounded::zeros(positions * positions);
+            for ab in 0..positions * positions {
+                let terms =
+                    (0..shape[0]).map(|c| u[c * positions + ab / positions] * v[c * positions + ab % positions]);
+                let absolute: f64 = terms.clone().map(f64::abs).sum();
+                out.values[ab] = terms.sum::<f64>() / shape[0] as f64;
+                out.errors[ab] = (shape[0] + 2) as f64 * UNIT * absolute / shape[0] as f64;
+            }
+            out
         };
-        let tangent = vec![0.0; positions * positions];
+        let tangent = Bounded::zeros(positions * positions);
         Self { plane, cross: products(x, y), tangent, first: products(x, x), second: products(y, y) }
     }
 
     /// Applies a map of four-index functions to each of the four.
-    fn map(&self, plane: [usize; 2], f: impl Fn(&[f64]) -> Vec<f64>) -> Self {
-        let [cross, tangent, first, second] = [&self.cross, &self.tangent, &self.first, &self.second].map(|k| f(k));
+    fn map(&self, plane: [usize; 2], f: impl Fn(&Bounded) -> Bounded) -> Self {
+        let [cross, tangent, first, second] = [&self.cross, &self.tangent, &self.first, &self.second].map(f);
         Self { plane, cross, tangent, first, second }
     }
 
     fn affine(&self, bias: f64) -> Self {
-        let add = |k: &[f64]| -> Vec<f64> { k.iter().map(|c| c + bias).collect() };
+        let add = |k: &Bounded| k.map(|c, error| (c + bias, error + UNIT * (c + bias).abs()));
         let cross = add(&self.cross);
-        let tangent = self.tangent.iter().zip(&cross).map(|(t, c)| t + c).collect();
+        let tangent = self.tangent.plus(&cross);
         Self { plane: self.plane, tangent, cross, first: add(&self.first), second: add(&self.second) }
     }
 
     fn activation(&self, activation: Activation) -> Self {
         let positions = self.plane[0] * self.plane[1];
-        let dual = |p: f64, q: f64, c: f64| match activation {
-            Activation::Relu => {
-                let sine = (p * q - c * c).max(0.0).sqrt();
-                let slope = (PI - sine.atan2(c)) / (2.0 * PI);
-                (sine / (2.0 * PI) + slope * c, slope)
-            }
-            _ => {
-                let product = (1.0 + 2.0 * p) * (1.0 + 2.0 * q);
-                (2.0 / PI * (2.0 * c / product.sqrt()).asin(), 4.0 / PI / (product - 4.0 * c * c).sqrt())
-            }
-        };
-        let each = |k: &[f64], p: &[f64], q: &[f64]| -> Vec<(f64, f64)> {
-            let at = |ab: usize| (ab / positions, ab % positions);
-            (0..k.len())
+        let each = |k: &Bounded, p: &Bounded, q: &Bounded| -> [Bounded; 2] {
+            let at = |k: &Bounded, index: usize| (k.values[index], k.errors[index]);
+            let pairs: Vec<_> = (0..k.values.len())
                 .map(|ab| {
-                    let (a, b) = at(ab);
-                    dual(p[a * positions + a], q[b * positions + b], k[ab])
+                    let (a, b) = (ab / positions, ab % positions);
+                    dual(activation, [at(p, a * positions + a), at(q, b * positions + b), at(k, ab)])
                 })
-                .collect()
+                .collect();
+            [0, 1].map(|which| {
+                let (values, errors) = pairs.iter().map(|pair| pair[which]).unzip();
+                Bounded { values, errors }
+            })
         };
-        let values = |pairs: Vec<(f64, f64)>| -> Vec<f64> { pairs.into_iter().map(|pair| pair.0).collect() };
-        let both = each(&self.cross, &self.first, &self.second);
-        Self {
-            plane: self.plane,
-            tangent: self.tangent.iter().zip(&both).map(|(t, pair)| t * pair.1).collect(),
-            cross: values(both),
-            first: values(each(&self.first, &self.first, &self.first)),
-            second: values(each(&self.second, &self.second, &self.second)),
+        let [cross, slopes] = each(&self.cross, &self.first, &self.second);
+        let mut tangent = self.tangent.clone();
+        for (k, (value, error)) in tangent.values.iter_mut().zip(&mut tangent.errors).enumerate() {
+            *error = (*error + UNIT * value.abs()) * slopes.values[k] + value.abs() * slopes.errors[k];
+            *value *= slopes.values[k];
         }
+        let [first, _] = each(&self.first, &self.first, &self.first);
+        let [second, _] = each(&self.second, &self.second, &self.second);
+        Self { plane: self.plane, tangent, cross, first, second }
     }
 
     /// Sums over window entries of both positions: paired (convolution) or each with each (pooling).
@@ -89,25 +151,28 @@ impl Slow {
         before: [usize; 2],
         output: [usize; 2],
         paired: bool,
-    ) -> impl Fn(&[f64]) -> Vec<f64> {
+    ) -> impl Fn(&Bounded) -> Bounded {
         let [height, width] = self.plane;
-        move |k: &[f64]| {
+        move |k: &Bounded| {
             let positions = output[0] * output[1];
-            let mut out = vec![0.0; positions * positions];
+            let mut out = Bounded::zeros(positions * positions);
             let taps: Vec<[usize; 2]> = (0..size[0] * size[1]).map(|t| [t / size[1], t % size[1]]).collect();
             let source = |position: usize, tap: [usize; 2]| {
                 let y = (position / output[1] * stride[0] + tap[0]).checked_sub(before[0])?;
                 let x = (position % output[1] * stride[1] + tap[1]).checked_sub(before[1])?;
                 (y < height && x < width).then_some(y * width + x)
             };
-            for (ab, out) in out.iter_mut().enumerate() {
+            let roundings = UNIT * if paired { taps.len() } else { taps.len() * taps.len() } as f64;
+            for (ab, (value, error)) in out.values.iter_mut().zip(&mut out.errors).enumerate() {
                 for (index, tap) in taps.iter().enumerate() {
                     for (other_index, other) in taps.iter().enumerate() {
                         if paired && index != other_index {
                             continue;
                         }
                         if let (Some(a), Some(b)) = (source(ab / positions, *tap), source(ab % positions, *other)) {
-                            *out += k[a * height * width + b];
+                            let from = a * height * width + b;
+                            *value += k.values[from];
+                            *error += k.errors[from] + roundings * k.values[from].abs();
                         }
                     }
                 }
@@ -117,7 +182,7 @@ impl Slow {
     }
 
     fn scaled(&self, factor: f64) -> Self {
-        self.map(self.plane, |k| k.iter().map(|c| c * factor).collect())
+        self.map(self.plane, |k| k.scaled(factor))
     }
 
     fn chain(&self, layers: &[LayerSpec], weight: f64, bias: f64) -> Self {
@@ -153,17 +218,15 @@ impl Slow {
                 sums.scaled(1.0 / (self.plane[0] * self.plane[1]) as f64)
             }
             LayerSpec::Residual { branch, shortcut } => {
-                let mut sum = self.chain(branch, weight, bias);
-                let other = self.chain(shortcut, weight, bias);
-                for (a, b) in [
-                    (&mut sum.cross, other.cross),
-                    (&mut sum.tangent, other.tangent),
-                    (&mut sum.first, other.first),
-                    (&mut sum.second, other.second),
-                ] {
-                    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+                let through = self.chain(branch, weight, bias);
+                let around = self.chain(shortcut, weight, bias);
+                Self {
+                    plane: through.plane,
+                    cross: through.cross.plus(&around.cross),
+                    tangent: through.tangent.plus(&around.tangent),
+                    first: through.first.plus(&around.first),
+                    second: through.second.plus(&around.second),
                 }
-                sum
             }
             activation => self.activation(activation.activation().expect("only layers with a closed form are drawn")),
         }
@@ -274,7 +337,8 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, max_global_rejects: 50_000, ..ProptestConfig::default() })]
+    // A fixed seed, so that a failure comes back; PROPTEST_RNG_SEED and PROPTEST_CASES explore further.
+    #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(20261127), failure_persistence: None, max_global_rejects: 50_000, ..ProptestConfig::default() })]
 
     /// Every layer, stride, padding, pooling and block; one column at a time (few inputs) or several.
     #[test]
@@ -296,22 +360,19 @@ fn compare(architecture: &Architecture, n: usize, seed: u64) -> Result<(), TestC
     let ntk = kernel::ntk(architecture, inputs.view()).unwrap();
     let weight = architecture.weight_std.powi(2);
     let bias = architecture.bias_std.powi(2);
-    let layers = architecture.layers.len() as f64;
     for (i, j) in [(0, 0), (1, 0), (n - 1, n - 1), (n - 1, 1), (n / 2, n / 2 - 1)] {
         let slow =
             Slow::data(&architecture.input, inputs.row(i), inputs.row(j)).chain(&architecture.layers, weight, bias);
         let scale = (nngp[[i, i]] * nngp[[j, j]]).sqrt();
-        let error = (nngp[[i, j]] - slow.cross[0]).abs();
-        prop_assert!(error <= NNGP_AGREEMENT * scale, "nngp ({i}, {j}): {} {}", nngp[[i, j]], slow.cross[0]);
+        // The plain recursion says what its roundings may cost it: where pooled positions cancel, and in angles,
+        // which it takes from covariances. Sums that cancel cost the fast one as much.
+        let value = slow.cross.values[0];
+        let allowed = NNGP_AGREEMENT * scale + 2.0 * slow.cross.errors[0];
+        prop_assert!((nngp[[i, j]] - value).abs() <= allowed, "nngp ({i}, {j}): {} {value}", nngp[[i, j]]);
         let scale = (ntk[[i, i]] * ntk[[j, j]]).sqrt();
-        let error = (ntk[[i, j]] - slow.tangent[0]).abs();
-        // The plain recursion takes angles from covariances, between positions of one image too.
-        prop_assert!(
-            error <= COVARIANCE_ANGLE_ERROR * layers * scale,
-            "ntk ({i}, {j}): {} {}",
-            ntk[[i, j]],
-            slow.tangent[0]
-        );
+        let value = slow.tangent.values[0];
+        let allowed = NTK_SPATIAL_AGREEMENT * scale + 2.0 * slow.tangent.errors[0];
+        prop_assert!((ntk[[i, j]] - value).abs() <= allowed, "ntk ({i}, {j}): {} {value}", ntk[[i, j]]);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use flatgauge::numeric::Streams;
 use flatgauge::numeric::tolerance::DERIVATIVE_AGREEMENT;
 use ndarray::{Array2, ArrayView2, Axis, s};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand::RngExt;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -247,7 +248,8 @@ fn drawn(model: &Arc<Model>, seed: u64) -> Network {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, max_global_rejects: 20_000, ..ProptestConfig::default() })]
+    // A fixed seed, so that a failure comes back; PROPTEST_RNG_SEED and PROPTEST_CASES explore further.
+    #![proptest_config(ProptestConfig { cases: 96, rng_seed: RngSeed::Fixed(20261126), failure_persistence: None, max_global_rejects: 20_000, ..ProptestConfig::default() })]
 
     /// Every pass of every layer against the scalar oracle, which shares no code with them.
     #[test]

@@ -7,6 +7,7 @@
 //! angle is `sqrt(deficit / excess)`.
 
 use super::angle::angles;
+use super::erf::erf_dual;
 use crate::model::Activation;
 use multiversion::multiversion;
 use std::f64::consts::{FRAC_1_PI, FRAC_2_PI, PI};
@@ -32,14 +33,6 @@ impl Dual {
             Activation::Relu => Some(Self::Relu),
             Activation::Erf => Some(Self::Erf),
             Activation::Tanh => None,
-        }
-    }
-
-    /// `E[phi(u)^2]` for `u ~ N(0, p)`.
-    pub fn variance(self, p: f64) -> f64 {
-        match self {
-            Self::Relu => 0.5 * p,
-            Self::Erf => FRAC_2_PI * (2.0 * p / (1.0 + 2.0 * p)).asin(),
         }
     }
 
@@ -158,24 +151,13 @@ fn sine_deficit(theta: f64) -> f64 {
     theta * z * sum
 }
 
-/// Erf on `deficit` and `excess`, in place, and on `tangent`, given standard deviations before and after it.
-///
-/// `E[phi'(u) phi'(v)] = 4 / pi / sqrt((1 + 2 p)(1 + 2 q) - 4 c^2)`: its angle is never singular, so
-/// `deficit` and `excess` are formed from the dual itself.
-pub(super) fn erf_tangents(
-    [deficit, excess, tangent]: [&mut [f64]; 3],
-    [std_p, std_q]: [&[f64]; 2],
-    [std_p_after, std_q_after]: [&[f64]; 2],
-) {
+/// Erf on `deficit` and `excess`, in place, and on `tangent`, which is multiplied by `E[phi'(u) phi'(v)]`, given
+/// the standard deviations before it.
+pub(super) fn erf_tangents([deficit, excess, tangent]: [&mut [f64]; 3], std_p: &[f64], std_q: &[f64]) {
     for k in 0..deficit.len() {
-        let (p, q) = (std_p[k] * std_p[k], std_q[k] * std_q[k]);
-        let c = 0.5 * (excess[k] - deficit[k]);
-        let dual = erf(c, p, q);
-        let top = std_p_after[k] * std_q_after[k];
-        // `dual` may exceed `top` by rounding.
-        deficit[k] = (top - dual).max(0.0);
-        excess[k] = (top + dual).max(0.0);
-        tangent[k] *= 2.0 * FRAC_2_PI / ((1.0 + 2.0 * p) * (1.0 + 2.0 * q) - 4.0 * c * c).sqrt();
+        let slope;
+        [deficit[k], excess[k], slope] = erf_dual(std_p[k], std_q[k], deficit[k], excess[k]);
+        tangent[k] *= slope;
     }
 }
 
@@ -229,14 +211,9 @@ mod tests {
                 assert_abs_diff_eq!(deficit, 0.5 * r - dual, epsilon = NNGP_AGREEMENT * r);
                 assert_abs_diff_eq!(excess, 0.5 * r + dual, epsilon = NNGP_AGREEMENT * r);
 
-                let after = [p, q].map(|p| apply(Dual::Erf, p, p, p).sqrt());
                 let (mut deficit, mut excess, mut factor) = ([r - c], [r + c], [1.0]);
                 let stds = [p.sqrt(), q.sqrt()];
-                erf_tangents(
-                    [&mut deficit, &mut excess, &mut factor],
-                    [&stds[..1], &stds[1..]],
-                    [&after[..1], &after[1..]],
-                );
+                erf_tangents([&mut deficit, &mut excess, &mut factor], &stds[..1], &stds[1..]);
                 let expected = gaussian_expectation(|u, v| bell(u) * bell(v), p, q, c);
                 assert_abs_diff_eq!(factor[0], expected, epsilon = NNGP_AGREEMENT);
                 let dual = apply(Dual::Erf, c, p, q);

@@ -11,6 +11,7 @@ mod analytic;
 mod angle;
 mod arctangent_table;
 mod dual;
+mod erf;
 mod error;
 mod image;
 mod memory;

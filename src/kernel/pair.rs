@@ -148,8 +148,8 @@ impl<'a> Pair<'a> {
     fn local(&mut self, op: &Op, offset: Offset, image: &mut Image) -> Offset {
         match op {
             Op::Linear(linear) => self.linear(linear, offset, image),
-            Op::Activation { dual, input, output } => {
-                self.activation(*dual, [*input, *output], op_plane(image, offset), offset, image);
+            Op::Activation { dual, input } => {
+                self.activation(*dual, *input, op_plane(image, offset), offset, image);
                 offset
             }
             Op::Residual { branch, shortcut, slots, plane } => {
@@ -208,13 +208,13 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn activation(&mut self, dual: Dual, slots: [Slot; 2], plane: [usize; 2], offset: Offset, image: &mut Image) {
+    fn activation(&mut self, dual: Dual, slot: Slot, plane: [usize; 2], offset: Offset, image: &mut Image) {
         if self.is_variance(offset) && (self.plan.kind == Kind::Nngp || dual == Dual::Erf) {
-            self.record(slots[0], plane, [0, 0], image);
+            self.record(slot, plane, [0, 0], image);
         }
         match (self.plan.kind, dual) {
             (Kind::Nngp, dual) => {
-                self.gather_tables(slots[0], plane, offset, image.region);
+                self.gather_tables(slot, plane, offset, image.region);
                 dual.covariances(&mut image.fields[FIRST], &self.scratch.p, &self.scratch.q);
             }
             (Kind::Ntk, Dual::Relu) => {
@@ -222,17 +222,8 @@ impl<'a> Pair<'a> {
                 relu_tangents(deficit, excess, tangent);
             }
             (Kind::Ntk, Dual::Erf) => {
-                self.gather_tables(slots[0], plane, offset, image.region);
-                let before = (std::mem::take(&mut self.scratch.p), std::mem::take(&mut self.scratch.q));
-                if self.is_variance(offset) {
-                    let after = before.0.iter().map(|std| dual.variance(std * std).sqrt());
-                    for (place, value) in (slots[1]..).zip(after).take(image.len()) {
-                        self.tables.row[place] = value;
-                        self.tables.columns[place] = value;
-                    }
-                }
-                self.gather_tables(slots[1], plane, offset, image.region);
-                erf_tangents(three(image), [&before.0, &before.1], [&self.scratch.p, &self.scratch.q]);
+                self.gather_tables(slot, plane, offset, image.region);
+                erf_tangents(three(image), &self.scratch.p, &self.scratch.q);
             }
         }
     }

@@ -16,7 +16,7 @@ pub(super) enum Op {
     /// over all positions without parameters.
     Linear(Linear),
     /// `c -> E[phi phi']`.
-    Activation { dual: Dual, input: Slot, output: Slot },
+    Activation { dual: Dual, input: Slot },
     /// `c(a, b) -> mean over taps i, j of c(a + i, b + j)`: average pooling, global or not.
     Pool { window: Window, output: Slot },
     /// The sum of two kernels whose processes are independent.
@@ -221,8 +221,7 @@ impl Writer {
                         "its input is not Gaussian in the limit of infinite width, as no affine layer stands directly before it",
                     );
                 }
-                let (input, output) = (!ntk || dual == Dual::Erf, ntk && dual == Dual::Erf);
-                let op = Op::Activation { dual, input: self.slot(plane, input), output: self.slot(plane, output) };
+                let op = Op::Activation { dual, input: self.slot(plane, !ntk || dual == Dual::Erf) };
                 (op, Nature { gaussian: false, ..nature })
             }
             LayerSpec::AvgPool { size, stride } => {

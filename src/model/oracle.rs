@@ -101,10 +101,11 @@ struct Sample {
 fn with_loss(mut graph: Graph, logits: &[usize], loss: Loss, target: ArrayView1<f64>) -> (Graph, usize) {
     let node = match loss {
         Loss::Bce => {
-            // softplus(z) - y z
-            let softplus = graph.softplus(logits[0]);
-            let minus_label = graph.constant(-target[0]);
-            graph.multiply_add(minus_label, logits[0], softplus)
+            // softplus(z) for the label 0 and softplus(-z) for 1: as softplus(z) - y z its slope would cancel.
+            let sign = graph.constant(1.0 - 2.0 * target[0]);
+            let zero = graph.constant(0.0);
+            let against = graph.multiply_add(sign, logits[0], zero);
+            graph.softplus(against)
         }
         Loss::Ce => {
             // log sum_k exp(z_k - z_target): no shift is needed at the sizes the oracle is used for.
