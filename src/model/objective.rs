@@ -2,10 +2,11 @@
 
 use crate::model::layer::{Adjoints, Mode, Tape};
 use crate::model::{Loss, Model, ModelError, Network};
-use ndarray::{Array2, ArrayView2, Axis, s};
-use rayon::prelude::*;
+use ndarray::parallel::prelude::*;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
-/// Partial sums kept at most while adding over samples; fixed, so results do not depend on threads.
+/// Partial sums kept at most while adding over samples, and parts a block of directions is cut into at most;
+/// fixed, so results do not depend on threads.
 const LANES: usize = 16;
 
 /// `L(theta) = scale / n sum_i loss(f(x_i; theta), target_i)` on fixed data.
@@ -139,14 +140,15 @@ impl<'a> Objective<'a> {
     pub fn gradient(&self, theta: &[f64]) -> (f64, Vec<f64>) {
         let weights = self.model.weights(theta, self.buffers);
         let chunks = self.chunks();
-        let sums = add_in_lanes(&chunks, (0.0, vec![0.0; theta.len()]), |(value, gradient), (inputs, targets)| {
-            let tape = self.model.body().forward(weights, *inputs, Mode::Eval);
-            for (logits, target) in tape.output().outer_iter().zip(targets.outer_iter()) {
-                *value += self.loss.value(row(&logits), &target.to_vec());
-            }
-            let at_logits = self.logit_gradient(tape.output(), *targets);
-            self.model.body().backward(weights, *inputs, &tape, at_logits, gradient, false);
-        });
+        let sums =
+            add_in_lanes(&chunks, LANES, (0.0, vec![0.0; theta.len()]), |(value, gradient), (inputs, targets)| {
+                let tape = self.model.body().forward(weights, *inputs, Mode::Eval);
+                for (logits, target) in tape.output().outer_iter().zip(targets.outer_iter()) {
+                    *value += self.loss.value(row(&logits), &target.to_vec());
+                }
+                let at_logits = self.logit_gradient(tape.output(), *targets);
+                self.model.body().backward(weights, *inputs, &tape, at_logits, gradient, false);
+            });
         let (value, gradient) = sums
             .into_iter()
             .reduce(|(value, mut gradient), (other_value, other)| {
@@ -177,10 +179,15 @@ fn row<'a>(view: &ndarray::ArrayView1<'a, f64>) -> &'a [f64] {
     view.to_slice().expect("batches are stored row by row")
 }
 
-/// Splits `items` into at most [`LANES`] runs, folds each run in order, lanes in parallel; the caller adds
+/// Splits `items` into at most `lanes` runs, folds each run in order, lanes in parallel; the caller adds
 /// the lanes in order. Memory is that of the lanes, and the sums do not depend on threads.
-fn add_in_lanes<T: Sync, S: Clone + Send + Sync>(items: &[T], zero: S, add: impl Fn(&mut S, &T) + Sync) -> Vec<S> {
-    let size = items.len().div_ceil(LANES).max(1);
+fn add_in_lanes<T: Sync, S: Clone + Send + Sync>(
+    items: &[T],
+    lanes: usize,
+    zero: S,
+    add: impl Fn(&mut S, &T) + Sync,
+) -> Vec<S> {
+    let size = items.len().div_ceil(lanes).max(1);
     items
         .par_chunks(size)
         .map(|run| {
@@ -284,11 +291,34 @@ impl<'a> Linearisation<'a> {
         }
     }
 
-    fn sum_products(&self, k: usize, add: impl Fn(&mut Array2<f64>, &Chunk) + Sync) -> Array2<f64> {
-        add_in_lanes(&self.chunks, Array2::zeros((k, self.theta.len())), add)
-            .into_iter()
-            .reduce(|sum, lane| sum + lane)
-            .expect("there is at least one sample")
+    /// Sums over chunks of samples for each of `directions`, as rows of `k x parameters`.
+    ///
+    /// Few directions are spread over threads by samples, each lane with a sum of its own; many by direction,
+    /// each summed in place: a sum a lane and direction would cost more to clear and to add than the passes.
+    fn sum_products(
+        &self,
+        directions: ArrayView2<f64>,
+        add: impl Fn(ArrayViewMut2<f64>, &Chunk, ArrayView2<f64>) + Sync,
+    ) -> Array2<f64> {
+        let k = directions.nrows();
+        let mut sums = Array2::zeros(directions.dim());
+        if k == 0 {
+            return sums;
+        }
+        let group = k.div_ceil(LANES);
+        let lanes = LANES.div_ceil(k.div_ceil(group));
+        let parts = sums.axis_chunks_iter_mut(Axis(0), group).into_par_iter();
+        parts.zip(directions.axis_chunks_iter(Axis(0), group)).for_each(|(mut sums, directions)| {
+            if lanes == 1 {
+                self.chunks.iter().for_each(|chunk| add(sums.view_mut(), chunk, directions));
+                return;
+            }
+            let zero = Array2::zeros(directions.dim());
+            for lane in add_in_lanes(&self.chunks, lanes, zero, |sum, chunk| add(sum.view_mut(), chunk, directions)) {
+                sums += &lane;
+            }
+        });
+        sums
     }
 
     fn tangents(&self, chunk: &Chunk, directions: ArrayView2<f64>) -> Vec<Array2<f64>> {
@@ -300,7 +330,7 @@ impl<'a> Linearisation<'a> {
     /// (Pearlmutter 1994).
     pub fn hessian_products(&self, directions: ArrayView2<f64>) -> Array2<f64> {
         let weights = self.objective.model.weights(self.theta, self.objective.buffers);
-        self.sum_products(directions.nrows(), |sum, chunk| {
+        self.sum_products(directions, |sum, chunk, directions| {
             let dots = self.tangents(chunk, directions);
             let mut at_logits = dots.last().expect("a chain has at least one layer").clone();
             self.apply_loss_hessian(chunk.tape.output(), &mut at_logits);
@@ -313,7 +343,7 @@ impl<'a> Linearisation<'a> {
                 &dots,
                 directions,
                 at_logits,
-                sum.view_mut(),
+                sum,
                 false,
             );
         })
@@ -323,7 +353,7 @@ impl<'a> Linearisation<'a> {
     /// (Schraudolph 2002).
     pub fn gauss_newton_products(&self, directions: ArrayView2<f64>) -> Array2<f64> {
         let weights = self.objective.model.weights(self.theta, self.objective.buffers);
-        self.sum_products(directions.nrows(), |sum, chunk| {
+        self.sum_products(directions, |mut sum, chunk, directions| {
             let dots = self.tangents(chunk, directions);
             let mut at_logits = dots.into_iter().next_back().expect("a chain has at least one layer");
             self.apply_loss_hessian(chunk.tape.output(), &mut at_logits);
@@ -402,7 +432,7 @@ impl<'a> Linearisation<'a> {
 
     fn sum_squares(&self, len: usize, add: impl Fn(&mut [f64], &Chunk, Array2<f64>) + Sync) -> Vec<f64> {
         let mut total = vec![0.0; len];
-        let lanes = add_in_lanes(&self.chunks, vec![0.0; len], |sum, chunk| {
+        let lanes = add_in_lanes(&self.chunks, LANES, vec![0.0; len], |sum, chunk| {
             for column in 0..self.root_columns() {
                 add(sum, chunk, self.root(chunk.tape.output(), column));
             }
