@@ -9,6 +9,7 @@ use crate::gate::{self, Context, Report};
 use crate::prior::Prior;
 use crate::report;
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// Run only checks whose law/estimator/case contains this
     #[arg(long)]
     only: Option<String>,
+    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, and a page
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// How to print the report
     #[arg(long, default_value = "text")]
     format: Format,
@@ -83,6 +87,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     if command.trim().is_empty() {
         return Err(Unusable("--command: it is empty, expected a command line".to_owned()));
     }
+    if let Some(folder) = &arguments.report {
+        report::folder::prepare(folder).naming("--report")?;
+    }
     let external = External::start(command, arguments.timeout).naming("--command")?;
     let external = Arc::new(external);
     let measure = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
@@ -107,6 +114,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     outcomes.extend(external.finish(id, &context, &line));
     bar.finish_and_clear();
     let report = Report::new(outcomes, context.seed);
+    if let Some(folder) = &arguments.report {
+        report::folder::write(folder, None, &report).naming("--report")?;
+    }
     match arguments.format {
         Format::Json => emit_json(&report),
         Format::Text => emit(&report::text::verify(None, &report)),

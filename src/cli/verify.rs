@@ -1,11 +1,12 @@
 //! `flatgauge verify`: the main job.
 
 use super::progress::bar;
-use super::{Format, Outcome, Unusable, emit, emit_json};
-use crate::gate::{self, Context, Demonstration, Report, Tier};
+use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use crate::gate::{self, Context, Tier};
 use crate::report;
+use crate::report::folder::GateDocument;
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     /// Run only checks whose law/estimator/case contains this
     #[arg(long)]
     only: Option<String>,
+    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, and a page
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// How to print the report
     #[arg(long, default_value = "text")]
     format: Format,
@@ -38,15 +42,10 @@ impl From<TierName> for Tier {
     }
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    report: &'a Report,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    demonstration: Option<&'a Demonstration>,
-}
-
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+    if let Some(folder) = &arguments.report {
+        report::folder::prepare(folder).naming("--report")?;
+    }
     let context = Context::built_in(arguments.tier.into(), arguments.seed);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
@@ -63,8 +62,11 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             "--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`"
         )));
     }
+    if let Some(folder) = &arguments.report {
+        report::folder::write(folder, demonstration.as_ref(), &report).naming("--report")?;
+    }
     match arguments.format {
-        Format::Json => emit_json(&Document { report: &report, demonstration: demonstration.as_ref() }),
+        Format::Json => emit_json(&GateDocument { report: &report, demonstration: demonstration.as_ref() }),
         Format::Text => emit(&report::text::verify(demonstration.as_ref(), &report)),
     }
     Ok(Outcome::Judged(report))

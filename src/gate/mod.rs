@@ -1,5 +1,6 @@
 //! The gate: laws, the cases they are checked on, the runner, and verdicts.
 
+mod builder;
 mod cases;
 mod certified;
 mod demonstration;
@@ -9,6 +10,7 @@ mod laws;
 mod runner;
 mod verdict;
 
+pub use builder::Gate;
 pub use cases::{FlatnessCase, PriorCase};
 pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
 pub use law::{Check, Context, Law, Tier};

@@ -1,6 +1,13 @@
 //! Verdicts and tables in, text and JSON out.
 
+mod escape;
+pub mod folder;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+mod matrix;
+mod plot;
 mod table;
 pub mod text;
 

@@ -1,0 +1,123 @@
+//! The gate for tests of other crates: a measure or method of their own, held to the law book in one line.
+
+use crate::flatness::Measure;
+use crate::gate::law::{Context, Tier};
+use crate::gate::runner;
+use crate::gate::verdict::{Report, Verdict};
+use crate::prior::Prior;
+
+/// Holds estimators written in Rust to the laws and certified values of what they claim to be.
+///
+/// A measure is held to the definition registered under its [`Measure::id`] (`hessian_trace`, ...), a method to
+/// what its [`Prior::exactness`] promises.
+///
+/// ```
+/// use flatgauge::flatness::{FlatnessError, Measure, Options, Point, Responses};
+/// use flatgauge::gate::Gate;
+/// use flatgauge::numeric::{Estimate, Info};
+///
+/// struct MyTrace;
+///
+/// impl Measure for MyTrace {
+///     fn id(&self) -> &'static str {
+///         "hessian_trace"
+///     }
+///     fn summary(&self) -> &'static str {
+///         "trace of the Hessian, read off products with the basis vectors"
+///     }
+///     fn source(&self) -> &'static str {
+///         "this crate"
+///     }
+///     fn responses(&self) -> Responses {
+///         Responses::OF_CURVATURE
+///     }
+///     fn evaluate(&self, point: &Point, _: &Options) -> Result<Estimate, FlatnessError> {
+///         let basis = ndarray::Array2::eye(point.theta().len());
+///         let hessian = point.linearisation.hessian_products(basis.view());
+///         Ok(Estimate::deterministic(hessian.diag().sum(), Info::new()))
+///     }
+/// }
+///
+/// Gate::quick().measure(&MyTrace).assert();
+/// ```
+#[must_use = "a gate judges nothing until it is run"]
+pub struct Gate<'a> {
+    measures: Vec<&'a dyn Measure>,
+    priors: Vec<&'a dyn Prior>,
+    tier: Tier,
+    seed: u64,
+    only: Option<String>,
+}
+
+impl<'a> Gate<'a> {
+    /// A gate without estimators, at a tier.
+    pub fn new(tier: Tier) -> Self {
+        Self { measures: Vec::new(), priors: Vec::new(), tier, seed: 0, only: None }
+    }
+
+    /// Few cases of every law: some seconds an estimator.
+    pub fn quick() -> Self {
+        Self::new(Tier::Quick)
+    }
+
+    /// More and larger cases.
+    pub fn full() -> Self {
+        Self::new(Tier::Full)
+    }
+
+    /// Holds a measure to the gate too.
+    pub fn measure(mut self, measure: &'a dyn Measure) -> Self {
+        self.measures.push(measure);
+        self
+    }
+
+    /// Holds a method for log P(f) to the gate too.
+    pub fn prior(mut self, method: &'a dyn Prior) -> Self {
+        self.priors.push(method);
+        self
+    }
+
+    /// Draws its cases from this seed; 0 unless set.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Runs only checks whose `law/estimator/case` contains this.
+    pub fn only(mut self, pattern: &str) -> Self {
+        self.only = Some(pattern.to_owned());
+        self
+    }
+
+    /// Runs every check; nothing is printed.
+    pub fn report(self) -> Report {
+        let context = Context::new(self.measures, self.priors, false, self.tier, self.seed);
+        let laws = crate::gate::registry();
+        Report::new(runner::run(laws, &context, self.only.as_deref(), "flatgauge verify", &|_, _, _| ()), self.seed)
+    }
+
+    /// Runs every check, and panics with all failures unless the verdict is pass.
+    ///
+    /// # Panics
+    /// If a law does not hold, or nothing was verified: without an estimator, or by one that skips every case.
+    #[track_caller]
+    pub fn assert(self) {
+        let seed = self.seed;
+        let report = self.report();
+        if report.verdict == Verdict::Pass {
+            return;
+        }
+        let failures: String = (report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail))
+            .map(|outcome| {
+                let (law, estimator, case) = (&outcome.law, &outcome.estimator, &outcome.case);
+                let address = format!("{law}/{estimator}/{case}");
+                format!("\n  {address}: {}\n    alone: .only({address:?}).seed({seed})", outcome.reason)
+            })
+            .collect();
+        let counts = report.counts;
+        panic!(
+            "the gate is shut: {} checks hold, {} fail, {} skipped{failures}",
+            counts.pass, counts.fail, counts.skip
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! A report as a folder of files, one for each reader.
+
+use super::{html, junit, markdown, text};
+use crate::gate::{Demonstration, Report};
+use crate::numeric::write_atomically;
+use serde::Serialize;
+use std::path::Path;
+
+/// The JSON document of a gate: its report, and the demonstration where there is one.
+#[derive(Debug, Serialize)]
+pub struct GateDocument<'a> {
+    /// Verdict, outcomes, counts, seed, version.
+    #[serde(flatten)]
+    pub report: &'a Report,
+    /// Networks trained on digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demonstration: Option<&'a Demonstration>,
+}
+
+/// Makes the folder and sees that files can be written there, before hours are spent on what goes into it.
+///
+/// # Errors
+/// A sentence that names the path.
+pub fn prepare(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder))
+        .map(drop)
+        .map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+/// Writes `report.txt`, `report.json`, `junit.xml`, `report.md` and `index.html` into `folder`, which is made if it
+/// is missing; each file appears whole or not at all.
+///
+/// # Errors
+/// A sentence that names the path.
+pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Report) -> Result<(), String> {
+    prepare(folder)?;
+    let document = GateDocument { report, demonstration };
+    let json = serde_json::to_string_pretty(&document).expect("results serialise") + "\n";
+    let files = [
+        ("report.txt", text::verify(demonstration, report)),
+        ("report.json", json),
+        ("junit.xml", junit::junit(report)),
+        ("report.md", markdown::markdown(report)),
+        ("index.html", html::html(demonstration, report)),
+    ];
+    for (name, content) in files {
+        let path = folder.join(name);
+        write_atomically(&path, content.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The faulty zoo: estimators with one real bug each, which a law of the law book catches.
+//!
+//! Every entry is one body of code with a switch. With the bug the law named beside it fails; without it the
+//! whole law book passes, so that what is caught is the bug and nothing else. `README.md` says where each comes
+//! from.
+
+mod curvature;
+mod log_prob;
+mod orthant;
+
+use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
+use flatgauge::gate::{self, Context, Report, Tier, Verdict};
+use flatgauge::numeric::{Estimate, Info};
+use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+
+/// What an estimator returns: a value, and a standard error if it draws.
+type Answer = (f64, Option<f64>);
+
+fn estimate((value, std_error): Answer) -> Estimate {
+    Estimate { value, std_error, info: Info::new() }
+}
+
+/// An animal of the zoo that claims to be a measure.
+struct FaultyMeasure {
+    /// Its name in the README.
+    name: &'static str,
+    /// The measure it claims to be.
+    id: &'static str,
+    /// The law that catches it.
+    law: &'static str,
+    /// The estimator; `true` plants the bug.
+    run: fn(&Point, &Options, bool) -> Result<Answer, FlatnessError>,
+}
+
+/// A [`FaultyMeasure`] with its switch set.
+struct MeasureSubject<'z> {
+    animal: &'z FaultyMeasure,
+    bug: bool,
+}
+
+impl Measure for MeasureSubject<'_> {
+    fn id(&self) -> &'static str {
+        self.animal.id
+    }
+
+    fn summary(&self) -> &'static str {
+        self.animal.name
+    }
+
+    fn source(&self) -> &'static str {
+        "tests/faulty/README.md"
+    }
+
+    fn responses(&self) -> Responses {
+        flatness::find(self.animal.id).expect("it claims to be a registered measure").responses()
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        (self.animal.run)(point, options, self.bug).map(estimate)
+    }
+}
+
+/// An animal of the zoo that claims to be a method for log P(f).
+struct FaultyPrior {
+    /// Its name in the README.
+    name: &'static str,
+    /// What it claims to be: a method with that name or, as here, one of its own.
+    id: &'static str,
+    /// What it claims of its number.
+    exactness: Exactness,
+    /// The links it offers.
+    links: &'static [Link],
+    /// The law that catches it.
+    law: &'static str,
+    /// The estimator; `true` plants the bug.
+    run: fn(&Gram, &Labels, &PriorOptions, bool) -> Result<Answer, PriorError>,
+}
+
+/// A [`FaultyPrior`] with its switch set.
+struct PriorSubject<'z> {
+    animal: &'z FaultyPrior,
+    bug: bool,
+}
+
+impl Prior for PriorSubject<'_> {
+    fn id(&self) -> &'static str {
+        self.animal.id
+    }
+
+    fn summary(&self) -> &'static str {
+        self.animal.name
+    }
+
+    fn source(&self) -> &'static str {
+        "tests/faulty/README.md"
+    }
+
+    fn links(&self) -> &'static [Link] {
+        self.animal.links
+    }
+
+    fn exactness(&self) -> Exactness {
+        self.animal.exactness
+    }
+
+    fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
+        let answer = (self.animal.run)(gram, labels, options, self.bug)?;
+        Ok(LogProb { estimate: estimate(answer), upper_bound: None })
+    }
+}
+
+fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn Prior>) -> Report {
+    let context = Context::new(measures, priors, false, Tier::Quick, 0);
+    Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
+}
+
+/// The laws that failed, with the first reason of each.
+fn failures(report: &Report) -> Vec<(&str, String)> {
+    let mut failures: Vec<(&str, String)> = Vec::new();
+    for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
+        if !failures.iter().any(|(law, _)| *law == outcome.law) {
+            failures.push((&outcome.law, format!("{} on {}: {}", outcome.estimator, outcome.case, outcome.reason)));
+        }
+    }
+    failures
+}
+
+/// Collects what is wrong with an animal: a twin that is caught, or a bug that its law lets through.
+fn complaints(name: &str, law: &str, twin: &Report, faulty: &Report) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if twin.verdict != Verdict::Pass {
+        complaints.push(format!("{name}: the correct twin is caught: {:?}", failures(twin)));
+    }
+    let caught = failures(faulty);
+    if !caught.iter().any(|(failed, _)| *failed == law) {
+        complaints.push(format!("{name}: {law} lets it through; caught by {caught:?}"));
+    }
+    println!("{name}: caught by {:?}; {complaints:?}", caught.iter().map(|(law, _)| *law).collect::<Vec<_>>());
+    complaints
+}
+
+#[test]
+fn every_faulty_measure_is_caught_by_its_law_and_its_correct_twin_by_none() {
+    let mut wrong = Vec::new();
+    for animal in curvature::ANIMALS {
+        let judged = [false, true].map(|bug| judge(vec![&MeasureSubject { animal, bug }], Vec::new()));
+        wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_faulty_method_of_log_prob_is_caught_by_its_law_and_its_correct_twin_by_none() {
+    let mut wrong = Vec::new();
+    for animal in log_prob::ANIMALS {
+        let judged = [false, true].map(|bug| judge(Vec::new(), vec![&PriorSubject { animal, bug }]));
+        wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_zoo_has_at_least_25_animals_and_the_readme_knows_each() {
+    let readme = include_str!("README.md");
+    let mut names: Vec<&str> = curvature::ANIMALS.iter().map(|animal| animal.name).collect();
+    names.extend(log_prob::ANIMALS.iter().map(|animal| animal.name));
+    for name in &names {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} is missing from the README");
+    }
+    let rows = readme.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, names.len(), "the README has rows for animals that are not there");
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(rows, names.len(), "two animals have one name");
+    assert!(names.len() >= 25, "{}", names.len());
+}

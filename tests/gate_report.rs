@@ -1,0 +1,297 @@
+//! The gate for other crates' tests, and the folder that `--report` writes.
+
+use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
+use flatgauge::gate::{Gate, Report, Verdict};
+use flatgauge::numeric::Estimate;
+use flatgauge::{prior, report};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+
+/// The trace times a factor, under a name that markup must survive.
+struct Factor(f64);
+
+impl Measure for Factor {
+    fn id(&self) -> &'static str {
+        "hessian_trace"
+    }
+
+    fn summary(&self) -> &'static str {
+        "the trace times a factor"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        let mut estimate = flatness::find("hessian_trace").unwrap().evaluate(point, options)?;
+        estimate.value *= self.0;
+        Ok(estimate)
+    }
+}
+
+fn shut() -> Report {
+    let mut report = Gate::quick().measure(&Factor(1.01)).report();
+    report.laws[0].reason += " <script>alert('&')</script> | `";
+    report
+}
+
+#[test]
+fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
+    Gate::quick().measure(&Factor(1.0)).assert();
+    Gate::quick().prior(prior::find("exact").unwrap()).seed(3).assert();
+    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&Factor(1.01)).assert()).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("curvature.definition/hessian_trace/") && message.contains("off by"), "{message}");
+    assert!(std::panic::catch_unwind(|| Gate::quick().assert()).is_err(), "an empty gate verifies nothing");
+}
+
+#[test]
+fn one_percent_in_any_deterministic_measure_shuts_the_gate() {
+    struct Biased(&'static dyn Measure);
+    impl Measure for Biased {
+        fn id(&self) -> &'static str {
+            self.0.id()
+        }
+        fn summary(&self) -> &'static str {
+            "1% too large"
+        }
+        fn source(&self) -> &'static str {
+            "planted"
+        }
+        fn responses(&self) -> Responses {
+            self.0.responses()
+        }
+        fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+            let mut estimate = self.0.evaluate(point, options)?;
+            estimate.value *= 1.01;
+            Ok(estimate)
+        }
+    }
+    let deterministic: Vec<_> = flatness::registry().iter().filter(|measure| !measure.is_stochastic()).collect();
+    assert!(deterministic.len() >= 13, "{}", deterministic.len());
+    for measure in deterministic {
+        let report = Gate::quick().measure(&Biased(*measure)).report();
+        assert_eq!(report.verdict, Verdict::Fail, "{}", measure.id());
+    }
+}
+
+/// What is wrong with `value` under the part of JSON Schema that the schema uses; an unknown keyword is wrong too.
+fn violations(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (keyword, rule) in schema.as_object().expect("a schema is an object") {
+        match keyword.as_str() {
+            "$schema" | "title" | "$defs" => {}
+            "$ref" => {
+                let target =
+                    root.pointer(rule.as_str().unwrap().trim_start_matches('#')).expect("a reference leads somewhere");
+                wrong.extend(violations(root, target, value, at));
+            }
+            "type" => {
+                let fits = match rule.as_str().unwrap() {
+                    "object" => value.is_object(),
+                    "array" => value.is_array(),
+                    "string" => value.is_string(),
+                    "number" => value.is_number(),
+                    "integer" => value.is_u64() || value.is_i64(),
+                    "null" => value.is_null(),
+                    other => panic!("type {other}"),
+                };
+                if !fits {
+                    wrong.push(format!("{at}: {value} is no {rule}"));
+                }
+            }
+            "enum" if !rule.as_array().unwrap().contains(value) => {
+                wrong.push(format!("{at}: {value} is none of {rule}"))
+            }
+            "enum" => {}
+            "minimum" => {
+                if value.as_f64().is_some_and(|number| number < rule.as_f64().unwrap()) {
+                    wrong.push(format!("{at}: {value} is below {rule}"));
+                }
+            }
+            "anyOf" => {
+                if rule.as_array().unwrap().iter().all(|rule| !violations(root, rule, value, at).is_empty()) {
+                    wrong.push(format!("{at}: {value} fits none of {rule}"));
+                }
+            }
+            "required" => {
+                for key in rule.as_array().unwrap() {
+                    if value.get(key.as_str().unwrap()).is_none() {
+                        wrong.push(format!("{at}: {key} is missing"));
+                    }
+                }
+            }
+            "properties" => {
+                for (key, rule) in rule.as_object().unwrap() {
+                    if let Some(value) = value.get(key) {
+                        wrong.extend(violations(root, rule, value, &format!("{at}/{key}")));
+                    }
+                }
+            }
+            "additionalProperties" => {
+                assert_eq!(rule, false);
+                for key in value.as_object().into_iter().flat_map(|object| object.keys()) {
+                    if schema["properties"].get(key).is_none() {
+                        wrong.push(format!("{at}: {key} is unknown"));
+                    }
+                }
+            }
+            "items" => {
+                for (index, value) in value.as_array().into_iter().flatten().enumerate() {
+                    wrong.extend(violations(root, rule, value, &format!("{at}/{index}")));
+                }
+            }
+            other => panic!("keyword {other}"),
+        }
+    }
+    wrong
+}
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../fixtures/schema/report.schema.json")).unwrap()
+}
+
+#[test]
+fn the_folder_of_verify_holds_all_readings_and_its_json_fits_the_schema() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("a/b");
+    let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
+        .args(["verify", "--only", "digits+0", "--format", "json", "--report"])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["index.html", "junit.xml", "report.json", "report.md", "report.txt"]);
+    assert_eq!(std::fs::read(folder.join("report.json")).unwrap(), output.stdout);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let schema = schema();
+    assert_eq!(violations(&schema, &schema, &document, ""), Vec::<String>::new());
+    // The validator itself: planted errors are seen.
+    for (pointer, planted) in [
+        ("/verdict", json!("perhaps")),
+        ("/counts/pass", json!(-1)),
+        ("/counts", json!({"pass": 1, "fail": 0})),
+        ("/laws/0/measured", json!("seven")),
+        ("/laws/0", json!({})),
+        ("/demonstration/networks/0/rows/0/extra", json!(1)),
+    ] {
+        let mut broken = document.clone();
+        match broken.pointer_mut(pointer) {
+            Some(place) => *place = planted,
+            None => broken.pointer_mut("/demonstration/networks/0/rows/0").unwrap()["extra"] = planted,
+        }
+        assert!(!violations(&schema, &schema, &broken, "").is_empty(), "{pointer}");
+    }
+    let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
+    assert!(page.contains("Keskar sharpness") && page.contains("log P(f)") && page.contains("<polyline"));
+    self_contained(&page);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_anything_runs() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for arguments in [vec!["verify"], vec!["check", "--measure", "hessian_trace", "--command", "cat"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
+            .args(arguments)
+            .arg("--report")
+            .arg(file.path())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--report") && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+fn self_contained(page: &str) {
+    for word in ["<script", "http:", "https:", " src=", "@import", "url("] {
+        assert!(!page.contains(word), "the page has {word}");
+    }
+    assert_eq!(
+        page.matches("href=").count(),
+        page.matches("href=\"#").count() + page.matches("href=\"data:,\"").count()
+    );
+}
+
+#[test]
+fn the_page_shows_the_verdict_first_and_leads_from_the_matrix_to_the_failing_case() {
+    let report = shut();
+    let page = report::html::html(None, &report);
+    self_contained(&page);
+    assert!(!page.contains("alert('"), "reasons are escaped");
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+    assert!(place("id=\"verdict\">FAIL") < place("<h2>Failures") && place("<h2>Failures") < place("class=\"matrix\""));
+    for link in page.match_indices("href=\"#").map(|(at, _)| &page[at + 7..]) {
+        let target = link.split('"').next().unwrap();
+        assert_eq!(page.matches(&format!("id=\"{target}\"")).count(), 1, "{target}");
+    }
+    assert!(page.contains("href=\"#curvature-definition--hessian-trace\""));
+    assert_eq!(page.matches("<details open").count(), report.counts.fail);
+}
+
+#[test]
+fn junit_and_markdown_say_the_same_and_are_well_formed() {
+    let report = shut();
+    let xml = report::junit::junit(&report);
+    let total = report.laws.len();
+    assert!(xml.contains(&format!("tests=\"{total}\" failures=\"{}\"", report.counts.fail)));
+    assert_eq!(xml.matches("<testcase ").count(), total);
+    assert_eq!(xml.matches("<failure ").count(), report.counts.fail);
+    assert_eq!(xml.matches("<skipped ").count(), report.counts.skip);
+    // Tags close in the order they open, and nothing else is markup.
+    let mut open = Vec::new();
+    for tag in xml.split('<').skip(2).map(|rest| rest.split('>').next().unwrap()) {
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name));
+        } else if !tag.ends_with('/') {
+            open.push(tag.split(' ').next().unwrap());
+        }
+    }
+    assert!(open.is_empty());
+    let markdown = report::markdown::markdown(&report);
+    assert!(markdown.starts_with("## flatgauge: the gate is shut\n"));
+    let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| `")).collect();
+    assert!(rows.iter().all(|row| [5, 6].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
+    assert_eq!(rows.iter().filter(|row| row.contains("--only")).count(), report.counts.fail.min(20));
+}
+
+/// A browser without a window, where the machine has one.
+fn chromium(page: &Path, width: usize, picture: &Path) -> Option<std::process::Output> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(|program| {
+        Command::new(program)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--hide-scrollbars"])
+            .arg(format!("--window-size={width},1400"))
+            .arg(format!("--screenshot={}", picture.display()))
+            .arg(format!("file://{}", page.display()))
+            .output()
+            .ok()
+    })
+}
+
+#[test]
+fn a_browser_shows_the_page_on_a_phone_and_on_a_desk_without_complaint() {
+    let place = tempfile::tempdir().unwrap();
+    report::folder::write(place.path(), None, &shut()).unwrap();
+    for width in [375, 1280] {
+        let picture = place.path().join(format!("{width}.png"));
+        let Some(output) = chromium(&place.path().join("index.html"), width, &picture) else {
+            println!("skipped: no chromium on this machine");
+            return;
+        };
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}");
+        assert!(!log.contains("CONSOLE"), "{log}");
+        let bytes = std::fs::read(&picture).unwrap();
+        assert_eq!(&bytes[1..4], b"PNG");
+        assert_eq!(u32::from_be_bytes(bytes[16..20].try_into().unwrap()) as usize, width);
+    }
+}
