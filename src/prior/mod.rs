@@ -13,6 +13,7 @@ mod gram;
 mod monte_carlo;
 mod options;
 mod particles;
+mod posterior;
 pub mod problem;
 pub mod splitting;
 pub mod tilting;
@@ -20,6 +21,7 @@ pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
 pub use options::{Interim, PriorOptions, ProgressSink};
+pub use posterior::{pac_bayes_bound, posterior};
 
 use crate::numeric::Estimate;
 use serde::{Deserialize, Serialize};
