@@ -20,15 +20,24 @@ pub(super) struct Arguments {
     /// Method (see `flatgauge list priors`)
     #[arg(long, default_value = "ep")]
     method: String,
-    /// Reading of log P(f): step is the definition
-    #[arg(long, default_value = "step")]
-    link: LinkName,
+    /// Reading of log P(f): step is the definition, and the default of every method that has it
+    #[arg(long)]
+    link: Option<LinkName>,
     /// Standard error to reach, in nats (stochastic methods)
     #[arg(long, allow_negative_numbers = true)]
     target_se: Option<f64>,
     /// Wall-clock budget for reaching it
     #[arg(long, allow_negative_numbers = true)]
     max_seconds: Option<f64>,
+    /// Also log P(f|S) = log P(f) - log P(S) and the PAC-Bayes bound, S being the first M points
+    #[arg(long, value_name = "M")]
+    train: Option<usize>,
+    /// The PAC-Bayes bound fails with at most this probability
+    #[arg(long, default_value_t = 0.05, allow_negative_numbers = true, requires = "train")]
+    delta: f64,
+    /// Multiply the diagonal of the Gram matrix by 1 + X first (for singular matrices; changes the problem)
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    jitter: Option<f64>,
     /// Seed of stochastic methods
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -63,8 +72,19 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             return Err(Unusable(format!("{flag}: {value} is not usable, expected a finite number above 0")));
         }
     }
+    if !(arguments.delta > 0.0 && arguments.delta < 1.0) {
+        return Err(Unusable(format!("--delta: {} is not usable, expected a number between 0 and 1", arguments.delta)));
+    }
+    if let Some(jitter) = arguments.jitter
+        && !(jitter >= 0.0 && jitter.is_finite())
+    {
+        return Err(Unusable(format!("--jitter: {jitter} is not usable, expected a finite number from 0")));
+    }
     let gram_name = format!("--gram: file '{}'", arguments.gram.display());
-    let gram = Gram::new(read_rows(&arguments.gram, "--gram")?).naming(&gram_name)?;
+    let mut gram = Gram::new(read_rows(&arguments.gram, "--gram")?).naming(&gram_name)?;
+    if let Some(jitter) = arguments.jitter {
+        gram = gram.with_jitter(jitter);
+    }
     let labels_name = format!("--labels: file '{}'", arguments.labels.display());
     let labels = read_npy(&arguments.labels).naming("--labels")?;
     if labels.len() != labels.shape().first().copied().unwrap_or(0) {
@@ -72,7 +92,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     }
     let labels = Labels::from_values(&labels.iter().copied().collect::<Vec<_>>()).naming(&labels_name)?;
     let options = PriorOptions {
-        link: arguments.link.into(),
+        link: arguments.link.map_or(method.links()[0], Link::from),
         seed: arguments.seed,
         target_std_error: arguments.target_se,
         max_seconds: arguments.max_seconds,
@@ -89,12 +109,65 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         let (id, link) = (method.id(), options.link);
         return Err(Unusable(format!("--link: method '{id}' has no {link} link, expected {}", offered.join(" or "))));
     }
-    let answer = method.log_prob(&gram, &labels, &options)?;
+    if let Some(train) = arguments.train
+        && !(1..=labels.len()).contains(&train)
+    {
+        return Err(Unusable(format!(
+            "--train: {train} is not usable, expected between 1 and {} points",
+            labels.len()
+        )));
+    }
+    let mut answer = method.log_prob(&gram, &labels, &options)?;
+    if let Some(train) = arguments.train {
+        add_posterior(&mut answer, method, &gram, &labels, train, arguments.delta, &options)?;
+    }
+    let info = &mut answer.estimate.info;
+    if let Some(jitter) = arguments.jitter {
+        info.set("jitter_relative", jitter);
+    }
+    if let Some(target) = options.target_std_error {
+        match answer.estimate.std_error {
+            None => info.set("target_ignored", "the method is deterministic and has no standard error"),
+            Some(reached) if reached > target && !quiet => {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "note: the standard error is {reached:.3e}, above the target {target:.3e} (see stopped_by)"
+                );
+            }
+            Some(_) => {}
+        }
+    }
     match arguments.format {
         Format::Json => emit_json(&report::json::log_prob(method.id(), options.link, labels.len(), &answer)),
         Format::Text => emit(&report::text::log_prob(method.id(), options.link, labels.len(), &answer)),
     }
     Ok(Outcome::Done)
+}
+
+/// Puts `log P(S)`, `log P(f|S)` and the PAC-Bayes bound among the diagnostics.
+fn add_posterior(
+    answer: &mut prior::LogProb,
+    method: &dyn prior::Prior,
+    gram: &Gram,
+    labels: &Labels,
+    train: usize,
+    delta: f64,
+    options: &PriorOptions,
+) -> Result<(), Unusable> {
+    let (training, value) = prior::posterior(method, gram, labels, &answer.estimate, train, options)?;
+    let info = &mut answer.estimate.info;
+    info.set("train_points", train);
+    info.set("log_prob_train", training.value);
+    info.set("log_posterior", value.value);
+    if let (Some(of_training), Some(of_posterior)) = (training.std_error, value.std_error) {
+        info.set("log_prob_train_std_error", of_training);
+        info.set("log_posterior_std_error", of_posterior);
+    }
+    if let Some(bound) = prior::pac_bayes_bound(training.value, train, delta) {
+        info.set("pac_bayes_error_bound", bound);
+        info.set("pac_bayes_delta", delta);
+    }
+    Ok(())
 }
 
 /// Says on stderr, if it is a terminal, where a stochastic method stands.

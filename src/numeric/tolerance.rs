@@ -132,3 +132,15 @@ pub const NTK_SPATIAL_AGREEMENT: f64 = 1e-10;
 /// their covariance: eight roundings `u` in `1 - cos^2` leave `theta` off by `sqrt(8 u)` and its factor
 /// `(pi - theta) / (2 pi)` by `sqrt(8 u) / (2 pi) = 4.7e-9`, relative to the factor `1/2`: `1e-8`.
 pub const COVARIANCE_ANGLE_ERROR: f64 = 1e-8;
+
+/// Largest last step of Laplace's mode, relative to the mode where that exceeds 1.
+///
+/// Newton's method converges quadratically, so the step after one of `1e-9` is `1e-18`: the mode is good to rounding,
+/// and with it `log det`, which (unlike `psi`) is not stationary there.
+pub const LAPLACE_MODE: f64 = 1e-9;
+
+/// Conditional variance, per point and for unit diagonal, below which a matrix is singular to working precision.
+///
+/// Each pivot of a Cholesky factorisation is a difference of numbers of size 1 with up to `n` roundings; a pivot below
+/// `n u` is all rounding, and its square root, which divides what the past says of the point, has no digit left.
+pub const SINGULAR_PIVOT: f64 = UNIT_ROUNDOFF;

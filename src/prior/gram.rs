@@ -71,6 +71,16 @@ pub enum PriorError {
         /// What stands there.
         value: f64,
     },
+    /// The training set is not a part of the points.
+    #[error(
+        "there are {training_points} training points, expected between 1 and the {points} points of the Gram matrix"
+    )]
+    TrainingPoints {
+        /// Training points asked for.
+        training_points: usize,
+        /// Points of the matrix.
+        points: usize,
+    },
     /// The method does not offer this link.
     #[error("method '{method}' has no {link} link")]
     UnsupportedLink {
@@ -164,6 +174,18 @@ impl Gram {
         }
         check_semidefinite(&matrix)?;
         Ok(Self { matrix })
+    }
+
+    /// `K_ii (1 + relative)` on the diagonal: noise of its own on every point, in units of that point's variance.
+    ///
+    /// This is another problem, with another answer; nothing adds it unless asked.
+    ///
+    /// # Panics
+    /// Unless `relative` is finite and not negative.
+    pub fn with_jitter(mut self, relative: f64) -> Self {
+        assert!(relative >= 0.0 && relative.is_finite(), "jitter is {relative}, expected a finite number from 0");
+        self.matrix.diag_mut().mapv_inplace(|variance| variance * (1.0 + relative));
+        self
     }
 
     /// The matrix.

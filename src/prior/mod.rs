@@ -7,12 +7,17 @@
 //! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
+pub mod auto;
 pub mod ep;
 pub mod exact;
+pub mod genz;
 mod gram;
+pub mod laplace;
 mod monte_carlo;
 mod options;
+mod order;
 mod particles;
+mod posterior;
 pub mod problem;
 pub mod splitting;
 pub mod tilting;
@@ -20,6 +25,7 @@ pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
 pub use options::{Interim, PriorOptions, ProgressSink};
+pub use posterior::{pac_bayes_bound, posterior};
 
 use crate::numeric::Estimate;
 use serde::{Deserialize, Serialize};

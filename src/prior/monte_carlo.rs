@@ -14,8 +14,14 @@ use std::time::Instant;
 /// Replicates drawn between two looks at clock and target.
 const ROUND: usize = 16;
 
+/// The same under a budget, so that it is not overrun by much: the fewest that have a standard error.
+const SHORT_ROUND: usize = 2;
+
 /// Estimates that ask for more replicates than this in one go look again first.
 const LARGEST_GROWTH: f64 = 4.0;
+
+/// Default efforts after which a method that has met the event in no replicate stops looking.
+const LONGEST_SEARCH: usize = 64;
 
 /// What a stochastic method brings.
 pub(crate) struct Plan {
@@ -48,7 +54,8 @@ pub(crate) fn run<D: Send>(
     let mut timed_out = false;
     let (value, std_error) = loop {
         while values.len() < wanted && !timed_out {
-            let end = (values.len() + ROUND).min(wanted);
+            let round = if options.max_seconds.is_some() { SHORT_ROUND } else { ROUND };
+            let end = (values.len() + round).min(wanted);
             let round: Result<Vec<(f64, D)>, PriorError> =
                 (values.len() as u64..end as u64).into_par_iter().map(&replicate).collect();
             for (value, diagnostic) in round? {
@@ -61,8 +68,12 @@ pub(crate) fn run<D: Send>(
             options.progress.report(Interim { log_prob, std_error, replicates: values.len(), seconds });
         }
         let (value, std_error) = log_mean(&values, plan.points);
+        // Nothing found, and looked long enough: more of the same would go on for ever.
+        let hopeless = value == f64::NEG_INFINITY && values.len() >= LONGEST_SEARCH * plan.replicates;
+        let below_rounding =
+            value.is_finite() && options.target_std_error.is_some_and(|target| target <= rounding(value, plan.points));
         match options.target_std_error {
-            Some(target) if std_error > target && !timed_out => {
+            Some(target) if std_error > target && !timed_out && !hopeless && !below_rounding => {
                 let growth = 1.1 * (std_error / target).powi(2);
                 // NaN and infinity (nothing found yet) ask for the largest growth.
                 let growth = if growth < LARGEST_GROWTH { growth } else { LARGEST_GROWTH };
@@ -75,7 +86,15 @@ pub(crate) fn run<D: Send>(
     if let Some(target) = options.target_std_error {
         let reached = std_error <= target;
         info.set("target_reached", reached);
-        info.set("stopped_by", if reached { "target standard error" } else { "time budget" });
+        info.set("target_std_error", target);
+        info.set(
+            "stopped_by",
+            match (reached, timed_out) {
+                (true, _) => "target standard error",
+                (false, true) => "time budget",
+                (false, false) => "rounding: no number of replicates reaches the target",
+            },
+        );
     } else {
         info.set("stopped_by", if timed_out { "time budget" } else { "default effort" });
     }
@@ -100,8 +119,12 @@ pub(crate) fn log_mean(values: &[f64], points: usize) -> (f64, f64) {
     let mean = scaled.iter().sum::<f64>() / count;
     let variance = scaled.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
     let value = largest + mean.ln();
-    let rounding = 8.0 * UNIT_ROUNDOFF * (points as f64 + value.abs());
-    (value, ((variance / count).sqrt() / mean).hypot(rounding))
+    (value, ((variance / count).sqrt() / mean).hypot(rounding(value, points)))
+}
+
+/// What rounding does to a sum of `points` log probabilities.
+pub(crate) fn rounding(value: f64, points: usize) -> f64 {
+    8.0 * UNIT_ROUNDOFF * (points as f64 + value.abs())
 }
 
 #[cfg(test)]
@@ -150,6 +173,21 @@ mod tests {
         };
         let answer = run(plan(8), &options, Instant::now(), slow).unwrap().0.estimate;
         assert_eq!(answer.info.get("target_reached"), Some(&crate::numeric::InfoValue::Flag(false)));
+    }
+
+    #[test]
+    fn a_target_below_rounding_ends_and_says_so() {
+        let options = PriorOptions { target_std_error: Some(1e-300), ..PriorOptions::default() };
+        let answer = run(plan(8), &options, Instant::now(), noisy).unwrap().0.estimate;
+        assert_eq!(answer.info.get("target_reached"), Some(&crate::numeric::InfoValue::Flag(false)));
+        assert_eq!(answer.info.number("replicates"), Some(8.0));
+    }
+
+    #[test]
+    fn a_search_with_a_target_ends_too() {
+        let options = PriorOptions { target_std_error: Some(0.1), ..PriorOptions::default() };
+        let error = run(plan(8), &options, Instant::now(), |_| Ok((f64::NEG_INFINITY, ()))).unwrap_err();
+        assert!(matches!(error, PriorError::NothingFound { replicates, .. } if replicates >= 512), "{error}");
     }
 
     #[test]

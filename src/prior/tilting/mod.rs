@@ -8,13 +8,13 @@
 //! multiplies the weight by `Phi(mu_i + m_i) exp(mu_i^2 / 2 - h_i m_i)`, a concave function's distance to its
 //! tangent.
 
-mod order;
 mod saddle;
 
 use crate::numeric::Streams;
 use crate::numeric::linalg::{add_scaled, gemm};
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
 use crate::prior::monte_carlo::{self, Plan};
+use crate::prior::order;
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};

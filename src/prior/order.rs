@@ -2,14 +2,15 @@
 
 use crate::numeric::linalg::dot;
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
+use crate::numeric::tolerance::SINGULAR_PIVOT;
 use ndarray::{Array2, ArrayView2};
 
 /// Orders points greedily, the least likely constraint next, given that those before sit at their truncated means
 /// (Gibson, Glasbey and Elston 1994), while factorising `R = L L^T` in that order. Costs `n^3 / 3` multiply-adds.
 ///
 /// # Errors
-/// The position and value of a conditional variance that is not positive.
-pub(super) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<usize>, Array2<f64>), (usize, f64)> {
+/// The position and value of a conditional variance that is zero to rounding.
+pub(crate) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<usize>, Array2<f64>), (usize, f64)> {
     let n = correlation.nrows();
     let mut order: Vec<usize> = (0..n).collect();
     let mut lower = Array2::<f64>::zeros((n, n));
@@ -23,7 +24,7 @@ pub(super) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<us
         for column in 0..j {
             lower.swap([j, column], [next, column]);
         }
-        if !(variance[j] > 0.0) {
+        if !(variance[j] > SINGULAR_PIVOT * n as f64) {
             return Err((j, variance[j]));
         }
         let pivot = variance[j].sqrt();

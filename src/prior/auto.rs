@@ -1,0 +1,112 @@
+//! `auto`: the method that suits the matrix, and why.
+//!
+//! The true value with the smallest error for the time, in this order: a closed form, if there is one; quasi-Monte-Carlo
+//! for few points; sequential Monte Carlo for many; splitting where the matrix has no inverse or expectation
+//! propagation, which guides the sampler, finds no fixed point.
+
+use crate::numeric::Estimate;
+use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{exact, genz, splitting, twisted};
+
+/// Up to so many points the lattice of `genz` beats random particles for the same time.
+const FEW_POINTS: usize = 16;
+
+/// Choice of the method by the problem.
+#[derive(Debug, Clone, Copy)]
+pub struct Auto;
+
+impl Prior for Auto {
+    fn id(&self) -> &'static str {
+        "auto"
+    }
+
+    fn summary(&self) -> &'static str {
+        "the best of exact, genz, smc and splitting for this matrix; the diagnostics say which and why"
+    }
+
+    fn source(&self) -> &'static str {
+        "the methods it chooses from"
+    }
+
+    fn links(&self) -> &'static [Link] {
+        &[Link::Step, Link::Probit]
+    }
+
+    fn exactness(&self) -> Exactness {
+        Exactness::Unbiased
+    }
+
+    fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
+        check_link(self.id(), self.links(), options.link)?;
+        let points = match reduce(gram, labels, options.link)? {
+            Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
+            Reduced::Open(orthant) => orthant.points(),
+        };
+        match exact::Exact.log_prob(gram, labels, options) {
+            Ok(answer) => {
+                let LogProb { estimate, upper_bound } = answer;
+                let rounding = crate::prior::monte_carlo::rounding(estimate.value, points);
+                let estimate = Estimate::stochastic(estimate.value, rounding, estimate.info);
+                let answer = LogProb { estimate, upper_bound };
+                return Ok(explained(answer, "exact", "the matrix has a closed form".to_owned()));
+            }
+            Err(PriorError::NotApplicable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let (first, reason): (&dyn Prior, String) = if points <= FEW_POINTS {
+            (&genz::Genz, format!("{points} points: a lattice integrates up to {FEW_POINTS} best"))
+        } else {
+            (
+                &twisted::SequentialMonteCarlo,
+                format!("{points} points: more than the {FEW_POINTS} a lattice is good for"),
+            )
+        };
+        match first.log_prob(gram, labels, options) {
+            Ok(answer) => Ok(explained(answer, first.id(), reason)),
+            Err(
+                error @ (PriorError::Singular { .. } | PriorError::NotConverged { .. } | PriorError::Indefinite { .. }),
+            ) => {
+                let answer = splitting::Splitting.log_prob(gram, labels, options)?;
+                Ok(explained(answer, "splitting", format!("'{}' gave up: {error}", first.id())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn explained(mut answer: LogProb, method: &str, reason: String) -> LogProb {
+    answer.estimate.info.set("chosen_method", method);
+    answer.estimate.info.set("chosen_because", reason);
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::InfoValue;
+    use ndarray::Array2;
+
+    fn chosen(matrix: Array2<f64>) -> String {
+        let labels = Labels::from_signs(vec![true; matrix.nrows()]);
+        let answer = Auto.log_prob(&Gram::new(matrix).unwrap(), &labels, &PriorOptions::default()).unwrap();
+        assert!(answer.estimate.std_error.is_some());
+        assert!(answer.estimate.info.get("chosen_because").is_some());
+        match answer.estimate.info.get("chosen_method") {
+            Some(InfoValue::Text(method)) => method.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_problem_gets_its_method() {
+        let distances = |n| Array2::from_shape_fn((n, n), |(i, j)| (-0.3 * (i as f64 - j as f64).abs()).exp());
+        assert_eq!(chosen(Array2::from_shape_fn((40, 40), |(i, j)| if i == j { 1.0 } else { 0.3 })), "exact");
+        assert_eq!(chosen(distances(3)), "exact");
+        assert_eq!(chosen(distances(8)), "genz");
+        assert_eq!(chosen(distances(FEW_POINTS + 1)), "smc");
+        // Eight points in a plane: rank two, and no two of them the same.
+        let plane = Array2::from_shape_fn((8, 8), |(i, j)| (0.1 * (i as f64 - j as f64)).cos());
+        assert_eq!(chosen(plane), "splitting");
+    }
+}
