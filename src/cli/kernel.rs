@@ -3,10 +3,11 @@
 use super::arguments::{ArchitectureArguments, read_rows};
 use super::progress::bar;
 use super::{Naming, Outcome, Unusable, emit};
-use crate::data::write_npy;
-use crate::kernel::{self, KernelOptions, Kind};
+use crate::data::{read_npy, write_npy};
+use crate::kernel::{self, KernelOptions, KernelResult, Kind};
+use crate::prior::{self, Gram, Labels, Link, PriorError, PriorOptions};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -21,10 +22,22 @@ pub(super) struct Arguments {
     /// Method (see `flatgauge list kernels`)
     #[arg(long, default_value = "analytic")]
     method: String,
-    /// Where to write the n x n matrix (.npy)
+    /// Networks to average over (empirical)
+    #[arg(long)]
+    samples: Option<usize>,
+    /// Seed of the networks (empirical)
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Labels, n of them, in a .npy file: also report log P(f) by EP with the standard error that sampling gives it
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Where to write the n x n matrix (.npy); standard errors go beside it, to NAME.std_error.npy
     #[arg(long)]
     out: PathBuf,
 }
+
+/// Groups of networks left out in turn: a standard error good to a sixth of itself.
+const GROUPS: usize = 20;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum KindName {
@@ -50,11 +63,80 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         shown.set_length(total as u64);
         shown.set_position(done as u64);
     };
-    let options = KernelOptions { kind, progress: Some(&progress), ..KernelOptions::default() };
-    let gram = method.gram(&architecture, inputs.view(), &options).naming(&name)?.matrix;
+    let empirical = arguments.method == "empirical";
+    let samples = match (arguments.samples, empirical) {
+        (Some(samples), true) => samples,
+        (None, false) => KernelOptions::default().samples,
+        (None, true) => return Err(Unusable("--samples: method 'empirical' needs a number of networks".to_owned())),
+        (Some(_), false) => {
+            return Err(Unusable(format!("--samples: method '{}' samples no networks", arguments.method)));
+        }
+    };
+    let labels = arguments.labels.as_ref().map(|path| read_labels(path, inputs.nrows())).transpose()?;
+    let partial = beside(&arguments.out, "partial");
+    let options = KernelOptions {
+        kind,
+        progress: Some(&progress),
+        samples,
+        seed: arguments.seed,
+        groups: if empirical && labels.is_some() { GROUPS } else { 0 },
+        partial: empirical.then_some(partial.as_path()),
+        ..KernelOptions::default()
+    };
+    let result = method.gram(&architecture, inputs.view(), &options).naming(&name)?;
     bar.finish_and_clear();
-    write_npy(&arguments.out, gram.view()).naming("--out")?;
-    let n = gram.nrows();
-    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n", arguments.out.display()));
+    let mut lines = String::new();
+    if let Some(labels) = &labels {
+        lines += &log_prob(&result, labels)?;
+    }
+    if let Some(std_error) = &result.std_error {
+        let path = beside(&arguments.out, "std_error.npy");
+        write_npy(&path, std_error.view()).naming("--out")?;
+        let rank = result.info.number("rank_bound").unwrap_or_default();
+        let networks = result.info.number("networks").unwrap_or_default();
+        lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", path.display());
+    }
+    write_npy(&arguments.out, result.matrix.view()).naming("--out")?;
+    if empirical && partial.exists() {
+        std::fs::remove_file(&partial).naming(&format!("file '{}'", partial.display()))?;
+    }
+    let n = result.matrix.nrows();
+    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", arguments.out.display()));
     Ok(Outcome::Done)
+}
+
+/// `K.npy` with another ending: `K.partial`, `K.std_error.npy`.
+fn beside(out: &Path, ending: &str) -> PathBuf {
+    out.with_extension(ending)
+}
+
+fn read_labels(path: &Path, points: usize) -> Result<Labels, Unusable> {
+    let name = format!("--labels: file '{}'", path.display());
+    let values = read_npy(path).naming("--labels")?;
+    if values.shape() != [points] {
+        return Err(Unusable(format!(
+            "{name} has shape {:?}, expected [{points}], one label an input",
+            values.shape()
+        )));
+    }
+    Labels::from_values(&values.iter().copied().collect::<Vec<_>>()).naming(&name)
+}
+
+fn log_prob(result: &KernelResult, labels: &Labels) -> Result<String, Unusable> {
+    let method = prior::find("ep").expect("EP is registered");
+    let mut text = String::new();
+    for link in [Link::Step, Link::Probit] {
+        let options = PriorOptions { link, ..PriorOptions::default() };
+        let estimate = result.propagate(|matrix| {
+            let gram = Gram::new(matrix.to_owned())?;
+            Ok::<f64, PriorError>(method.log_prob(&gram, labels, &options)?.estimate.value)
+        })?;
+        text += &format!("log P(f) = {:.6} (ep, {link})", estimate.value);
+        if let Some(std_error) = estimate.std_error {
+            let bias = estimate.info.number("jackknife_bias").unwrap_or_default();
+            text += &format!(", standard error {std_error:.6} from the networks sampled, bias about {bias:.6}");
+        }
+        text += "\n";
+    }
+    Ok(text)
 }

@@ -56,7 +56,12 @@ impl KernelMethod for Analytic {
             return Err(KernelError::TooLarge { needed, limit });
         }
         let matrix = problem.solve(options.progress)?;
-        Ok(KernelResult { matrix, std_error: None, info: Info::new().with("bytes_needed", needed) })
+        Ok(KernelResult {
+            matrix,
+            std_error: None,
+            left_out: Vec::new(),
+            info: Info::new().with("bytes_needed", needed),
+        })
     }
 }
 

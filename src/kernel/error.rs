@@ -48,6 +48,53 @@ pub enum KernelError {
         /// The variance.
         value: f64,
     },
+    /// The method has no tangent kernel.
+    #[error("method '{method}' offers the nngp kernel only")]
+    Kind {
+        /// Registry name of the method.
+        method: &'static str,
+    },
+    /// There are no features to average over.
+    #[error("the last layer is not dense: the empirical kernel averages over the inputs of a dense last layer")]
+    NoReadout,
+    /// Too few networks.
+    #[error("{found} sampled networks are too few, expected at least {expected} for {purpose}")]
+    Samples {
+        /// Networks asked for.
+        found: usize,
+        /// Least that make sense.
+        expected: usize,
+        /// What they are needed for.
+        purpose: &'static str,
+    },
+    /// The average cannot have full rank.
+    #[error(
+        "{samples} networks of {width} features cannot give a kernel of full rank on {points} points; sample at least {needed}"
+    )]
+    Rank {
+        /// Networks asked for.
+        samples: usize,
+        /// Features of each.
+        width: usize,
+        /// Points.
+        points: usize,
+        /// Networks that could do it.
+        needed: usize,
+    },
+    /// A network's features overflow.
+    #[error("the features of sampled network {network} overflow: weight_std and bias_std do not suit this depth")]
+    Overflow {
+        /// Number of the network.
+        network: usize,
+    },
+    /// The file of unfinished work is of no use.
+    #[error("file '{path}': {reason}")]
+    Partial {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The computation would not fit into memory.
     #[error("this kernel needs {} of memory, {} may be used", gibibytes(.needed), gibibytes(.limit))]
     TooLarge {

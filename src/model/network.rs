@@ -163,6 +163,28 @@ impl Model {
         out
     }
 
+    /// Features that the last layer takes.
+    pub fn feature_width(&self) -> usize {
+        self.body.feature_width(self.inputs())
+    }
+
+    /// What the last layer takes (`n x feature_width`) of a batch (`n x inputs`), with stored statistics in batch
+    /// norms.
+    ///
+    /// # Panics
+    /// If parameters, buffers or inputs do not fit the model.
+    pub fn features(&self, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>) -> Array2<f64> {
+        assert_eq!(inputs.ncols(), self.inputs(), "inputs do not fit the model");
+        let weights = self.weights(theta, buffers);
+        let mut out = Array2::zeros((inputs.nrows(), self.feature_width()));
+        let inputs = inputs.as_standard_layout();
+        out.axis_chunks_iter_mut(Axis(0), self.chunk_rows())
+            .into_par_iter()
+            .zip(inputs.axis_chunks_iter(Axis(0), self.chunk_rows()))
+            .for_each(|(mut out, rows)| out.assign(&self.body.features(weights, rows, Mode::Eval)));
+        out
+    }
+
     /// Draws parameters from the prior: weights `N(0, weight_std^2 / fan_in)`, biases
     /// `N(0, bias_std^2)`; batch norms start at scale 1 and shift 0.
     pub fn sample_parameters(&self, streams: Streams) -> Vec<f64> {
@@ -220,6 +242,11 @@ impl Network {
     /// Logits (`n x outputs`) of a batch (`n x inputs`).
     pub fn logits(&self, inputs: ArrayView2<f64>) -> Array2<f64> {
         self.model.logits(&self.theta, &self.buffers, inputs)
+    }
+
+    /// What the last layer takes (`n x feature_width`) of a batch (`n x inputs`).
+    pub fn features(&self, inputs: ArrayView2<f64>) -> Array2<f64> {
+        self.model.features(&self.theta, &self.buffers, inputs)
     }
 
     /// The same network with other parameters.

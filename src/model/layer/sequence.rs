@@ -163,6 +163,22 @@ impl Sequence {
         links.fold(output, |current, link| link.layer.infer(Self::weights(link, weights), current.view(), mode))
     }
 
+    /// The input of the last layer, by as little memory as [`Sequence::infer`].
+    pub fn features(&self, weights: Weights, input: ArrayView2<f64>, mode: Mode) -> Array2<f64> {
+        let mut current: Option<Array2<f64>> = None;
+        for link in &self.links[..self.links.len() - 1] {
+            let before = current.as_ref().map_or(input, |current| current.view());
+            current = Some(link.layer.infer(Self::weights(link, weights), before, mode));
+        }
+        current.unwrap_or_else(|| input.to_owned())
+    }
+
+    /// Features that the last layer takes of a sample of `inputs`.
+    pub fn feature_width(&self, inputs: usize) -> usize {
+        let before = self.links.len().checked_sub(2).map(|index| self.links[index].layer.output_shape());
+        before.map_or(inputs, |shape| shape.iter().product())
+    }
+
     fn pass<'a>(&self, index: usize, weights: Weights<'a>, input: ArrayView2<'a, f64>, tape: &'a Tape) -> Pass<'a> {
         Pass {
             weights: Self::weights(&self.links[index], weights),
