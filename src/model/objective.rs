@@ -4,6 +4,7 @@ use crate::model::layer::{Adjoints, Mode, Tape};
 use crate::model::{Loss, Model, ModelError, Network};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use rayon::prelude::ParallelSlice;
 
 /// Partial sums kept at most while adding over samples, and parts a block of directions is cut into at most;
 /// fixed, so results do not depend on threads.

@@ -108,6 +108,9 @@ pub fn registry() -> &'static [&'static dyn Prior] {
         &twisted::EpImportance,
         &tilting::MinimaxTilting,
         &splitting::Splitting,
+        &genz::Genz,
+        &laplace::Laplace,
+        &auto::Auto,
     ]
 }
 
