@@ -116,6 +116,11 @@ fn the_error_of_the_kernel_is_propagated() {
     let square = result.propagate(|matrix| Ok::<f64, KernelError>(matrix[[0, 1]].powi(2))).unwrap();
     let bias = square.info.number("jackknife_bias").unwrap() / estimate.std_error.unwrap().powi(2);
     assert!((bias - 1.0).abs() < 0.1, "{bias}");
+    let impossible = result.propagate(|_| Ok::<f64, KernelError>(f64::NEG_INFINITY)).unwrap();
+    assert_eq!((impossible.value, impossible.std_error), (f64::NEG_INFINITY, Some(0.0)));
+    let unsure = |matrix: ArrayView2<f64>| if matrix == result.matrix { f64::NEG_INFINITY } else { -1.0 };
+    let unsure = result.propagate(|matrix| Ok::<f64, KernelError>(unsure(matrix))).unwrap();
+    assert_eq!(unsure.std_error, Some(f64::INFINITY));
 }
 
 #[test]

@@ -133,8 +133,10 @@ fn log_prob(result: &KernelResult, labels: &Labels) -> Result<String, Unusable> 
         })?;
         text += &format!("log P(f) = {:.6} (ep, {link})", estimate.value);
         if let Some(std_error) = estimate.std_error {
-            let bias = estimate.info.number("jackknife_bias").unwrap_or_default();
-            text += &format!(", standard error {std_error:.6} from the networks sampled, bias about {bias:.6}");
+            text += &format!(", standard error {std_error:.6} from the networks sampled");
+        }
+        if let Some(bias) = estimate.info.number("jackknife_bias") {
+            text += &format!(", bias about {bias:.6}");
         }
         text += "\n";
     }

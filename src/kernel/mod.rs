@@ -133,6 +133,12 @@ impl KernelResult {
         }
         let partial: Vec<f64> =
             self.left_out.iter().map(|group| statistic(group.matrix.view())).collect::<Result<_, E>>()?;
+        if !value.is_finite() || partial.iter().any(|partial| !partial.is_finite()) {
+            // An impossible function under every matrix is certain; under some of them, nothing is known.
+            let std_error = if partial.iter().all(|partial| *partial == value) { 0.0 } else { f64::INFINITY };
+            let info = Info::new().with("jackknife_groups", partial.len());
+            return Ok(Estimate::stochastic(value, std_error, info));
+        }
         let networks: usize = self.left_out.iter().map(|group| group.networks).sum();
         let share = |group: &LeftOut| group.networks as f64 / networks as f64;
         let pairs = || self.left_out.iter().map(share).zip(&partial);
