@@ -300,8 +300,9 @@ fn all_labellings_together_have_probability_one() {
 fn the_probit_reading_breaks_both_scale_laws() {
     // Power of the laws: on the same matrices on which the step reading obeys them, the probit reading must fail by
     // far more than any tolerance here.
+    // Points are only shrunk: at a variance of 48 Laplace's approximation is off by as much as the law moves it.
     let matrix = example(3);
-    let scales = [0.3, 4.0, 0.2];
+    let scales = [0.3, 0.7, 0.2];
     let stretched = Array2::from_shape_fn((3, 3), |(i, j)| matrix[[i, j]] * scales[i] * scales[j]);
     let signs = [true, false, true];
     for method in registry().iter().filter(|method| method.links().contains(&Link::Probit)) {

@@ -38,7 +38,7 @@ fn range(values: impl Iterator<Item = f64> + Clone) -> Option<(f64, f64)> {
     if low > high {
         return None;
     }
-    let margin = if high > low { 0.08 * (high - low) } else { 0.5 * low.abs().max(1e-300).min(1.0) };
+    let margin = if high > low { 0.08 * (high - low) } else { 0.5 * low.abs().clamp(1e-300, 1.0) };
     Some((low - margin, high + margin))
 }
 
