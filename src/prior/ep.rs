@@ -177,6 +177,11 @@ fn marginals(correlation: ArrayView2<f64>, precision: &[f64], shift: &[f64]) -> 
     Ok(Marginals { mean, variance, cavity_mean, cavity_variance, log_z })
 }
 
+/// `log Z` for given sites, at a fixed point or not.
+pub(crate) fn log_z(correlation: ArrayView2<f64>, precision: &[f64], shift: &[f64]) -> Result<f64, PriorError> {
+    Ok(marginals(correlation, precision, shift)?.log_z)
+}
+
 /// Replaces `(1 - b) / tau` where `1 - b` is nearly lost to rounding by `R_ii - norm(L^-1 S R e_i)^2`.
 fn refine_small_sites(
     correlation: ArrayView2<f64>,

@@ -19,6 +19,7 @@ mod order;
 mod particles;
 mod posterior;
 pub mod problem;
+pub mod regression;
 pub mod splitting;
 pub mod tilting;
 pub mod twisted;
@@ -110,6 +111,7 @@ pub fn registry() -> &'static [&'static dyn Prior] {
         &splitting::Splitting,
         &genz::Genz,
         &laplace::Laplace,
+        &regression::Regression,
         &auto::Auto,
     ]
 }
