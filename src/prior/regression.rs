@@ -51,7 +51,8 @@ impl Prior for Regression {
         };
         let (noise_variance, target) = (FRAC_PI_2 - 1.0, FRAC_PI_2.sqrt());
         let n = orthant.points();
-        let value = ep::log_z(orthant.correlation(), &vec![1.0 / noise_variance; n], &vec![target / noise_variance; n])?;
+        let value =
+            ep::log_z(orthant.correlation(), &vec![1.0 / noise_variance; n], &vec![target / noise_variance; n])?;
         let info = orthant.info().with("noise_variance", noise_variance).with("target", target);
         Ok(LogProb { estimate: Estimate::deterministic(value, info), upper_bound: None })
     }

@@ -11,6 +11,7 @@
 //! inverted and nothing cancels, so nearly singular `R` does no harm.
 
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite, par_gram};
+use crate::numeric::tolerance::SINGULAR_PIVOT;
 use crate::prior::PriorError;
 use ndarray::{Array1, Array2, ArrayView2, s};
 
@@ -65,7 +66,7 @@ impl Guides {
     /// From a correlation matrix already in sampling order, and sites of precision `tau` and shift `nu`.
     ///
     /// # Errors
-    /// [`PriorError::Singular`] if the matrix has no Cholesky factor.
+    /// [`PriorError::Singular`] if the matrix has no Cholesky factor, or one with a pivot of rounding size.
     pub fn new(
         method: &'static str,
         correlation: ArrayView2<f64>,
@@ -76,6 +77,12 @@ impl Guides {
         let lower = Cholesky::new(correlation.to_owned())
             .map_err(|NotPositiveDefinite { pivot, value }| PriorError::Singular { method, pivot, value })?
             .into_lower();
+        // A pivot of rounding size has no digit left, and its root divides what the past says of the point.
+        let vanished =
+            (0..n).map(|i| (i, lower[[i, i]].powi(2))).find(|(_, pivot)| !(*pivot > SINGULAR_PIVOT * n as f64));
+        if let Some((pivot, value)) = vanished {
+            return Err(PriorError::Singular { method, pivot, value });
+        }
         let full = par_gram(Array2::from_shape_fn((n, n), |(i, j)| lower[[j, i]] * precision[j].sqrt()).view());
         let pull = lower.t().dot(&Array1::from_vec(shift.to_vec()));
         let mut factors = Vec::with_capacity(SITED);

@@ -132,3 +132,23 @@ fn hardest_first(fit: &FixedPoint) -> Vec<usize> {
     order.sort_by(|&a, &b| ease(a).total_cmp(&ease(b)));
     order
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn matrices_without_an_inverse_are_refused() {
+        // Three points of a plane: rank two. Rounding leaves a pivot of either sign in the place of zero.
+        for step in 1..40 {
+            let angles = [0.0, 0.02 * f64::from(step), 0.05 * f64::from(step)];
+            let gram = Array2::from_shape_fn((3, 3), |(i, j)| (angles[i] - angles[j]).cos());
+            let (gram, labels) = (Gram::new(gram).unwrap(), Labels::from_signs(vec![true; 3]));
+            for method in [&SequentialMonteCarlo as &dyn Prior, &EpImportance] {
+                let error = method.log_prob(&gram, &labels, &PriorOptions::default()).unwrap_err();
+                assert!(matches!(error, PriorError::Singular { .. }), "{} at step {step}: {error}", method.id());
+            }
+        }
+    }
+}
