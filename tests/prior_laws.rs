@@ -23,7 +23,7 @@ const MAX_POINTS: usize = 6;
 fn config() -> ProptestConfig {
     // A fixed seed: a failure is always reproduced by running the test again.
     ProptestConfig {
-        cases: 48,
+        cases: 24,
         rng_algorithm: RngAlgorithm::ChaCha,
         rng_seed: RngSeed::Fixed(20_240_117),
         failure_persistence: None,
