@@ -1,8 +1,8 @@
 //! Scaling what goes into a batch norm.
 
-use crate::model::{Model, Network, Role};
+use crate::model::{LayerSpec, Model, Network, Role};
 use crate::numeric::Streams;
-use crate::rescale::hidden::{Hidden, hidden_layers, hidden_of, units};
+use crate::rescale::hidden::units;
 use crate::rescale::neuron_scaling::check_length;
 use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
@@ -10,6 +10,40 @@ use std::collections::BTreeMap;
 
 /// Added to the variance by batch norms, as in PyTorch.
 const EPS: f64 = 1e-5;
+
+/// Affine layers that a batch norm follows at once, wherever they stand, with the batch norm's number.
+fn normalised_layers(model: &Model) -> BTreeMap<usize, usize> {
+    let mut found = BTreeMap::new();
+    walk(&model.architecture().layers, 0, &mut found);
+    found
+}
+
+/// Takes the number of the first parametrised layer, gives that of the first behind.
+fn walk(layers: &[LayerSpec], mut number: usize, found: &mut BTreeMap<usize, usize>) -> usize {
+    let mut writer = None;
+    for spec in layers {
+        match spec {
+            LayerSpec::Dense { .. } | LayerSpec::Conv { .. } => {
+                writer = Some(number);
+                number += 1;
+                continue;
+            }
+            LayerSpec::BatchNorm => {
+                if let Some(writer) = writer {
+                    found.insert(writer, number);
+                }
+                number += 1;
+            }
+            LayerSpec::Residual { branch, shortcut } => {
+                number = walk(branch, number, found);
+                number = walk(shortcut, number, found);
+            }
+            _ => {}
+        }
+        writer = None;
+    }
+    number
+}
 
 /// Row `s` of an affine layer's weight and bias times `c_s > 0`, where a batch norm follows at once, with its stored mean
 /// times `c_s` and stored variance times `c_s^2`, which is what they become on the scaled values.
@@ -23,16 +57,22 @@ pub struct BatchNormScale {
 }
 
 impl BatchNormScale {
-    fn of(model: &Model, layer: usize, factors: &[f64]) -> Result<(Hidden, usize), RescaleError> {
-        let hidden = hidden_of(model, layer)?;
-        let Some(norm) = hidden.norm else {
-            let reason = "no batch norm follows it at once".to_owned();
+    /// The number of the batch norm behind `layer`.
+    fn of(model: &Model, layer: usize, factors: &[f64]) -> Result<usize, RescaleError> {
+        let all = normalised_layers(model);
+        let Some(norm) = all.get(&layer).copied() else {
+            let layers: Vec<String> = all.keys().map(usize::to_string).collect();
+            let reason = if layers.is_empty() {
+                "no batch norm follows an affine layer at once".to_owned()
+            } else {
+                format!("the layers that a batch norm follows at once are {}", layers.join(", "))
+            };
             return Err(RescaleError::Layer { layer, reason });
         };
-        check_length(layer, "factors", factors.len(), units(model, &hidden))?;
+        check_length(layer, "factors", factors.len(), units(model, layer))?;
         match factors.iter().find(|c| !(**c > 0.0 && c.is_finite() && (1.0 / **c).is_finite())) {
             Some(&factor) => Err(RescaleError::Alpha(factor)),
-            None => Ok((hidden, norm)),
+            None => Ok(norm),
         }
     }
 
@@ -44,7 +84,7 @@ impl BatchNormScale {
     pub fn relative_change(&self, network: &Network) -> Result<f64, RescaleError> {
         let mut worst = 0.0_f64;
         for (&layer, factors) in &self.factors {
-            let (_, norm) = Self::of(&network.model, layer, factors)?;
+            let norm = Self::of(&network.model, layer, factors)?;
             let variances = network.model.buffers().iter().find(|t| t.layer == norm && t.role == Role::Scale);
             let variances = &network.buffers[variances.expect("batch norms store a variance").range.clone()];
             for (v, c) in variances.iter().zip(factors) {
@@ -63,8 +103,8 @@ impl Rescaling for BatchNormScale {
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
         let mut scale = vec![1.0; model.parameters()];
         for (&layer, factors) in &self.factors {
-            let (hidden, _) = Self::of(model, layer, factors)?;
-            for tensor in model.tensors().iter().filter(|tensor| tensor.layer == hidden.writer) {
+            Self::of(model, layer, factors)?;
+            for tensor in model.tensors().iter().filter(|tensor| tensor.layer == layer) {
                 let row = tensor.range.len() / factors.len();
                 for index in tensor.range.clone() {
                     scale[index] = factors[(index - tensor.range.start) / row];
@@ -77,7 +117,7 @@ impl Rescaling for BatchNormScale {
     fn buffer_action(&self, model: &Model) -> Result<Action, RescaleError> {
         let mut scale = vec![1.0; model.buffer_len()];
         for (&layer, factors) in &self.factors {
-            let (_, norm) = Self::of(model, layer, factors)?;
+            let norm = Self::of(model, layer, factors)?;
             for tensor in model.buffers().iter().filter(|tensor| tensor.layer == norm) {
                 for (index, c) in tensor.range.clone().zip(factors) {
                     scale[index] = if tensor.role == Role::Scale { c * c } else { *c };
@@ -119,12 +159,12 @@ impl RescalingKind for Kind {
     }
 
     fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {
-        let layers = hidden_layers(model).into_iter().filter(|hidden| hidden.norm.is_some());
-        let factors: BTreeMap<usize, Vec<f64>> = layers
-            .map(|hidden| {
-                let mut generator = streams.stream("batch_norm_scale", hidden.writer as u64);
+        let factors: BTreeMap<usize, Vec<f64>> = normalised_layers(model)
+            .into_keys()
+            .map(|layer| {
+                let mut generator = streams.stream("batch_norm_scale", layer as u64);
                 let mut factor = || spread.powf(generator.random_range(-1.0..=1.0));
-                (hidden.writer, (0..units(model, &hidden)).map(|_| factor()).collect())
+                (layer, (0..units(model, layer)).map(|_| factor()).collect())
             })
             .collect();
         if factors.is_empty() {

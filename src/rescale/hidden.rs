@@ -10,8 +10,6 @@ pub(super) struct Hidden {
     pub writer: usize,
     /// Number of the one that reads them.
     pub reader: usize,
-    /// Number of a batch norm right behind the writer.
-    pub norm: Option<usize>,
     /// First layer between that is not positively homogeneous (`f(c x) = c f(x)`, `c > 0`).
     pub inhomogeneous: Option<&'static str>,
     /// First layer between that is not odd (`f(-x) = -f(x)`).
@@ -20,7 +18,7 @@ pub(super) struct Hidden {
 
 impl Hidden {
     fn new(writer: usize) -> Self {
-        Self { writer, reader: writer, norm: None, inhomogeneous: None, not_odd: None }
+        Self { writer, reader: writer, inhomogeneous: None, not_odd: None }
     }
 
     fn pass(&mut self, spec: &LayerSpec) {
@@ -46,8 +44,6 @@ pub(super) fn hidden_layers(model: &Model) -> Vec<Hidden> {
 
 fn walk(layers: &[LayerSpec], mut number: usize, found: &mut Vec<Hidden>) -> usize {
     let mut open: Option<Hidden> = None;
-    // Whether nothing but the writer itself came before the current layer.
-    let mut fresh = false;
     for spec in layers {
         match spec {
             LayerSpec::Dense { .. } | LayerSpec::Conv { .. } => {
@@ -57,14 +53,9 @@ fn walk(layers: &[LayerSpec], mut number: usize, found: &mut Vec<Hidden>) -> usi
                 }
                 open = Some(Hidden::new(number));
                 number += 1;
-                fresh = true;
-                continue;
             }
             LayerSpec::BatchNorm => {
                 if let Some(hidden) = &mut open {
-                    if fresh {
-                        hidden.norm = Some(number);
-                    }
                     hidden.pass(spec);
                 }
                 number += 1;
@@ -80,7 +71,6 @@ fn walk(layers: &[LayerSpec], mut number: usize, found: &mut Vec<Hidden>) -> usi
                 }
             }
         }
-        fresh = false;
     }
     number
 }
@@ -102,14 +92,14 @@ pub(super) fn hidden_of(model: &Model, writer: usize) -> Result<Hidden, RescaleE
     })
 }
 
-fn tensor(model: &Model, layer: usize, role: Role) -> &Tensor {
-    let found = model.tensors().iter().find(|tensor| tensor.layer == layer && tensor.role == role);
-    found.expect("affine layers have a weight and a bias")
+fn weight(model: &Model, layer: usize) -> &Tensor {
+    let found = model.tensors().iter().find(|tensor| tensor.layer == layer && tensor.role == Role::Weight);
+    found.expect("affine layers have a weight")
 }
 
-/// Number of hidden units.
-pub(super) fn units(model: &Model, hidden: &Hidden) -> usize {
-    tensor(model, hidden.writer, Role::Bias).range.len()
+/// Number of units (channels) an affine layer writes.
+pub(super) fn units(model: &Model, writer: usize) -> usize {
+    weight(model, writer).shape[0]
 }
 
 /// What happens to hidden units.
@@ -143,12 +133,11 @@ impl Change {
 /// The action of a change of hidden units on all parameters.
 pub(super) fn act_on_units(model: &Model, hidden: &Hidden, change: &Change) -> Action {
     let Change { written: write_factors, read: read_factors, order } = change;
-    let units = units(model, hidden);
+    let units = units(model, hidden.writer);
     assert!(write_factors.len() == units && order.len() == units, "one factor and one place a unit");
     let mut scale = vec![1.0; model.parameters()];
     let mut source: Vec<usize> = (0..model.parameters()).collect();
-    for role in [Role::Weight, Role::Bias] {
-        let written = tensor(model, hidden.writer, role);
+    for written in model.tensors().iter().filter(|tensor| tensor.layer == hidden.writer) {
         let row = written.range.len() / units;
         for unit in 0..units {
             for entry in 0..row {
@@ -158,7 +147,7 @@ pub(super) fn act_on_units(model: &Model, hidden: &Hidden, change: &Change) -> A
             }
         }
     }
-    let read = tensor(model, hidden.reader, Role::Weight);
+    let read = weight(model, hidden.reader);
     // A reader sees a unit at one place (dense), at every tap of its kernel, or at every flattened position.
     let block = read.fan_in / units;
     for index in read.range.clone() {

@@ -27,7 +27,7 @@ impl Rescaling for LayerAlpha {
         }
         let hidden = hidden_of(model, self.layer)?;
         check_homogeneous(&hidden)?;
-        Ok(act_on_units(model, &hidden, &Change::divide(units(model, &hidden), self.alpha)))
+        Ok(act_on_units(model, &hidden, &Change::divide(units(model, hidden.writer), self.alpha)))
     }
 
     fn describe(&self) -> String {

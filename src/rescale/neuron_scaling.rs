@@ -28,7 +28,7 @@ impl NeuronScaling {
         let factors = homogeneous_layers(model, "neuron_scaling")?.into_iter().map(|hidden| {
             let mut generator = streams.stream("neuron_scaling", hidden.writer as u64);
             let mut factor = || (low.ln() + (high / low).ln() * generator.random::<f64>()).exp();
-            (hidden.writer, (0..units(model, &hidden)).map(|_| factor()).collect())
+            (hidden.writer, (0..units(model, hidden.writer)).map(|_| factor()).collect())
         });
         Ok(Self { factors: factors.collect() })
     }
@@ -44,7 +44,7 @@ impl Rescaling for NeuronScaling {
         for (&layer, factors) in &self.factors {
             let hidden = hidden_of(model, layer)?;
             check_homogeneous(&hidden)?;
-            check_length(layer, "factors", factors.len(), units(model, &hidden))?;
+            check_length(layer, "factors", factors.len(), units(model, hidden.writer))?;
             if let Some(&factor) = factors.iter().find(|c| !(**c > 0.0 && c.is_finite() && (1.0 / **c).is_finite())) {
                 return Err(RescaleError::Alpha(factor));
             }

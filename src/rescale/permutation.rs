@@ -25,7 +25,7 @@ impl Permutation {
         let layers = hidden_layers(model).into_iter().filter(|hidden| hidden.inhomogeneous != Some("batch_norm"));
         let orders: BTreeMap<usize, Vec<usize>> = layers
             .map(|hidden| {
-                let mut order: Vec<usize> = (0..units(model, &hidden)).collect();
+                let mut order: Vec<usize> = (0..units(model, hidden.writer)).collect();
                 order.shuffle(&mut streams.stream("permutation", hidden.writer as u64));
                 if order.is_sorted() {
                     order.rotate_left(1);
@@ -53,7 +53,7 @@ impl Rescaling for Permutation {
         let mut action = Action::identity(model.parameters());
         for (&layer, order) in &self.orders {
             let hidden = hidden_of(model, layer)?;
-            let units = units(model, &hidden);
+            let units = units(model, hidden.writer);
             check_length(layer, "places", order.len(), units)?;
             let mut seen = vec![false; units];
             for &unit in order {

@@ -29,7 +29,7 @@ impl Rescaling for SignFlip {
                 let reason = format!("a {kind} layer follows, which is not odd");
                 return Err(RescaleError::Layer { layer, reason });
             }
-            check_length(layer, "signs", flips.len(), units(model, &hidden))?;
+            check_length(layer, "signs", flips.len(), units(model, hidden.writer))?;
             let factors: Vec<f64> = flips.iter().map(|flip| if *flip { -1.0 } else { 1.0 }).collect();
             action = action.then(&act_on_units(model, &hidden, &Change::scale(&factors)));
         }
@@ -66,7 +66,7 @@ impl RescalingKind for Kind {
         let flips: BTreeMap<usize, Vec<bool>> = layers
             .map(|hidden| {
                 let mut generator = streams.stream("sign_flip", hidden.writer as u64);
-                let mut flips: Vec<bool> = (0..units(model, &hidden)).map(|_| generator.random()).collect();
+                let mut flips: Vec<bool> = (0..units(model, hidden.writer)).map(|_| generator.random()).collect();
                 if !flips.contains(&true) {
                     flips[0] = true;
                 }
