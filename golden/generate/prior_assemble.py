@@ -3,13 +3,17 @@
 Python 3 alone. Run from the repository's root, after the other prior_*.py: python golden/generate/prior_assemble.py
 
 A value is certified only if two programs that share no code agree: fixed points of expectation propagation to
-AGREE_EP, closed forms by the two quadratures inside their script.
+AGREE_EP, estimates of the true value within AGREE_SIGMAS combined standard errors, closed forms by the two quadratures inside
+their script. The certified true value is the mean of the programs' values, weighted by their inverse variances.
 """
+import itertools
 import json
+import math
 import pathlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "prior"
 AGREE_EP = 2e-7
+AGREE_SIGMAS = 4
 
 CASES = {
     "mnist_true_20_1": "MNIST images, label >= 5; dense ReLU network of depth 2, weight variance 2, bias variance 1",
@@ -20,12 +24,46 @@ CASES = {
     "mnist_const_100_1": "as mnist_true_20_1, but all labels equal",
     "mnist_deep_100_1": "as mnist_true_20_1, but depth 5 and bias variance 0.1",
 }
+# The first n images of fixtures/digits.npz under the network of prior_cases.py.
+DIGITS = {
+    "constant": "all labels +1",
+    "zero": "+1 for the digit 0",
+    "large": "+1 for digits of at least 5",
+    "random": "pseudorandom labels (prior_cases.py)",
+}
 
 
 def source(name):
     return json.loads((ROOT / "sources" / f"{name}.json").read_text())
 
 
+def true_values(name):
+    """The true value under each link, from all programs that have it."""
+    for link in ["step", "probit"]:
+        by = [
+            {"program": document["program"], "value": record["value"], "std_error": record["std_error"]}
+            for document in ESTIMATES
+            for record in document["records"]
+            if (record["case"], record["link"]) == (name, link)
+        ]
+        assert len(by) >= 2, (name, link, by)
+        apart = 0.0
+        for a, b in itertools.combinations(by, 2):
+            apart = max(apart, abs(a["value"] - b["value"]) / math.hypot(a["std_error"], b["std_error"]))
+        assert apart <= AGREE_SIGMAS, (name, link, apart, by)
+        weights = [record["std_error"] ** -2 for record in by]
+        value = sum(w * record["value"] for w, record in zip(weights, by)) / sum(weights)
+        yield {
+            "quantity": "true",
+            "link": link,
+            "value": value,
+            "std_error": sum(weights) ** -0.5,
+            "largest_z": apart,
+            "by": by,
+        }
+
+
+ESTIMATES = [source(name) for name in ["true_guided", "true_plain", "true_counting", "true_tilting"]]
 gpy, plain = source("ep_gpy"), source("ep_numpy")
 by_key = {(r["case"], r["link"]): r["value"] for r in gpy["records"]}
 cases = []
@@ -46,12 +84,20 @@ for name, what in CASES.items():
                 "by": [{"program": plain["program"], "value": record["value"]}, {"program": gpy["program"], "value": other}],
             }
         )
+    case["values"].extend(true_values(name))
     cases.append(case)
+
+digits = []
+for function, what in DIGITS.items():
+    for n in [20, 100, 300, 1000]:
+        name = f"digits_{function}_{n}"
+        digits.append({"name": name, "what": what, "function": function, "n": n, "values": list(true_values(name))})
 
 closed = source("closed_form_mpmath")
 document = {
     "units": "nats",
     "cases": cases,
+    "digits": digits,
     "closed_forms": {"program": closed["program"], "records": closed["records"]},
 }
 (ROOT / "prior.json").write_text(json.dumps(document, indent=1) + "\n")
