@@ -74,6 +74,38 @@ fn averages_agree_with_the_analytic_kernel_at_two_widths() {
     }
 }
 
+/// With two hidden layers the average is off by a term in `1 / width`, the same for every number of networks. Widths 8 and
+/// 64 extrapolated to an infinite one, `(8 K_64 - K_8) / 7`, leave a term in `1 / (8 * 64)`, a tenth of the standard errors.
+#[test]
+fn deep_networks_converge_to_the_analytic_kernel_as_they_widen() {
+    let dense = |width: usize| Architecture::fully_connected(&[5, width, width, 1], Activation::Relu, 1.3, 0.7);
+    let conv = |width: usize| {
+        let mut architecture = convolutional(width);
+        let first_two = architecture.layers[..2].to_vec();
+        architecture.layers.splice(0..0, first_two);
+        architecture
+    };
+    for (build, features) in [(&dense as &dyn Fn(usize) -> Architecture, 5), (&conv, 12)] {
+        let x = inputs(4, features);
+        let average = |width: usize| {
+            let options = KernelOptions { samples: NETWORKS / 2, seed: 13, ..KernelOptions::default() };
+            empirical(&build(width), x.view(), &options)
+        };
+        let (narrow, wide) = (average(8), average(64));
+        let matrix = (&wide.matrix * 8.0 - &narrow.matrix) / 7.0;
+        let errors = (narrow.std_error.as_ref().unwrap(), wide.std_error.as_ref().unwrap());
+        let std_error = Some((errors.1 * 8.0 / 7.0).powi(2) + (errors.0 / 7.0).powi(2)).map(|v| v.sqrt());
+        let limit = KernelResult { matrix, std_error, ..wide };
+        let z = largest_z(&limit, &build(8), x.view());
+        assert!(z < Z, "{}: {z} standard errors from the analytic kernel", build(8));
+        // Power: the same network without its second hidden layer is told apart.
+        let mut shallow = build(8);
+        shallow.layers.drain(..2);
+        let z = largest_z(&limit, &shallow, x.view());
+        assert!(z > Z, "{}: a missing layer is only {z} standard errors away", build(8));
+    }
+}
+
 #[test]
 fn threads_do_not_change_a_bit_and_saved_work_goes_on() {
     let (architecture, x) = (convolutional(3), inputs(5, 12));
