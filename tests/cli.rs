@@ -271,7 +271,9 @@ fn networks_and_data_that_cannot_be_used_are_refused() {
     sentences += &flatness(&net, arch, "bce", "atlantis", &[]);
     sentences += &flatness(&net, arch, "bce", &golden("flatness/fcn_relu_ce10_1.npz"), &[]);
     sentences += &flatness(&net, arch, "bce", &data, &["--measure", "bumpiness"]);
-    sentences += &flatness(&net, arch, "bce", &data, &["--measure", "keskar_sharpness", "--eps", "-1"]);
+    for eps in ["-1", "0", "nan"] {
+        sentences += &flatness(&net, arch, "bce", &data, &["--measure", "keskar_sharpness", "--eps", eps]);
+    }
     for alpha in ["0", "-2", "nan", "inf"] {
         let alpha = format!("--alpha={alpha}");
         let out = folder.path("never.safetensors");

@@ -47,6 +47,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     } else {
         arguments.measure.iter().map(|id| find(id)).collect::<Result<_, _>>()?
     };
+    // The library takes 0, at which the sharpness is 0 by definition; nobody asks for that.
+    if !(arguments.eps > 0.0 && arguments.eps.is_finite()) {
+        return Err(Unusable(format!(
+            "--eps: {} is not a box's radius, expected a finite number above 0",
+            arguments.eps
+        )));
+    }
     let loss = Loss::from(arguments.loss);
     let network = arguments.network.load(quiet)?.network;
     let (data, targets) = load_data(&arguments.data, loss)?;
