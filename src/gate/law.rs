@@ -2,6 +2,7 @@
 
 use crate::flatness::Measure;
 use crate::gate::cases::{FlatnessCase, PriorCase, flatness_cases, prior_cases};
+use crate::gate::laws::BaseAnswers;
 use crate::gate::verdict::Finding;
 use crate::numeric::Streams;
 use crate::prior::Prior;
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub flatness_cases: Arc<Vec<FlatnessCase>>,
     /// Gram matrices drawn for the laws of log P(f).
     pub prior_cases: Arc<Vec<PriorCase>>,
+    /// What the methods said of the drawn Gram matrices as they are, which most laws compare with.
+    pub(super) base_answers: Arc<BaseAnswers>,
 }
 
 impl<'a> Context<'a> {
@@ -52,6 +55,7 @@ impl<'a> Context<'a> {
             seed,
             flatness_cases: Arc::new(flatness_cases(seed, networks)),
             prior_cases: Arc::new(prior_cases(seed, grams)),
+            base_answers: Arc::default(),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod external;
 mod law;
 mod laws;
 mod runner;
+mod score;
 mod verdict;
 
 pub use builder::Gate;
@@ -16,4 +17,5 @@ pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
 pub use law::{Check, Context, Law, Tier};
 pub use laws::registry;
 pub use runner::{Progress, run, verify};
+pub use score::{EstimatorScore, Score};
 pub use verdict::{Counts, Finding, Outcome, Report, Verdict};

@@ -64,17 +64,8 @@ pub fn run(
             });
             let address = address(law, &check.estimator, &check.case);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
-            Outcome {
-                law: (*law).to_owned(),
-                estimator: check.estimator.clone(),
-                case: check.case.clone(),
-                verdict: finding.verdict,
-                measured: finding.measured,
-                expected: finding.expected,
-                tolerance: finding.tolerance,
-                reason: finding.reason,
-                reproduce: format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed),
-            }
+            let reproduce = format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed);
+            Outcome::new(law, &check.estimator, &check.case, finding, reproduce)
         })
         .collect()
 }

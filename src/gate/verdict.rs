@@ -1,5 +1,6 @@
 //! What a check found, and the report of a whole run.
 
+use crate::gate::score::{EstimatorScore, Score, scores};
 use crate::numeric::serialize_optional_real;
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ pub struct Finding {
     pub tolerance: Option<f64>,
     /// Why it failed or was skipped; empty for a pass that needs no words.
     pub reason: String,
+    /// How near it came to a certified value, where it was held to one.
+    pub score: Option<Score>,
 }
 
 impl Finding {
@@ -46,6 +49,7 @@ impl Finding {
             expected: Some(expected),
             tolerance: Some(tolerance),
             reason,
+            score: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl Finding {
             expected: Some(other),
             tolerance: Some(tolerance),
             reason: if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") },
+            score: None,
         }
     }
 
@@ -70,23 +75,38 @@ impl Finding {
             expected: Some(bound),
             tolerance: Some(0.0),
             reason: if holds { String::new() } else { format!("{what}: {measured} is above {bound}") },
+            score: None,
         }
     }
 
     /// A failure that is no comparison: an error, a wrong shape.
     pub fn fail(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fail, measured: None, expected: None, tolerance: None, reason: reason.into() }
+        Self::without_numbers(Verdict::Fail, reason.into())
     }
 
     /// Not tried, and why.
     pub fn skip(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Skip, measured: None, expected: None, tolerance: None, reason: reason.into() }
+        Self::without_numbers(Verdict::Skip, reason.into())
     }
 
-    /// Keeps the worst of several findings: the first failure, else the last.
+    fn without_numbers(verdict: Verdict, reason: String) -> Self {
+        Self { verdict, measured: None, expected: None, tolerance: None, reason, score: None }
+    }
+
+    /// The same with a score.
+    pub fn scored(mut self, score: Option<Score>) -> Self {
+        self.score = score;
+        self
+    }
+
+    /// Keeps the worst of several findings: the first failure, else the last; and of their scores the worst.
     pub fn worst(findings: impl IntoIterator<Item = Self>) -> Self {
         let mut last = Self::fail("nothing was compared");
-        for finding in findings {
+        for mut finding in findings {
+            finding.score = match (last.score, finding.score) {
+                (Some(before), Some(score)) => Some(before.and(score)),
+                (before, score) => score.or(before),
+            };
             last = finding;
             if last.verdict == Verdict::Fail {
                 break;
@@ -120,6 +140,18 @@ pub struct Outcome {
     pub reason: String,
     /// One command line that runs this case alone.
     pub reproduce: String,
+    /// How near it came to a certified value, where it was held to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+}
+
+impl Outcome {
+    /// What a check of a law found of an estimator on a case.
+    pub fn new(law: &str, estimator: &str, case: &str, finding: Finding, reproduce: String) -> Self {
+        let Finding { verdict, measured, expected, tolerance, reason, score } = finding;
+        let [law, estimator, case] = [law, estimator, case].map(str::to_owned);
+        Self { law, estimator, case, verdict, measured, expected, tolerance, reason, reproduce, score }
+    }
 }
 
 /// How many checks ended how.
@@ -162,6 +194,8 @@ pub struct Report {
     pub laws: Vec<Outcome>,
     /// How many ended how.
     pub counts: Counts,
+    /// How near each estimator came to certified values.
+    pub scores: Vec<EstimatorScore>,
     /// Seed of the run.
     pub seed: u64,
     /// Version of this crate.
@@ -187,21 +221,13 @@ impl Report {
                 .iter()
                 .find(|outcome| outcome.law == law && outcome.estimator == estimator)
                 .map_or(String::new(), |outcome| outcome.reproduce.clone());
-            laws.push(Outcome {
-                law,
-                estimator,
-                case: "all".to_owned(),
-                verdict: Verdict::Fail,
-                measured: None,
-                expected: None,
-                tolerance: None,
-                reason: "nothing verified: every case was skipped".to_owned(),
-                reproduce,
-            });
+            let finding = Finding::fail("nothing verified: every case was skipped");
+            laws.push(Outcome::new(&law, &estimator, "all", finding, reproduce));
         }
         let counts = Counts::of(&laws);
         let verdict = if counts.fail == 0 && counts.pass > 0 { Verdict::Pass } else { Verdict::Fail };
-        Self { verdict, laws, counts, seed, version: env!("CARGO_PKG_VERSION") }
+        let scores = scores(&laws);
+        Self { verdict, laws, counts, scores, seed, version: env!("CARGO_PKG_VERSION") }
     }
 }
 
@@ -225,17 +251,8 @@ mod tests {
     }
 
     fn outcome(law: &str, verdict: Verdict) -> Outcome {
-        Outcome {
-            law: law.to_owned(),
-            estimator: "e".to_owned(),
-            case: "c".to_owned(),
-            verdict,
-            measured: None,
-            expected: None,
-            tolerance: None,
-            reason: String::new(),
-            reproduce: String::new(),
-        }
+        let finding = Finding { verdict, ..Finding::fail("") };
+        Outcome::new(law, "e", "c", finding, String::new())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Entry;
 use super::table::{Table, number};
-use crate::gate::{Demonstration, Report, Verdict};
+use crate::gate::{Demonstration, EstimatorScore, Report, Verdict};
 use crate::numeric::{Estimate, Info, InfoValue};
 use crate::prior::{Link, LogProb};
 use std::collections::BTreeMap;
@@ -59,6 +59,7 @@ pub fn list(entries: &[Entry]) -> String {
 pub fn verify(demonstration: Option<&Demonstration>, report: &Report) -> String {
     let mut text = demonstration.map_or(String::new(), demonstration_table);
     text += &law_table(report);
+    text += &score_table(report);
     for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
         text += &format!(
             "\nFAIL {} for {} on {}: {}\n     {}\n",
@@ -137,6 +138,34 @@ fn law_table(report: &Report) -> String {
         }
     }
     text
+}
+
+/// Columns of [`score_cells`].
+pub(super) const SCORE_TITLES: [&str; 6] = ["values", "fewest digits", "median", "largest z", "from truth", "speed"];
+
+/// The scores of one estimator for a table; `-` where there is none.
+pub(super) fn score_cells(score: &EstimatorScore) -> [String; 6] {
+    let optional = |value: Option<f64>, decimals: usize| value.map_or("-".to_owned(), |v| format!("{v:.decimals$}"));
+    [
+        score.values.to_string(),
+        format!("{:.1}", score.fewest_digits),
+        format!("{:.1}", score.median_digits),
+        optional(score.largest_z, 2),
+        optional(score.from_truth, 3),
+        optional(score.relative_speed, 2),
+    ]
+}
+
+fn score_table(report: &Report) -> String {
+    if report.scores.is_empty() {
+        return String::new();
+    }
+    let header: Vec<&str> = ["certified values"].into_iter().chain(SCORE_TITLES).collect();
+    let mut table = Table::new(&header);
+    for score in &report.scores {
+        table.row([score.estimator.clone()].into_iter().chain(score_cells(score)).collect());
+    }
+    format!("\n{}", table.render(1))
 }
 
 /// One line that says how it went.
