@@ -1,7 +1,10 @@
 //! What a check found, and the report of a whole run.
 
+use crate::gate::calibration::FalseAlarms;
+use crate::gate::generated::Counterexample;
 use crate::gate::score::{EstimatorScore, Score, scores};
 use crate::numeric::serialize_optional_real;
+use crate::numeric::tolerance::{GATE_Z, POWER_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.
@@ -31,6 +34,12 @@ pub struct Finding {
     pub reason: String,
     /// How near it came to a certified value, where it was held to one.
     pub score: Option<Score>,
+    /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random.
+    pub catches: Option<f64>,
+    /// How many decisions rested on standard errors.
+    pub decisions: usize,
+    /// Differences in standard errors, of the two-sided ones among them.
+    pub z_scores: Vec<f64>,
 }
 
 impl Finding {
@@ -48,9 +57,31 @@ impl Finding {
             measured: Some(measured),
             expected: Some(expected),
             tolerance: Some(tolerance),
-            reason,
-            score: None,
+            catches: Some(tolerance),
+            ..Self::fail(reason)
         }
+    }
+
+    /// Compares numbers whose difference has a standard error: passes iff they differ by at most `rounding` and
+    /// [`GATE_Z`] standard errors.
+    pub fn test(measured: f64, expected: f64, rounding: f64, std_error: f64) -> Self {
+        let finding = Self::compare(measured, expected, rounding + GATE_Z * std_error);
+        if !(std_error > 0.0) {
+            return finding;
+        }
+        let z = (measured - expected) / std_error;
+        Self {
+            catches: Some(rounding + (GATE_Z + POWER_Z) * std_error),
+            decisions: 1,
+            z_scores: Some(z).into_iter().filter(|z| z.is_finite()).collect(),
+            ..finding
+        }
+    }
+
+    /// The same, as a decision that rests on a standard error.
+    pub fn decided_by_error(mut self, std_error: f64) -> Self {
+        self.decisions += usize::from(std_error > 0.0);
+        self
     }
 
     /// Passes iff the two numbers differ by more than `tolerance`: the power checks.
@@ -61,8 +92,7 @@ impl Finding {
             measured: Some(measured),
             expected: Some(other),
             tolerance: Some(tolerance),
-            reason: if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") },
-            score: None,
+            ..Self::fail(if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") })
         }
     }
 
@@ -74,8 +104,7 @@ impl Finding {
             measured: Some(measured),
             expected: Some(bound),
             tolerance: Some(0.0),
-            reason: if holds { String::new() } else { format!("{what}: {measured} is above {bound}") },
-            score: None,
+            ..Self::fail(if holds { String::new() } else { format!("{what}: {measured} is above {bound}") })
         }
     }
 
@@ -90,7 +119,17 @@ impl Finding {
     }
 
     fn without_numbers(verdict: Verdict, reason: String) -> Self {
-        Self { verdict, measured: None, expected: None, tolerance: None, reason, score: None }
+        Self {
+            verdict,
+            measured: None,
+            expected: None,
+            tolerance: None,
+            reason,
+            score: None,
+            catches: None,
+            decisions: 0,
+            z_scores: Vec::new(),
+        }
     }
 
     /// The same with a score.
@@ -99,7 +138,8 @@ impl Finding {
         self
     }
 
-    /// Keeps the worst of several findings: the first failure, else the last; and of their scores the worst.
+    /// Keeps the worst of several findings: the first failure, else the last; of their scores the worst, and all
+    /// decisions.
     pub fn worst(findings: impl IntoIterator<Item = Self>) -> Self {
         let mut last = Self::fail("nothing was compared");
         for mut finding in findings {
@@ -107,6 +147,8 @@ impl Finding {
                 (Some(before), Some(score)) => Some(before.and(score)),
                 (before, score) => score.or(before),
             };
+            finding.decisions += last.decisions;
+            finding.z_scores.splice(0..0, std::mem::take(&mut last.z_scores));
             last = finding;
             if last.verdict == Verdict::Fail {
                 break;
@@ -143,14 +185,35 @@ pub struct Outcome {
     /// How near it came to a certified value, where it was held to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
+    /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random; `None`
+    /// where nothing was compared.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub catches: Option<f64>,
+    /// How many decisions rested on standard errors.
+    pub decisions: usize,
+    /// Differences in standard errors, of the two-sided ones among them.
+    #[serde(skip)]
+    pub z_scores: Vec<f64>,
 }
 
 impl Outcome {
     /// What a check of a law found of an estimator on a case.
     pub fn new(law: &str, estimator: &str, case: &str, finding: Finding, reproduce: String) -> Self {
-        let Finding { verdict, measured, expected, tolerance, reason, score } = finding;
-        let [law, estimator, case] = [law, estimator, case].map(str::to_owned);
-        Self { law, estimator, case, verdict, measured, expected, tolerance, reason, reproduce, score }
+        Self {
+            law: law.to_owned(),
+            estimator: estimator.to_owned(),
+            case: case.to_owned(),
+            verdict: finding.verdict,
+            measured: finding.measured,
+            expected: finding.expected,
+            tolerance: finding.tolerance,
+            reason: finding.reason,
+            reproduce,
+            score: finding.score,
+            catches: finding.catches,
+            decisions: finding.decisions,
+            z_scores: finding.z_scores,
+        }
     }
 }
 
@@ -196,6 +259,11 @@ pub struct Report {
     pub counts: Counts,
     /// How near each estimator came to certified values.
     pub scores: Vec<EstimatorScore>,
+    /// How often a correct estimator would fail by chance.
+    pub false_alarms: FalseAlarms,
+    /// Failures on generated cases, shrunk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterexamples: Vec<Counterexample>,
     /// Seed of the run.
     pub seed: u64,
     /// Version of this crate.
@@ -227,7 +295,17 @@ impl Report {
         let counts = Counts::of(&laws);
         let verdict = if counts.fail == 0 && counts.pass > 0 { Verdict::Pass } else { Verdict::Fail };
         let scores = scores(&laws);
-        Self { verdict, laws, counts, scores, seed, version: env!("CARGO_PKG_VERSION") }
+        let version = env!("CARGO_PKG_VERSION");
+        let false_alarms = FalseAlarms::of(laws.iter().map(|outcome| outcome.decisions).sum());
+        Self { verdict, laws, counts, scores, false_alarms, counterexamples: Vec::new(), seed, version }
+    }
+
+    /// The same with the outcomes of further cases, and what their failures were shrunk to.
+    pub fn with_generated(self, outcomes: Vec<Outcome>, counterexamples: Vec<Counterexample>) -> Self {
+        let mut laws = self.laws;
+        laws.extend(outcomes);
+        let counterexamples = [self.counterexamples, counterexamples].concat();
+        Self { counterexamples, ..Self::new(laws, self.seed) }
     }
 }
 

@@ -4,7 +4,7 @@ use super::escape::escaped;
 use super::matrix::{Matrix, failures, verdict};
 use super::plot::{Axes, Series, plot};
 use super::table::number;
-use super::text::{score_cells, verdict_line};
+use super::text::{false_alarm_sentence, score_cells, smallest_bias, verdict_line};
 use crate::gate::{Counts, Demonstration, Outcome, Report, Row, TrainedNetwork, Verdict};
 
 const STYLE: &str = include_str!("style.css");
@@ -66,7 +66,7 @@ fn failure(outcome: &Outcome, id: &str) -> String {
         escaped(&outcome.reason),
         optional(outcome.measured),
         optional(outcome.expected),
-        optional(outcome.tolerance),
+        outcome.tolerance.map_or("-".to_owned(), |tolerance| format!("{tolerance:.3e}")),
         escaped(&outcome.reproduce)
     )
 }
@@ -87,7 +87,14 @@ fn matrix_section(report: &Report) -> String {
         }
         text += "</tr>\n";
     }
-    text + "</tbody>\n</table></div>\n</section>\n"
+    text += "</tbody>\n";
+    let alarms = false_alarm_sentence(report);
+    if !alarms.is_empty() {
+        let biases =
+            matrix.laws.iter().map(|law| format!("<td>{}</td>", smallest_bias(report, law))).collect::<String>();
+        text += &format!("<tfoot><tr><th scope=\"row\">catches</th>{biases}</tr></tfoot>\n");
+    }
+    text + &format!("</table></div>\n<p>{}</p>\n</section>\n", escaped(&alarms))
 }
 
 fn cell(law: &str, estimator: &str, counts: Counts) -> String {

@@ -4,14 +4,14 @@ use super::curvature::evaluate;
 use super::prior::{estimator, log_prob};
 use crate::flatness::{self, Options};
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
-use crate::gate::law::{Check, Context, Law};
+use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
 use crate::gate::verdict::Finding;
 use crate::kernel;
 use crate::numeric::Estimate;
 use crate::numeric::normal::{hazard, log_ndtr};
 use crate::numeric::tolerance::{
-    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL, GATE_Z,
+    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL,
 };
 use crate::prior::{self, Exactness, Gram, Labels, Link};
 use crate::rescale::{LayerAlpha, Rescaling};
@@ -46,6 +46,10 @@ impl Law for Normal {
         "log Phi and the hazard phi / Phi agree with mpmath to 13 digits"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         if !context.house {
             return Vec::new();
@@ -74,6 +78,10 @@ impl Law for Kernel {
 
     fn statement(&self) -> &'static str {
         "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Certified
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
@@ -110,6 +118,10 @@ impl Law for Flatness {
         "measures of curvature agree with PyTorch's dense autograd on trained networks, before and after scaling by 5.9"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(networks());
         let house = context.house;
@@ -127,10 +139,9 @@ impl Law for Flatness {
                         let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));
                         match timed_answer(house, own, built_in) {
                             Ok((answer, seconds)) => {
-                                let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
-                                let tolerance = CERTIFIED_CURVATURE * expected.abs() + noise;
+                                let rounding = CERTIFIED_CURVATURE * expected.abs();
                                 let score = Score::of_estimate(&answer, expected, 0.0);
-                                Finding::compare(answer.value, expected, tolerance)
+                                Finding::test(answer.value, expected, rounding, answer.std_error.unwrap_or(0.0))
                                     .scored(score.map(|score| Score { seconds, ..score }))
                             }
                             Err(finding) => finding,
@@ -164,6 +175,10 @@ impl Law for PriorOnImages {
          certified fixed point of their own method"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(priors());
         let (house, seed, most) = (context.house, context.seed, context.by_tier(150, usize::MAX));
@@ -188,11 +203,11 @@ impl Law for PriorOnImages {
                         match timed_answer(house, || ask(subject), built_in) {
                             Ok((answer, seconds)) => {
                                 let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
-                                let tolerance = CERTIFIED_FIXED_POINT + certified.agreed_to + GATE_Z * noise;
+                                let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to;
                                 let truth = row.value("true", link).filter(|_| quantity != "true");
                                 let from_truth = truth.map(|truth| answer.value - truth.value);
                                 let score = Score::of_estimate(&answer, certified.value, certified.std_error);
-                                Finding::compare(answer.value, certified.value, tolerance)
+                                Finding::test(answer.value, certified.value, agreement, noise)
                                     .scored(score.map(|score| Score { from_truth, seconds, ..score }))
                             }
                             Err(finding) => finding,
@@ -217,6 +232,10 @@ impl Law for PriorClosedForms {
         "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let (house, seed, most) = (context.house, context.seed, context.by_tier(100, usize::MAX));
         let mut checks = Vec::new();
@@ -232,10 +251,10 @@ impl Law for PriorClosedForms {
                     let built_in = || prior::find(subject.id()).map(ask);
                     match timed_answer(house, || ask(subject), built_in) {
                         Ok((answer, seconds)) => {
-                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
+                            let noise = answer.std_error.unwrap_or(0.0);
                             let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);
                             let score = Score::of_estimate(&answer, form.log_prob, 0.0);
-                            Finding::compare(answer.value, form.log_prob, rounding + noise)
+                            Finding::test(answer.value, form.log_prob, rounding, noise)
                                 .scored(score.map(|score| Score { seconds, ..score }))
                         }
                         Err(finding) => finding,

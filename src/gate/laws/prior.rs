@@ -4,7 +4,7 @@ use crate::gate::cases::PriorCase;
 use crate::gate::law::{Check, Context};
 use crate::gate::verdict::Finding;
 use crate::numeric::Estimate;
-use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
+use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::collections::HashMap;
@@ -77,18 +77,19 @@ pub(super) fn log_prob(
     }
 }
 
-/// Largest difference that rounding and the stated standard errors explain.
-pub(super) fn tolerance(a: &Estimate, b: &Estimate) -> f64 {
-    let variance = a.std_error.unwrap_or(0.0).powi(2) + b.std_error.unwrap_or(0.0).powi(2);
+/// Differences that rounding explains, and the standard error of the difference.
+pub(super) fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
+    let std_error = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
     let finite = |estimate: &Estimate| if estimate.value.is_finite() { estimate.value.abs() } else { 0.0 };
-    PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))) + GATE_Z * variance.sqrt()
+    (PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))), std_error)
 }
 
 /// Compares two answers that the law says are equal.
 pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
-            Finding::compare(measured.value, expected.value, tolerance(&measured, &expected))
+            let (rounding, std_error) = noise(&measured, &expected);
+            Finding::test(measured.value, expected.value, rounding, std_error)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
