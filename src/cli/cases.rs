@@ -20,21 +20,26 @@ pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// What is run on the cases of a file.
+pub(super) struct OfFile<'a> {
+    /// The estimators on these cases.
+    pub context: Context<'a>,
+    /// The laws that can be held there.
+    pub laws: Vec<&'static dyn Law>,
+    /// The command that says so.
+    pub command: String,
+}
+
 impl CaseArguments {
-    /// The same context on the cases of the file, with the laws that can be held there and the command that says so;
-    /// `None` without a file.
-    pub fn of_file<'a>(
-        &self,
-        context: &Context<'a>,
-        command: &str,
-    ) -> Result<Option<(Context<'a>, Vec<&'static dyn Law>, String)>, Unusable> {
+    /// The same context on the cases of the file; `None` without a file.
+    pub fn of_file<'a>(&self, context: &Context<'a>, command: &str) -> Result<Option<OfFile<'a>>, Unusable> {
         let Some(path) = &self.case else { return Ok(None) };
         let corpus = Corpus::read(path).naming("--case")?;
         let networks = corpus.networks(context.tier, context.seed).naming("--case")?;
         let grams = corpus.grams(context.tier, context.seed).naming("--case")?;
         let laws = gate::registry().iter().copied().filter(|law| law.scope() != Scope::Certified).collect();
         let command = format!("{command} --case {}", quoted(&path.to_string_lossy()));
-        Ok(Some((context.on_cases(networks, grams), laws, command)))
+        Ok(Some(OfFile { context: context.on_cases(networks, grams), laws, command }))
     }
 
     /// Adds the generated cases, if any are asked for.

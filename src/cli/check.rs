@@ -1,6 +1,6 @@
 //! `flatgauge check`: holds a command, in any language, to the laws and certified values.
 
-use super::cases::{CaseArguments, keep_counterexamples, quoted};
+use super::cases::{CaseArguments, OfFile, keep_counterexamples, quoted};
 use super::progress::bar;
 use super::verify::TierName;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
@@ -110,7 +110,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     let only = arguments.only.as_deref();
     let mut report = match arguments.cases.of_file(&context, &line)? {
-        Some((context, laws, line)) => Report::new(gate::run(&laws, &context, only, &line, &progress), context.seed),
+        Some(OfFile { context, laws, command }) => {
+            Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed)
+        }
         None => {
             let report = Report::new(gate::run(gate::registry(), &context, only, &line, &progress), context.seed);
             arguments.cases.generate(report, &context, only, &line, false, &progress)

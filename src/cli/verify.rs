@@ -1,6 +1,6 @@
 //! `flatgauge verify`: the main job.
 
-use super::cases::{CaseArguments, keep_counterexamples};
+use super::cases::{CaseArguments, OfFile, keep_counterexamples};
 use super::progress::bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
 use crate::gate::{self, Context, Report, Tier};
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let only = arguments.only.as_deref();
     let command = "flatgauge verify";
     let (demonstration, mut report) = match arguments.cases.of_file(&context, command)? {
-        Some((context, laws, command)) => {
+        Some(OfFile { context, laws, command }) => {
             (None, Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed))
         }
         None => {

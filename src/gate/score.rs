@@ -40,7 +40,7 @@ impl Score {
 
     /// Of two scores on one case the fewer digits, the larger `z` and the time of both.
     pub(super) fn and(self, other: Self) -> Self {
-        let larger = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().max_by(|a, b| magnitude(a, b));
+        let larger = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().max_by(magnitude);
         let seconds = match (self.seconds, other.seconds) {
             (Some([a, b]), Some([c, d])) => Some([a + c, b + d]),
             (seconds, other) => seconds.or(other),

@@ -33,13 +33,13 @@ pub struct Finding {
     /// Why it failed or was skipped; empty for a pass that needs no words.
     pub reason: String,
     /// How near it came to a certified value, where it was held to one.
-    pub score: Option<Score>,
+    pub score: Option<Box<Score>>,
     /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random.
     pub catches: Option<f64>,
     /// How many decisions rested on standard errors.
-    pub decisions: usize,
+    pub decisions: u32,
     /// Differences in standard errors, of the two-sided ones among them.
-    pub z_scores: Vec<f64>,
+    pub z_scores: Box<[f64]>,
 }
 
 impl Finding {
@@ -80,7 +80,7 @@ impl Finding {
 
     /// The same, as a decision that rests on a standard error.
     pub fn decided_by_error(mut self, std_error: f64) -> Self {
-        self.decisions += usize::from(std_error > 0.0);
+        self.decisions += u32::from(std_error > 0.0);
         self
     }
 
@@ -128,13 +128,13 @@ impl Finding {
             score: None,
             catches: None,
             decisions: 0,
-            z_scores: Vec::new(),
+            z_scores: Box::default(),
         }
     }
 
     /// The same with a score.
     pub fn scored(mut self, score: Option<Score>) -> Self {
-        self.score = score;
+        self.score = score.map(Box::new);
         self
     }
 
@@ -144,11 +144,11 @@ impl Finding {
         let mut last = Self::fail("nothing was compared");
         for mut finding in findings {
             finding.score = match (last.score, finding.score) {
-                (Some(before), Some(score)) => Some(before.and(score)),
+                (Some(before), Some(score)) => Some(Box::new(before.and(*score))),
                 (before, score) => score.or(before),
             };
             finding.decisions += last.decisions;
-            finding.z_scores.splice(0..0, std::mem::take(&mut last.z_scores));
+            finding.z_scores = [last.z_scores, finding.z_scores].concat().into();
             last = finding;
             if last.verdict == Verdict::Fail {
                 break;
@@ -209,10 +209,10 @@ impl Outcome {
             tolerance: finding.tolerance,
             reason: finding.reason,
             reproduce,
-            score: finding.score,
+            score: finding.score.map(|score| *score),
             catches: finding.catches,
-            decisions: finding.decisions,
-            z_scores: finding.z_scores,
+            decisions: finding.decisions as usize,
+            z_scores: finding.z_scores.into_vec(),
         }
     }
 }
