@@ -185,6 +185,25 @@ fn calibration_counts_decisions_and_finds_no_false_alarm() {
 }
 
 #[test]
+fn the_recorded_calibration_has_300_seeds_10000_decisions_and_no_false_alarm() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/calibration/calibration.json");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(record["seeds"].as_u64().unwrap() >= 300);
+    let decisions = record["false_alarms"]["decisions"].as_u64().unwrap();
+    assert!(decisions >= 10_000, "{decisions}");
+    assert_eq!(record["alarms"].as_array().unwrap().len(), 0);
+    // Under the law whose sides are drawn apart an honest error gives |z| above 3 in 0.0027 of the decisions.
+    let rows = record["rows"].as_array().unwrap();
+    let apart = rows.iter().filter(|row| row["law"] == "prior.normalisation");
+    let (mut all, mut beyond) = (0, 0);
+    for row in apart {
+        all += row["decisions"].as_u64().unwrap();
+        beyond += row["beyond_three"].as_u64().unwrap();
+    }
+    assert!(all > 1000 && (beyond as f64) < 0.01 * all as f64, "{beyond} of {all}");
+}
+
+#[test]
 fn a_case_survives_its_files() {
     let place = tempfile::tempdir().unwrap();
     let corpus = Corpus::built_in();
