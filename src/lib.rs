@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod model;
 pub mod numeric;
 pub mod prior;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod rescale;
 pub mod train;

@@ -164,7 +164,7 @@ fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
         let place = measures.iter().position(|measure| measure.id() == broken.id()).unwrap();
         measures[place] = &broken;
         let context = Context::new(measures, prior::registry().to_vec(), true, Tier::Quick, 0);
-        let (_, report) = gate::verify(&context, Some("hessian_trace"), "test", &|_, _, _| ()).unwrap();
+        let (_, report) = gate::verify(&context, Some("hessian_trace/fcn"), "test", &|_, _, _| ()).unwrap();
         std::process::exit(exit_code(&report).into());
     }
     let status = Command::new(std::env::current_exe().unwrap())
@@ -173,6 +173,6 @@ fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(1));
-    let sound = Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--only", "hessian_trace"]).status();
+    let sound = Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--only", "hessian_trace/fcn"]).status();
     assert_eq!(sound.unwrap().code(), Some(0));
 }

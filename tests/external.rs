@@ -75,6 +75,11 @@ fn play(role: &str) {
         match role {
             "right" => say(&answer()),
             "off-by-one-percent" => say(&json!({"id": id, "value": 1.01 * right(&request)}).to_string()),
+            "wrong-from-six-samples" => {
+                let rows = read_npz(Path::new(text(&request, "data")), "x").unwrap().shape()[0];
+                let factor = if rows > 5 { 1.01 } else { 1.0 };
+                say(&json!({"id": id, "value": factor * right(&request)}).to_string());
+            }
             "skip" => say(&json!({"id": id, "skip": "not today"}).to_string()),
             "error" => say(&json!({"id": id, "error": "out of ideas"}).to_string()),
             "nan" => say(&format!("{{\"id\": \"{id}\", \"value\": NaN}}")),
@@ -194,6 +199,32 @@ fn a_bias_of_one_percent_is_caught() {
     let mut laws: Vec<&str> = judged.failures().into_iter().map(|(law, _)| law).collect();
     laws.dedup();
     assert_eq!(laws, ["curvature.definition", "curvature.covariance", "certified.flatness"]);
+}
+
+#[test]
+fn a_failure_on_generated_cases_is_shrunk_to_files_that_a_command_line_runs_again() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("report");
+    let shown = folder.display().to_string();
+    let what = ["--measure", "hessian_trace", "--cases", "12", "--only", "curvature.definition", "--report", &shown];
+    let document: Value = serde_json::from_slice(&check_with("wrong-from-six-samples", &what, "60s").stdout).unwrap();
+    let found = &document["counterexamples"][0];
+    assert!(text(found, "smallest").contains("fcn:1-1-1 relu, bce, 6 samples"), "{found}");
+    let mut names: Vec<_> = std::fs::read_dir(folder.join("cases")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["smallest-0.arch.toml", "smallest-0.npz", "smallest-0.safetensors", "smallest-0.toml"]);
+    // The line stands in the report's JSON; it runs the smallest case alone, and fails in the same way.
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
+    let laws = report["laws"].as_array().unwrap();
+    let line = laws.iter().map(|outcome| text(outcome, "reproduce")).find(|line| line.contains("--case '")).unwrap();
+    let line = line.replacen("flatgauge", env!("CARGO_BIN_EXE_flatgauge"), 1) + " --format json";
+    let output = Command::new("sh").args(["-c", &line]).env(ROLE, "wrong-from-six-samples").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failures: Vec<&Value> =
+        again["laws"].as_array().unwrap().iter().filter(|outcome| outcome["verdict"] == "fail").collect();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!((text(failures[0], "case"), text(failures[0], "reason")), ("smallest-0", text(found, "reason")));
 }
 
 #[test]

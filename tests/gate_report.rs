@@ -3,6 +3,7 @@
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{Gate, Report, Verdict};
 use flatgauge::numeric::Estimate;
+use flatgauge::numeric::tolerance::CERTIFIED_CURVATURE;
 use flatgauge::{prior, report};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -49,6 +50,29 @@ fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("curvature.definition/hessian_trace/") && message.contains("off by"), "{message}");
     assert!(std::panic::catch_unwind(|| Gate::quick().assert()).is_err(), "an empty gate verifies nothing");
+}
+
+#[test]
+fn scores_are_digits_standard_errors_and_speed() {
+    // One per cent off is two digits right, in every certified value.
+    let report = Gate::quick().measure(&Factor(1.01)).report();
+    let [score] = &report.scores[..] else { panic!("{:?}", report.scores) };
+    assert_eq!((score.estimator.as_str(), score.values), ("hessian_trace", 5));
+    for digits in [score.fewest_digits, score.median_digits] {
+        assert!((digits - 2.0).abs() < 100.0 * CERTIFIED_CURVATURE, "{score:?}");
+    }
+    assert_eq!(score.largest_z, None);
+    assert!(score.relative_speed.is_some_and(|speed| speed > 0.0));
+    // A stochastic method is scored in standard errors too, and all readings show the same numbers.
+    let report = Gate::quick().prior(prior::find("smc").unwrap()).only("certified").report();
+    let [score] = &report.scores[..] else { panic!("{:?}", report.scores) };
+    assert_eq!((score.estimator.as_str(), score.values), ("smc-step", 10));
+    let z = score.largest_z.expect("it has a standard error");
+    assert!(z != 0.0 && z.abs() < 6.0, "{z}");
+    let (text, page) = (report::text::verify(None, &report), report::html::html(None, &report));
+    for shown in [text, report::markdown::markdown(&report), page] {
+        assert!(shown.contains("largest z") && shown.contains(&format!("{z:.2}")), "{shown}");
+    }
 }
 
 #[test]
@@ -182,11 +206,14 @@ fn the_folder_of_verify_holds_all_readings_and_its_json_fits_the_schema() {
         ("/counts", json!({"pass": 1, "fail": 0})),
         ("/laws/0/measured", json!("seven")),
         ("/laws/0", json!({})),
+        ("/laws/0/score", json!({"digits": -1.0})),
+        ("/scores", json!([{"estimator": "e"}])),
         ("/demonstration/networks/0/rows/0/extra", json!(1)),
     ] {
         let mut broken = document.clone();
         match broken.pointer_mut(pointer) {
             Some(place) => *place = planted,
+            None if pointer.ends_with("score") => broken["laws"][0]["score"] = planted,
             None => broken.pointer_mut("/demonstration/networks/0/rows/0").unwrap()["extra"] = planted,
         }
         assert!(!violations(&schema, &schema, &broken, "").is_empty(), "{pointer}");
@@ -260,7 +287,7 @@ fn junit_and_markdown_say_the_same_and_are_well_formed() {
     let markdown = report::markdown::markdown(&report);
     assert!(markdown.starts_with("## flatgauge: the gate is shut\n"));
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| `")).collect();
-    assert!(rows.iter().all(|row| [5, 6].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
+    assert!(rows.iter().all(|row| [5, 6, 7].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
     assert_eq!(rows.iter().filter(|row| row.contains("--only")).count(), report.counts.fail.min(20));
 }
 

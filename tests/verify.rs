@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 fn verify(arguments: &[&str], threads: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_flatgauge"))
@@ -17,12 +18,18 @@ fn document(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON document on stdout and nothing else")
 }
 
+/// The whole quick tier, run once for all tests.
+fn quick_tier() -> &'static Output {
+    static OUTPUT: OnceLock<Output> = OnceLock::new();
+    OUTPUT.get_or_init(|| verify(&["--format", "json"], "2"))
+}
+
 #[test]
 fn the_quick_tier_passes_with_exactly_the_expected_counts() {
-    let output = verify(&["--format", "json"], "2");
+    let output = quick_tier();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "no progress bar where there is no terminal");
-    let document = document(&output);
+    let document = document(output);
     assert_eq!(document["verdict"], "pass");
     assert_eq!(document["seed"], 0);
     assert_eq!(document["version"], env!("CARGO_PKG_VERSION"));
@@ -61,8 +68,28 @@ fn the_quick_tier_passes_with_exactly_the_expected_counts() {
 }
 
 #[test]
+fn every_part_of_the_tier_is_the_same_alone_and_on_any_number_of_threads() {
+    let whole = document(quick_tier());
+    let laws = whole["laws"].as_array().unwrap();
+    // Every method on one matrix, every measure on one network, certified values, and a trained network.
+    for (part, threads) in [("gram-3-1", "1"), ("gram-2-0", "3"), ("fcn-4-5-3-relu-ce-0", "1"), ("rho-0.5", "3")] {
+        let alone = verify(&["--format", "json", "--only", part], threads);
+        assert_eq!(alone.status.code(), Some(0), "{}", String::from_utf8_lossy(&alone.stdout));
+        let expected: Vec<&Value> =
+            laws.iter().filter(|outcome| outcome["case"].as_str().unwrap().contains(part)).collect();
+        assert!(expected.len() > 20, "{part}");
+        let alone = document(&alone);
+        let alone = alone["laws"].as_array().unwrap();
+        assert_eq!(alone.len(), expected.len(), "{part}");
+        for (alone, expected) in alone.iter().zip(expected) {
+            assert_eq!(alone, expected, "{part}");
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
-    let arguments = ["--format", "json", "--seed", "7"];
+    let arguments = ["--format", "json", "--seed", "7", "--only", "3-1"];
     let (one, three) = (verify(&arguments, "1"), verify(&arguments, "3"));
     assert_eq!(one.status.code(), Some(0), "{}", String::from_utf8_lossy(&one.stdout));
     assert_eq!(one.stdout, three.stdout);
@@ -70,20 +97,27 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 
 #[test]
 fn a_reproduce_line_runs_that_case_alone() {
-    let all = document(&verify(&["--format", "json", "--only", "curvature.covariance"], "2"));
-    let outcome = &all["laws"][1];
-    let line = outcome["reproduce"].as_str().unwrap();
-    let pattern = line.split('\'').nth(1).unwrap();
-    let alone = document(&verify(&["--format", "json", "--only", pattern], "2"));
-    assert_eq!(alone["laws"].as_array().unwrap().len(), 1);
-    assert_eq!(&alone["laws"][0], outcome);
+    let whole = document(quick_tier());
+    let laws = whole["laws"].as_array().unwrap();
+    for law in ["curvature.covariance", "prior.marginalisation", "certified.flatness"] {
+        let outcome = laws.iter().find(|outcome| outcome["law"] == law).unwrap();
+        let line = outcome["reproduce"].as_str().unwrap();
+        let pattern = line.split('\'').nth(1).unwrap();
+        let alone = document(&verify(&["--format", "json", "--only", pattern], "2"));
+        assert_eq!(alone["laws"].as_array().unwrap().len(), 1);
+        assert_eq!(&alone["laws"][0], outcome);
+    }
 }
 
 #[test]
 fn people_get_a_table_counts_and_one_line_of_verdict() {
-    let output = verify(&["--only", "digits+0"], "2");
+    let output = verify(&["--only", "digits+0"], "1");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("log10 sharpness") && text.contains("predicted") && text.contains("labels flipped"));
-    assert!(text.lines().filter(|line| line.starts_with("digits+0 ")).count() == 4, "{text}");
+    let networks: Vec<&str> = text.lines().filter(|line| line.starts_with("digits+")).collect();
+    assert!(networks.len() == 4 && networks.iter().all(|line| line.starts_with("digits+0 ")), "{text}");
     assert!(text.trim_end().lines().last().unwrap().starts_with("PASS: 15 checks hold, 0 fail, 0 skipped"), "{text}");
+    // Training on one thread gives the bits it gave on two.
+    let log_prob = document(quick_tier())["demonstration"]["networks"][0]["rows"][0]["log_prob"].as_f64().unwrap();
+    assert!(text.contains(&format!("{log_prob:.6}")), "{text}");
 }

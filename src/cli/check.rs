@@ -1,5 +1,6 @@
 //! `flatgauge check`: holds a command, in any language, to the laws and certified values.
 
+use super::cases::{CaseArguments, OfFile, keep_counterexamples, quoted};
 use super::progress::bar;
 use super::verify::TierName;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
@@ -37,7 +38,9 @@ pub(super) struct Arguments {
     /// Run only checks whose law/estimator/case contains this
     #[arg(long)]
     only: Option<String>,
-    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, and a page
+    #[command(flatten)]
+    cases: CaseArguments,
+    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, a page, and counterexamples
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// How to print the report
@@ -66,11 +69,6 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
         _ => Err("expected a time above 0 and up to a day, as 60s, 500ms or 2m".to_owned()),
     }
-}
-
-/// `text` as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
@@ -110,18 +108,27 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         bar.set_position(done as u64);
         bar.set_message(what.to_owned());
     };
-    let mut outcomes = gate::run(gate::registry(), &context, arguments.only.as_deref(), &line, &progress);
-    outcomes.extend(external.finish(id, &context, &line));
+    let only = arguments.only.as_deref();
+    let mut report = match arguments.cases.of_file(&context, &line)? {
+        Some(OfFile { context, laws, command }) => {
+            Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed)
+        }
+        None => {
+            let report = Report::new(gate::run(gate::registry(), &context, only, &line, &progress), context.seed);
+            arguments.cases.generate(report, &context, only, &line, false, &progress)
+        }
+    };
+    report = report.with_generated(external.finish(id, &context, &line), Vec::new());
     bar.finish_and_clear();
-    let report = Report::new(outcomes, context.seed);
     if let Some(folder) = &arguments.report {
+        keep_counterexamples(&mut report, folder, &line)?;
         report::folder::write(folder, None, &report).naming("--report")?;
     }
     match arguments.format {
         Format::Json => emit_json(&report),
         Format::Text => emit(&report::text::verify(None, &report)),
     }
-    Ok(Outcome::Judged(report))
+    Ok(Outcome::Judged(report.verdict))
 }
 
 #[cfg(test)]

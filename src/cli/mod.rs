@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, no mathematics.
 
 mod arguments;
+mod cases;
 mod check;
 mod flatness;
 mod kernel;
@@ -54,7 +55,11 @@ enum Command {
 
 /// Exit code of a gate: 0 if its verdict is pass, else 1.
 pub fn exit_code(report: &Report) -> u8 {
-    u8::from(report.verdict != Verdict::Pass)
+    code_of(report.verdict)
+}
+
+fn code_of(verdict: Verdict) -> u8 {
+    u8::from(verdict != Verdict::Pass)
 }
 
 /// How a subcommand ended.
@@ -62,7 +67,7 @@ enum Outcome {
     /// All that was asked was computed.
     Done,
     /// A gate gave its verdict.
-    Judged(Report),
+    Judged(Verdict),
 }
 
 /// Unusable input or usage, in one sentence.
@@ -130,7 +135,7 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Judged(report)) => ExitCode::from(exit_code(&report)),
+        Ok(Outcome::Judged(verdict)) => ExitCode::from(code_of(verdict)),
         Err(Unusable(sentence)) => refuse(&sentence),
     }
 }

@@ -1,8 +1,9 @@
 //! `flatgauge verify`: the main job.
 
+use super::cases::{CaseArguments, OfFile, keep_counterexamples};
 use super::progress::bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
-use crate::gate::{self, Context, Tier};
+use crate::gate::{self, Context, Report, Tier};
 use crate::report;
 use crate::report::folder::GateDocument;
 use clap::{Args, ValueEnum};
@@ -19,7 +20,13 @@ pub(super) struct Arguments {
     /// Run only checks whose law/estimator/case contains this
     #[arg(long)]
     only: Option<String>,
-    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, and a page
+    #[command(flatten)]
+    cases: CaseArguments,
+    /// Hold the stochastic laws to the built-in estimators over this many seeds, count false alarms, and do nothing else
+    #[arg(long, value_name = "SEEDS", value_parser = clap::value_parser!(u64).range(1..),
+          conflicts_with_all = ["only", "cases", "case", "seed", "report", "tier"])]
+    calibrate: Option<u64>,
+    /// Write the report into this folder: text, JSON, JUnit XML, Markdown, a page, and counterexamples
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// How to print the report
@@ -43,6 +50,9 @@ impl From<TierName> for Tier {
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+    if let Some(seeds) = arguments.calibrate {
+        return Ok(calibrate(seeds, arguments.format, quiet));
+    }
     if let Some(folder) = &arguments.report {
         report::folder::prepare(folder).naming("--report")?;
     }
@@ -54,7 +64,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         bar.set_message(what.to_owned());
     };
     let only = arguments.only.as_deref();
-    let (demonstration, report) = gate::verify(&context, only, "flatgauge verify", &progress).map_err(Unusable)?;
+    let command = "flatgauge verify";
+    let (demonstration, mut report) = match arguments.cases.of_file(&context, command)? {
+        Some(OfFile { context, laws, command }) => {
+            (None, Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed))
+        }
+        None => {
+            let (demonstration, report) = gate::verify(&context, only, command, &progress).map_err(Unusable)?;
+            (demonstration, arguments.cases.generate(report, &context, only, command, true, &progress))
+        }
+    };
     bar.finish_and_clear();
     if report.laws.is_empty() {
         let only = only.unwrap_or_default();
@@ -63,11 +82,24 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         )));
     }
     if let Some(folder) = &arguments.report {
+        keep_counterexamples(&mut report, folder, command)?;
         report::folder::write(folder, demonstration.as_ref(), &report).naming("--report")?;
     }
     match arguments.format {
         Format::Json => emit_json(&GateDocument { report: &report, demonstration: demonstration.as_ref() }),
         Format::Text => emit(&report::text::verify(demonstration.as_ref(), &report)),
     }
-    Ok(Outcome::Judged(report))
+    Ok(Outcome::Judged(report.verdict))
+}
+
+fn calibrate(seeds: u64, format: Format, quiet: bool) -> Outcome {
+    let bar = bar(quiet);
+    bar.set_length(seeds);
+    let calibration = gate::calibrate(seeds, &|done| bar.set_position(done));
+    bar.finish_and_clear();
+    match format {
+        Format::Json => emit_json(&calibration),
+        Format::Text => emit(&report::text::calibration(&calibration)),
+    }
+    Outcome::Judged(calibration.verdict())
 }

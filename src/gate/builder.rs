@@ -1,6 +1,7 @@
 //! The gate for tests of other crates: a measure or method of their own, held to the law book in one line.
 
 use crate::flatness::Measure;
+use crate::gate::generated::run_generated;
 use crate::gate::law::{Context, Tier};
 use crate::gate::runner;
 use crate::gate::verdict::{Report, Verdict};
@@ -47,12 +48,13 @@ pub struct Gate<'a> {
     tier: Tier,
     seed: u64,
     only: Option<String>,
+    cases: usize,
 }
 
 impl<'a> Gate<'a> {
     /// A gate without estimators, at a tier.
     pub fn new(tier: Tier) -> Self {
-        Self { measures: Vec::new(), priors: Vec::new(), tier, seed: 0, only: None }
+        Self { measures: Vec::new(), priors: Vec::new(), tier, seed: 0, only: None, cases: 0 }
     }
 
     /// Few cases of every law: some seconds an estimator.
@@ -83,6 +85,13 @@ impl<'a> Gate<'a> {
         self
     }
 
+    /// Also generates so many networks and Gram matrices, and shrinks what fails to the smallest case that does: see
+    /// [`Report::counterexamples`].
+    pub fn cases(mut self, count: usize) -> Self {
+        self.cases = count;
+        self
+    }
+
     /// Runs only checks whose `law/estimator/case` contains this.
     pub fn only(mut self, pattern: &str) -> Self {
         self.only = Some(pattern.to_owned());
@@ -92,8 +101,11 @@ impl<'a> Gate<'a> {
     /// Runs every check; nothing is printed.
     pub fn report(self) -> Report {
         let context = Context::new(self.measures, self.priors, false, self.tier, self.seed);
+        let (only, command) = (self.only.as_deref(), "flatgauge verify");
         let laws = crate::gate::registry();
-        Report::new(runner::run(laws, &context, self.only.as_deref(), "flatgauge verify", &|_, _, _| ()), self.seed)
+        let report = Report::new(runner::run(laws, &context, only, command, &|_, _, _| ()), self.seed);
+        let (outcomes, counterexamples) = run_generated(&context, self.cases, only, command, true, &|_, _, _| ());
+        report.with_generated(outcomes, counterexamples)
     }
 
     /// Runs every check, and panics with all failures unless the verdict is pass.
@@ -102,7 +114,8 @@ impl<'a> Gate<'a> {
     /// If a law does not hold, or nothing was verified: without an estimator, or by one that skips every case.
     #[track_caller]
     pub fn assert(self) {
-        let seed = self.seed;
+        let (seed, cases) = (self.seed, self.cases);
+        let generated = if cases == 0 { String::new() } else { format!(".cases({cases})") };
         let report = self.report();
         if report.verdict == Verdict::Pass {
             return;
@@ -111,7 +124,7 @@ impl<'a> Gate<'a> {
             .map(|outcome| {
                 let (law, estimator, case) = (&outcome.law, &outcome.estimator, &outcome.case);
                 let address = format!("{law}/{estimator}/{case}");
-                format!("\n  {address}: {}\n    alone: .only({address:?}).seed({seed})", outcome.reason)
+                format!("\n  {address}: {}\n    alone: .only({address:?}).seed({seed}){generated}", outcome.reason)
             })
             .collect();
         let counts = report.counts;

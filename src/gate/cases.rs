@@ -1,4 +1,4 @@
-//! The cases a context draws: small networks with data, Gram matrices with labels.
+//! Cases: small networks with data, Gram matrices with labels, and how they are drawn.
 
 use crate::flatness::DensePoint;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
@@ -21,6 +21,10 @@ pub struct FlatnessCase {
     pub inputs: Array2<f64>,
     /// Targets for the loss.
     pub targets: Array2<f64>,
+    /// Factors by which layer 0 is divided, and layer 1 multiplied, in the laws of rescaling.
+    pub alphas: Vec<f64>,
+    /// Whether these laws draw one map of every kind too.
+    pub rescalings: bool,
     dense: OnceLock<DenseArrays>,
 }
 
@@ -32,9 +36,9 @@ struct DenseArrays {
 }
 
 impl FlatnessCase {
-    /// A case from its parts.
+    /// A case from its parts, not rescaled.
     pub fn new(name: String, network: Network, loss: Loss, inputs: Array2<f64>, targets: Array2<f64>) -> Self {
-        Self { name, network, loss, inputs, targets, dense: OnceLock::new() }
+        Self { name, network, loss, inputs, targets, alphas: Vec::new(), rescalings: false, dense: OnceLock::new() }
     }
 
     /// The objective of the case's network.
@@ -93,26 +97,6 @@ pub fn draw_flatness_case(
     FlatnessCase::new(name, network, loss, inputs, targets)
 }
 
-/// The drawn networks of a run: every activation and loss, shallow and deep.
-pub(super) fn flatness_cases(seed: u64, count: usize) -> Vec<FlatnessCase> {
-    let shapes: [(&[usize], Activation, Loss); 6] = [
-        (&[5, 6, 1], Activation::Relu, Loss::Bce),
-        (&[4, 5, 4, 1], Activation::Relu, Loss::Bce),
-        (&[4, 5, 3], Activation::Relu, Loss::Ce),
-        (&[4, 4, 4, 4, 2], Activation::Relu, Loss::Mse),
-        (&[4, 5, 4, 1], Activation::Tanh, Loss::Bce),
-        (&[4, 5, 2], Activation::Erf, Loss::Mse),
-    ];
-    let cases = (0..count).map(|index| {
-        let (widths, activation, loss) = shapes[index % shapes.len()];
-        let words: Vec<String> = widths.iter().map(usize::to_string).collect();
-        let name = format!("fcn-{}-{activation}-{loss}-{}", words.join("-"), index / shapes.len());
-        let streams = Streams::new(seed).child(&name, 0);
-        draw_flatness_case(name, widths, activation, loss, 16, streams)
-    });
-    cases.collect()
-}
-
 /// A Gram matrix and labels.
 pub struct PriorCase {
     /// Name, unique among the cases.
@@ -123,22 +107,15 @@ pub struct PriorCase {
     pub labels: Labels,
 }
 
-/// The drawn Gram matrices of a run: `F F^T + d I` with random `F`, from nearly diagonal to nearly
-/// singular, with random labels.
-pub(super) fn prior_cases(seed: u64, count: usize) -> Vec<PriorCase> {
-    let cases = (0..count).map(|index| {
-        let points = [2, 3, 5, 8, 10][index % 5];
-        let diagonal = [1.0, 0.1, 0.01][index % 3];
-        let name = format!("gram-{points}-{index}");
-        let streams = Streams::new(seed).child(&name, 0);
-        let factor = normal_matrix(points, points.div_ceil(2), streams, "factor");
-        let matrix = factor.dot(&factor.t()) + Array2::<f64>::eye(points) * diagonal;
-        let mut generator = streams.stream("labels", 0);
-        PriorCase {
-            name,
-            gram: Gram::new(matrix).expect("a Gram matrix by construction"),
-            labels: Labels::from_signs((0..points).map(|_| generator.random_range(0..2_u8) == 1)),
-        }
-    });
-    cases.collect()
+/// Draws `F F^T + diagonal I` with `F` of `rank` columns, and random labels.
+pub(super) fn draw_prior_case(name: String, points: usize, rank: usize, diagonal: f64, streams: Streams) -> PriorCase {
+    let streams = streams.child(&name, 0);
+    let factor = normal_matrix(points, rank, streams, "factor");
+    let matrix = factor.dot(&factor.t()) + Array2::<f64>::eye(points) * diagonal;
+    let mut generator = streams.stream("labels", 0);
+    PriorCase {
+        name,
+        gram: Gram::new(matrix).expect("a Gram matrix by construction"),
+        labels: Labels::from_signs((0..points).map(|_| generator.random_range(0..2_u8) == 1)),
+    }
 }

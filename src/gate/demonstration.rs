@@ -106,11 +106,12 @@ pub fn demonstrate(
     command: &str,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<(Demonstration, Vec<Outcome>)>, String> {
-    let plan = Plan::new(context);
+    let mut plan = Plan::new(context);
     let wanted = |outcome: &Outcome| {
         only.is_none_or(|only| format!("{}/{}/{}", outcome.law, outcome.estimator, outcome.case).contains(only))
     };
-    if !plan.addresses().iter().any(|address| only.is_none_or(|only| address.contains(only))) {
+    plan.attacks.retain(|attack| addresses(*attack).any(|address| only.is_none_or(|only| address.contains(only))));
+    if plan.attacks.is_empty() {
         return Ok(None);
     }
     let networks: Vec<TrainedNetwork> = plan
@@ -134,6 +135,12 @@ pub fn demonstrate(
     Ok(Some((Demonstration { setting, networks }, outcomes)))
 }
 
+/// Every `law/estimator/case` of a network, known before it is trained.
+fn addresses(attack: usize) -> impl Iterator<Item = String> {
+    let cases = ALPHAS.into_iter().map(move |alpha| case_name(&network_name(attack), alpha));
+    cases.flat_map(|case| CHECKS.map(|(law, estimator)| format!("{LAW}.{law}/{estimator}/{case}")))
+}
+
 /// Sizes and seeds of the demonstration.
 struct Plan {
     train: usize,
@@ -150,12 +157,6 @@ impl Plan {
         };
         let digits = data::load("digits").expect("the embedded digits load");
         Self { train, test, attacks, digits }
-    }
-
-    /// Every `law/estimator/case` there will be, known before anything is trained.
-    fn addresses(&self) -> Vec<String> {
-        let cases = self.attacks.iter().flat_map(|attack| ALPHAS.map(|alpha| case_name(&network_name(*attack), alpha)));
-        cases.flat_map(|case| CHECKS.map(|(law, estimator)| format!("{LAW}.{law}/{estimator}/{case}"))).collect()
     }
 
     /// Trains a network on S and `attack` further images with flipped labels, and measures it.
@@ -295,17 +296,9 @@ fn outcomes(network: &TrainedNetwork, context: &Context, command: &str) -> Vec<O
         ];
         for ((law, estimator), finding) in CHECKS.into_iter().zip(findings) {
             let law = format!("{LAW}.{law}");
-            outcomes.push(Outcome {
-                reproduce: format!("{command} --tier {tier} --seed {} --only '{law}/{estimator}/{case}'", context.seed),
-                law,
-                estimator: estimator.to_owned(),
-                case: case.clone(),
-                verdict: finding.verdict,
-                measured: finding.measured,
-                expected: finding.expected,
-                tolerance: finding.tolerance,
-                reason: finding.reason,
-            });
+            let reproduce =
+                format!("{command} --tier {tier} --seed {} --only '{law}/{estimator}/{case}'", context.seed);
+            outcomes.push(Outcome::new(&law, estimator, &case, finding, reproduce));
         }
     }
     outcomes

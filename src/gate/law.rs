@@ -1,7 +1,9 @@
 //! Laws, and the checks they consist of.
 
 use crate::flatness::Measure;
-use crate::gate::cases::{FlatnessCase, PriorCase, flatness_cases, prior_cases};
+use crate::gate::cases::{FlatnessCase, PriorCase};
+use crate::gate::corpus::Corpus;
+use crate::gate::laws::BaseAnswers;
 use crate::gate::verdict::Finding;
 use crate::numeric::Streams;
 use crate::prior::Prior;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// How much is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Under a minute.
@@ -35,23 +37,34 @@ pub struct Context<'a> {
     pub flatness_cases: Arc<Vec<FlatnessCase>>,
     /// Gram matrices drawn for the laws of log P(f).
     pub prior_cases: Arc<Vec<PriorCase>>,
+    /// What the methods said of the drawn Gram matrices as they are, which most laws compare with.
+    pub(super) base_answers: Arc<BaseAnswers>,
 }
 
 impl<'a> Context<'a> {
     /// Everything there is, or the given estimators only, at a tier.
     pub fn new(measures: Vec<&'a dyn Measure>, priors: Vec<&'a dyn Prior>, house: bool, tier: Tier, seed: u64) -> Self {
-        let (networks, grams) = match tier {
-            Tier::Quick => (6, 5),
-            Tier::Full => (36, 15),
-        };
+        let corpus = Corpus::built_in();
+        let sound = "the corpus of the crate is sound";
         Self {
             measures,
             priors,
             house,
             tier,
             seed,
-            flatness_cases: Arc::new(flatness_cases(seed, networks)),
-            prior_cases: Arc::new(prior_cases(seed, grams)),
+            flatness_cases: Arc::new(corpus.networks(tier, seed).expect(sound)),
+            prior_cases: Arc::new(corpus.grams(tier, seed).expect(sound)),
+            base_answers: Arc::default(),
+        }
+    }
+
+    /// The same estimators on other cases.
+    pub fn on_cases(&self, networks: Vec<FlatnessCase>, grams: Vec<PriorCase>) -> Self {
+        Self {
+            flatness_cases: Arc::new(networks),
+            prior_cases: Arc::new(grams),
+            base_answers: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -96,6 +109,17 @@ impl<'a> Check<'a> {
     }
 }
 
+/// On which cases a law holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// On every network or Gram matrix, so that cases may be generated for it.
+    Every,
+    /// On generic ones: it says that something moves, and there are cases on which it rightly does not.
+    Generic,
+    /// On the certified cases of `golden/` only.
+    Certified,
+}
+
 /// A law of the law book.
 pub trait Law: Send + Sync {
     /// Registry name, `subject.law`.
@@ -103,6 +127,14 @@ pub trait Law: Send + Sync {
 
     /// The law in one sentence.
     fn statement(&self) -> &'static str;
+
+    /// On which cases it holds.
+    fn scope(&self) -> Scope;
+
+    /// Whether its cases are networks; else they are Gram matrices.
+    fn is_of_networks(&self) -> bool {
+        !self.id().starts_with("prior.")
+    }
 
     /// All checks of this law in a context.
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>>;

@@ -1,7 +1,7 @@
 //! Runs the laws and gathers what they find.
 
 use crate::gate::demonstration::{Demonstration, demonstrate};
-use crate::gate::law::{Context, Law, Tier};
+use crate::gate::law::{Check, Context, Law, Tier};
 use crate::gate::verdict::{Finding, Outcome, Report};
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,26 +55,21 @@ pub fn run(
     checks
         .par_iter()
         .map(|(law, check)| {
-            // A panicking estimator fails its case; the others still run.
-            let finding = catch_unwind(AssertUnwindSafe(|| (check.run)())).unwrap_or_else(|panic| {
-                let message = (panic.downcast_ref::<String>().map(String::as_str))
-                    .or_else(|| panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("no message");
-                Finding::fail(format!("panicked: {message}"))
-            });
+            let finding = settle(check);
             let address = address(law, &check.estimator, &check.case);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
-            Outcome {
-                law: (*law).to_owned(),
-                estimator: check.estimator.clone(),
-                case: check.case.clone(),
-                verdict: finding.verdict,
-                measured: finding.measured,
-                expected: finding.expected,
-                tolerance: finding.tolerance,
-                reason: finding.reason,
-                reproduce: format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed),
-            }
+            let reproduce = format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed);
+            Outcome::new(law, &check.estimator, &check.case, finding, reproduce)
         })
         .collect()
+}
+
+/// Runs one check. A panicking estimator fails its case; the others still run.
+pub(super) fn settle(check: &Check) -> Finding {
+    catch_unwind(AssertUnwindSafe(|| (check.run)())).unwrap_or_else(|panic| {
+        let message = (panic.downcast_ref::<String>().map(String::as_str))
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Finding::fail(format!("panicked: {message}"))
+    })
 }

@@ -1,6 +1,10 @@
 //! What a check found, and the report of a whole run.
 
+use crate::gate::calibration::FalseAlarms;
+use crate::gate::generated::Counterexample;
+use crate::gate::score::{EstimatorScore, Score, scores};
 use crate::numeric::serialize_optional_real;
+use crate::numeric::tolerance::{GATE_Z, POWER_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.
@@ -28,6 +32,14 @@ pub struct Finding {
     pub tolerance: Option<f64>,
     /// Why it failed or was skipped; empty for a pass that needs no words.
     pub reason: String,
+    /// How near it came to a certified value, where it was held to one.
+    pub score: Option<Box<Score>>,
+    /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random.
+    pub catches: Option<f64>,
+    /// How many decisions rested on standard errors.
+    pub decisions: u32,
+    /// Differences in standard errors, of the two-sided ones among them.
+    pub z_scores: Box<[f64]>,
 }
 
 impl Finding {
@@ -45,8 +57,31 @@ impl Finding {
             measured: Some(measured),
             expected: Some(expected),
             tolerance: Some(tolerance),
-            reason,
+            catches: Some(tolerance),
+            ..Self::fail(reason)
         }
+    }
+
+    /// Compares numbers whose difference has a standard error: passes iff they differ by at most `rounding` and
+    /// [`GATE_Z`] standard errors.
+    pub fn test(measured: f64, expected: f64, rounding: f64, std_error: f64) -> Self {
+        let finding = Self::compare(measured, expected, rounding + GATE_Z * std_error);
+        if !(std_error > 0.0) {
+            return finding;
+        }
+        let z = (measured - expected) / std_error;
+        Self {
+            catches: Some(rounding + (GATE_Z + POWER_Z) * std_error),
+            decisions: 1,
+            z_scores: Some(z).into_iter().filter(|z| z.is_finite()).collect(),
+            ..finding
+        }
+    }
+
+    /// The same, as a decision that rests on a standard error.
+    pub fn decided_by_error(mut self, std_error: f64) -> Self {
+        self.decisions += u32::from(std_error > 0.0);
+        self
     }
 
     /// Passes iff the two numbers differ by more than `tolerance`: the power checks.
@@ -57,7 +92,7 @@ impl Finding {
             measured: Some(measured),
             expected: Some(other),
             tolerance: Some(tolerance),
-            reason: if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") },
+            ..Self::fail(if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") })
         }
     }
 
@@ -69,24 +104,51 @@ impl Finding {
             measured: Some(measured),
             expected: Some(bound),
             tolerance: Some(0.0),
-            reason: if holds { String::new() } else { format!("{what}: {measured} is above {bound}") },
+            ..Self::fail(if holds { String::new() } else { format!("{what}: {measured} is above {bound}") })
         }
     }
 
     /// A failure that is no comparison: an error, a wrong shape.
     pub fn fail(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Fail, measured: None, expected: None, tolerance: None, reason: reason.into() }
+        Self::without_numbers(Verdict::Fail, reason.into())
     }
 
     /// Not tried, and why.
     pub fn skip(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Skip, measured: None, expected: None, tolerance: None, reason: reason.into() }
+        Self::without_numbers(Verdict::Skip, reason.into())
     }
 
-    /// Keeps the worst of several findings: the first failure, else the last.
+    fn without_numbers(verdict: Verdict, reason: String) -> Self {
+        Self {
+            verdict,
+            measured: None,
+            expected: None,
+            tolerance: None,
+            reason,
+            score: None,
+            catches: None,
+            decisions: 0,
+            z_scores: Box::default(),
+        }
+    }
+
+    /// The same with a score.
+    pub fn scored(mut self, score: Option<Score>) -> Self {
+        self.score = score.map(Box::new);
+        self
+    }
+
+    /// Keeps the worst of several findings: the first failure, else the last; of their scores the worst, and all
+    /// decisions.
     pub fn worst(findings: impl IntoIterator<Item = Self>) -> Self {
         let mut last = Self::fail("nothing was compared");
-        for finding in findings {
+        for mut finding in findings {
+            finding.score = match (last.score, finding.score) {
+                (Some(before), Some(score)) => Some(Box::new(before.and(*score))),
+                (before, score) => score.or(before),
+            };
+            finding.decisions += last.decisions;
+            finding.z_scores = [last.z_scores, finding.z_scores].concat().into();
             last = finding;
             if last.verdict == Verdict::Fail {
                 break;
@@ -120,6 +182,39 @@ pub struct Outcome {
     pub reason: String,
     /// One command line that runs this case alone.
     pub reproduce: String,
+    /// How near it came to a certified value, where it was held to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random; `None`
+    /// where nothing was compared.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub catches: Option<f64>,
+    /// How many decisions rested on standard errors.
+    pub decisions: usize,
+    /// Differences in standard errors, of the two-sided ones among them.
+    #[serde(skip)]
+    pub z_scores: Vec<f64>,
+}
+
+impl Outcome {
+    /// What a check of a law found of an estimator on a case.
+    pub fn new(law: &str, estimator: &str, case: &str, finding: Finding, reproduce: String) -> Self {
+        Self {
+            law: law.to_owned(),
+            estimator: estimator.to_owned(),
+            case: case.to_owned(),
+            verdict: finding.verdict,
+            measured: finding.measured,
+            expected: finding.expected,
+            tolerance: finding.tolerance,
+            reason: finding.reason,
+            reproduce,
+            score: finding.score.map(|score| *score),
+            catches: finding.catches,
+            decisions: finding.decisions as usize,
+            z_scores: finding.z_scores.into_vec(),
+        }
+    }
 }
 
 /// How many checks ended how.
@@ -162,6 +257,13 @@ pub struct Report {
     pub laws: Vec<Outcome>,
     /// How many ended how.
     pub counts: Counts,
+    /// How near each estimator came to certified values.
+    pub scores: Vec<EstimatorScore>,
+    /// How often a correct estimator would fail by chance.
+    pub false_alarms: FalseAlarms,
+    /// Failures on generated cases, shrunk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counterexamples: Vec<Counterexample>,
     /// Seed of the run.
     pub seed: u64,
     /// Version of this crate.
@@ -187,21 +289,23 @@ impl Report {
                 .iter()
                 .find(|outcome| outcome.law == law && outcome.estimator == estimator)
                 .map_or(String::new(), |outcome| outcome.reproduce.clone());
-            laws.push(Outcome {
-                law,
-                estimator,
-                case: "all".to_owned(),
-                verdict: Verdict::Fail,
-                measured: None,
-                expected: None,
-                tolerance: None,
-                reason: "nothing verified: every case was skipped".to_owned(),
-                reproduce,
-            });
+            let finding = Finding::fail("nothing verified: every case was skipped");
+            laws.push(Outcome::new(&law, &estimator, "all", finding, reproduce));
         }
         let counts = Counts::of(&laws);
         let verdict = if counts.fail == 0 && counts.pass > 0 { Verdict::Pass } else { Verdict::Fail };
-        Self { verdict, laws, counts, seed, version: env!("CARGO_PKG_VERSION") }
+        let scores = scores(&laws);
+        let version = env!("CARGO_PKG_VERSION");
+        let false_alarms = FalseAlarms::of(laws.iter().map(|outcome| outcome.decisions).sum());
+        Self { verdict, laws, counts, scores, false_alarms, counterexamples: Vec::new(), seed, version }
+    }
+
+    /// The same with the outcomes of further cases, and what their failures were shrunk to.
+    pub fn with_generated(self, outcomes: Vec<Outcome>, counterexamples: Vec<Counterexample>) -> Self {
+        let mut laws = self.laws;
+        laws.extend(outcomes);
+        let counterexamples = [self.counterexamples, counterexamples].concat();
+        Self { counterexamples, ..Self::new(laws, self.seed) }
     }
 }
 
@@ -225,17 +329,8 @@ mod tests {
     }
 
     fn outcome(law: &str, verdict: Verdict) -> Outcome {
-        Outcome {
-            law: law.to_owned(),
-            estimator: "e".to_owned(),
-            case: "c".to_owned(),
-            verdict,
-            measured: None,
-            expected: None,
-            tolerance: None,
-            reason: String::new(),
-            reproduce: String::new(),
-        }
+        let finding = Finding { verdict, ..Finding::fail("") };
+        Outcome::new(law, "e", "c", finding, String::new())
     }
 
     #[test]

@@ -29,11 +29,22 @@ pub const CURVATURE_AGREEMENT: f64 = 1e-9;
 /// iteration or faster it is then within `1e-8` of its fixed point.
 pub const PRIOR_SYMMETRY: f64 = 1e-8;
 
+/// Probability that a run of the gate fails a correct estimator by chance.
+pub const FALSE_ALARM_RATE: f64 = 1e-6;
+
+/// Stochastic decisions over which [`FALSE_ALARM_RATE`] is split: more than any run of the law book makes, so that
+/// what is decided of one case does not depend on what else is run.
+pub const MOST_DECISIONS: f64 = 20_000.0;
+
 /// Standard errors by which two honest answers may differ in the gate.
 ///
-/// A normal deviate exceeds 6 with probability `2e-9`; over the few hundred statistical comparisons of a
-/// run the false-alarm rate stays below `1e-6`. A bias of 8 standard errors is caught with probability 0.98.
-pub const GATE_Z: f64 = 6.0;
+/// A normal deviate exceeds 6.6 in size with probability `4.1e-11`; over [`MOST_DECISIONS`] that is `8.2e-7`, below
+/// [`FALSE_ALARM_RATE`].
+pub const GATE_Z: f64 = 6.6;
+
+/// Standard errors beyond [`GATE_Z`] at which a bias is caught with probability 0.99.
+pub const POWER_Z: f64 = 2.33;
+
 /// Two points are one when their correlation is within this of 1 in absolute value.
 ///
 /// The correlation of a point with its copy is a product of three numbers, each with a few roundings;

@@ -1,10 +1,10 @@
 //! The report as one page that needs nothing else: no script, no request, readable on a phone.
 
 use super::escape::escaped;
-use super::matrix::{Matrix, digits, failures, verdict};
+use super::matrix::{Matrix, failures, verdict};
 use super::plot::{Axes, Series, plot};
 use super::table::number;
-use super::text::verdict_line;
+use super::text::{false_alarm_sentence, score_cells, smallest_bias, verdict_line};
 use crate::gate::{Counts, Demonstration, Outcome, Report, Row, TrainedNetwork, Verdict};
 
 const STYLE: &str = include_str!("style.css");
@@ -25,7 +25,7 @@ pub fn html(demonstration: Option<&Demonstration>, report: &Report) -> String {
     page += &failure_section(report);
     page += &matrix_section(report);
     page += &skip_section(report);
-    page += &digit_section(report);
+    page += &score_section(report);
     page += &demonstration.map_or(String::new(), demonstration_section);
     page + "</main>\n</body>\n</html>\n"
 }
@@ -66,7 +66,7 @@ fn failure(outcome: &Outcome, id: &str) -> String {
         escaped(&outcome.reason),
         optional(outcome.measured),
         optional(outcome.expected),
-        optional(outcome.tolerance),
+        outcome.tolerance.map_or("-".to_owned(), |tolerance| format!("{tolerance:.3e}")),
         escaped(&outcome.reproduce)
     )
 }
@@ -87,7 +87,14 @@ fn matrix_section(report: &Report) -> String {
         }
         text += "</tr>\n";
     }
-    text + "</tbody>\n</table></div>\n</section>\n"
+    text += "</tbody>\n";
+    let alarms = false_alarm_sentence(report);
+    if !alarms.is_empty() {
+        let biases =
+            matrix.laws.iter().map(|law| format!("<td>{}</td>", smallest_bias(report, law))).collect::<String>();
+        text += &format!("<tfoot><tr><th scope=\"row\">catches</th>{biases}</tr></tfoot>\n");
+    }
+    text + &format!("</table></div>\n<p>{}</p>\n</section>\n", escaped(&alarms))
 }
 
 fn cell(law: &str, estimator: &str, counts: Counts) -> String {
@@ -121,35 +128,34 @@ fn skip_section(report: &Report) -> String {
 }
 
 /// Digits of every certified value, one row an estimator.
-fn digit_section(report: &Report) -> String {
-    let mut rows: Vec<(&str, Vec<f64>)> = Vec::new();
-    for outcome in report.laws.iter().filter(|outcome| outcome.law.starts_with("certified.")) {
-        let (Some(measured), Some(expected)) = (outcome.measured, outcome.expected) else { continue };
-        let Some(digits) = digits(measured, expected) else { continue };
-        match rows.iter_mut().find(|(estimator, _)| *estimator == outcome.estimator) {
-            Some((_, all)) => all.push(digits),
-            None => rows.push((&outcome.estimator, vec![digits])),
-        }
-    }
-    if rows.is_empty() {
+fn score_section(report: &Report) -> String {
+    if report.scores.is_empty() {
         return String::new();
     }
-    let mut text = "<section>\n<h2>Digits that agree with certified values</h2>\n<p>One mark a case, from 0 to 15 \
-                    digits; the number is the fewest.</p>\n<table class=\"digits\">\n"
+    let mut text = "<section>\n<h2>Certified values</h2>\n<p>One mark a case, from 0 to 15 digits that agree; z is \
+                    in standard errors, speed in that of the built-in estimator.</p>\n<div class=\"scroll\"><table \
+                    class=\"digits\">\n<thead><tr><th></th><th></th>"
         .to_owned();
-    for (estimator, all) in rows {
-        let marks: String = all
-            .iter()
-            .map(|digits| format!("<circle cx=\"{:.1}\" cy=\"8\" r=\"3\" class=\"mark c0\"/>", 5.0 + 10.0 * digits))
+    for title in super::text::SCORE_TITLES {
+        text += &format!("<th scope=\"col\">{}</th>", escaped(title));
+    }
+    text += "</tr></thead>\n<tbody>\n";
+    for score in &report.scores {
+        let of_it = report.laws.iter().filter(|outcome| outcome.estimator == score.estimator);
+        let marks: String = of_it
+            .filter_map(|outcome| outcome.score)
+            .map(|score| {
+                format!("<circle cx=\"{:.1}\" cy=\"8\" r=\"3\" class=\"mark c0\"/>", 5.0 + 10.0 * score.digits)
+            })
             .collect();
-        let fewest = all.iter().copied().fold(15.0, f64::min);
+        let cells: String = score_cells(score).map(|cell| format!("<td>{}</td>", escaped(&cell))).concat();
         text += &format!(
             "<tr><th scope=\"row\">{}</th><td><svg viewBox=\"0 0 160 16\" role=\"img\" aria-label=\"digits of each \
-             case\"><line x1=\"5\" x2=\"155\" y1=\"8\" y2=\"8\" class=\"grid\"/>{marks}</svg></td><td>{fewest:.1}</td></tr>\n",
-            escaped(estimator)
+             case\"><line x1=\"5\" x2=\"155\" y1=\"8\" y2=\"8\" class=\"grid\"/>{marks}</svg></td>{cells}</tr>\n",
+            escaped(&score.estimator)
         );
     }
-    text + "</table>\n</section>\n"
+    text + "</tbody></table></div>\n</section>\n"
 }
 
 /// A quantity over alpha: marks measured, lines predicted, a colour a network.

@@ -2,7 +2,7 @@
 
 use super::escape::code;
 use super::matrix::{Matrix, failures, verdict};
-use super::text::verdict_line;
+use super::text::{SCORE_TITLES, false_alarm_sentence, score_cells, verdict_line};
 use crate::gate::{Report, Verdict};
 
 /// Failures written out in full; of more there is the number only.
@@ -22,6 +22,16 @@ pub fn markdown(report: &Report) -> String {
         if failures.len() > MOST_FAILURES {
             text += &format!("\nand {} more\n", failures.len() - MOST_FAILURES);
         }
+    }
+    if !report.scores.is_empty() {
+        text += &format!("\n| certified values | {} |\n|---|{}\n", SCORE_TITLES.join(" | "), "--:|".repeat(6));
+        for score in &report.scores {
+            text += &format!("| {} | {} |\n", code(&score.estimator), score_cells(score).join(" | "));
+        }
+    }
+    let alarms = false_alarm_sentence(report);
+    if !alarms.is_empty() {
+        text += &format!("\n{alarms}\n");
     }
     let matrix = Matrix::new(report);
     text += "\n<details><summary>Every estimator under every law</summary>\n\n";

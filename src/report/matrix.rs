@@ -48,26 +48,3 @@ pub(super) fn verdict(counts: Counts) -> Verdict {
 pub(super) fn failures(report: &Report) -> Vec<&Outcome> {
     report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail).collect()
 }
-
-/// Decimal digits in which a measured number agrees with a certified one (log relative error), between 0 and 15.
-pub(super) fn digits(measured: f64, expected: f64) -> Option<f64> {
-    if measured == expected {
-        return Some(15.0);
-    }
-    let error = if expected == 0.0 { measured.abs() } else { ((measured - expected) / expected).abs() };
-    (!error.is_nan()).then(|| (-error.log10()).clamp(0.0, 15.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_those_that_agree() {
-        assert_eq!(digits(8.31, 8.31), Some(15.0));
-        assert!((digits(1.01, 1.0).unwrap() - 2.0).abs() < 0.01);
-        assert_eq!(digits(-1.0, 1.0), Some(0.0));
-        assert_eq!(digits(f64::NEG_INFINITY, f64::NEG_INFINITY), Some(15.0));
-        assert_eq!(digits(f64::NAN, 1.0), None);
-    }
-}

@@ -2,7 +2,7 @@
 
 use super::Entry;
 use super::table::{Table, number};
-use crate::gate::{Demonstration, Report, Verdict};
+use crate::gate::{Calibration, Demonstration, EstimatorScore, Report, Verdict, median};
 use crate::numeric::{Estimate, Info, InfoValue};
 use crate::prior::{Link, LogProb};
 use std::collections::BTreeMap;
@@ -59,6 +59,8 @@ pub fn list(entries: &[Entry]) -> String {
 pub fn verify(demonstration: Option<&Demonstration>, report: &Report) -> String {
     let mut text = demonstration.map_or(String::new(), demonstration_table);
     text += &law_table(report);
+    text += &score_table(report);
+    text += &false_alarm_line(report);
     for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
         text += &format!(
             "\nFAIL {} for {} on {}: {}\n     {}\n",
@@ -121,9 +123,10 @@ fn law_table(report: &Report) -> String {
             counts.iter_mut().find(|(law, _)| *law == outcome.law).expect("it was pushed above if it was new");
         count[index] += 1;
     }
-    let mut table = Table::new(&["law", "pass", "fail", "skip"]);
+    let mut table = Table::new(&["law", "pass", "fail", "skip", "catches"]);
     for (law, count) in counts {
-        table.row([law.to_owned()].into_iter().chain(count.map(|n| n.to_string())).collect());
+        let numbers = count.map(|n| n.to_string()).into_iter().chain([smallest_bias(report, law)]);
+        table.row([law.to_owned()].into_iter().chain(numbers).collect());
     }
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Skip) {
@@ -137,6 +140,91 @@ fn law_table(report: &Report) -> String {
         }
     }
     text
+}
+
+/// The bias that a law would catch in half of the checks that rest on standard errors; `-` if none do.
+pub(super) fn smallest_bias(report: &Report, law: &str) -> String {
+    let stochastic = report.laws.iter().filter(|outcome| outcome.law == law && outcome.decisions > 0);
+    let mut biases: Vec<f64> = stochastic.filter_map(|outcome| outcome.catches).collect();
+    median(&mut biases).map_or("-".to_owned(), |bias| format!("{bias:.1e}"))
+}
+
+/// What the report says of its own errors; empty if none of its decisions rests on chance.
+pub(super) fn false_alarm_sentence(report: &Report) -> String {
+    let alarms = report.false_alarms;
+    if alarms.decisions == 0 {
+        return String::new();
+    }
+    format!(
+        "{} decisions rest on standard errors, at z = {}: a correct estimator fails any of them with probability of at \
+         most {:.1e} (budget {:.0e} a run). 'Catches' is the smallest bias that they see with probability 0.99, the \
+         median of each law in its own units.",
+        alarms.decisions, alarms.z, alarms.per_run, alarms.budget
+    )
+}
+
+fn false_alarm_line(report: &Report) -> String {
+    let sentence = false_alarm_sentence(report);
+    if sentence.is_empty() { sentence } else { format!("\n{sentence}\n") }
+}
+
+/// The result of `flatgauge verify --calibrate`.
+pub fn calibration(calibration: &Calibration) -> String {
+    let header = ["law", "estimator", "decisions", "rms z", "largest z", "beyond 3", "catches"];
+    let mut table = Table::new(&header);
+    for row in &calibration.rows {
+        table.row(vec![
+            row.law.clone(),
+            row.estimator.clone(),
+            row.decisions.to_string(),
+            format!("{:.2}", row.root_mean_square_z),
+            format!("{:.2}", row.largest_z),
+            row.beyond_three.to_string(),
+            format!("{:.1e}", row.catches),
+        ]);
+    }
+    let mut text = table.render(2);
+    for alarm in &calibration.alarms {
+        let (law, estimator, case) = (&alarm.law, &alarm.estimator, &alarm.case);
+        text += &format!("\nFALSE ALARM {law} for {estimator} on {case}: {}\n     {}\n", alarm.reason, alarm.reproduce);
+    }
+    let word = if calibration.verdict() == Verdict::Pass { "PASS" } else { "FAIL" };
+    let alarms = calibration.false_alarms;
+    text + &format!(
+        "\n{word}: {} seeds, {} stochastic decisions, {} false alarms (expected {:.1e})\n",
+        calibration.seeds,
+        alarms.decisions,
+        calibration.alarms.len(),
+        alarms.decisions as f64 * alarms.per_decision
+    )
+}
+
+/// Columns of [`score_cells`].
+pub(super) const SCORE_TITLES: [&str; 6] = ["values", "fewest digits", "median", "largest z", "from truth", "speed"];
+
+/// The scores of one estimator for a table; `-` where there is none.
+pub(super) fn score_cells(score: &EstimatorScore) -> [String; 6] {
+    let optional = |value: Option<f64>, decimals: usize| value.map_or("-".to_owned(), |v| format!("{v:.decimals$}"));
+    [
+        score.values.to_string(),
+        format!("{:.1}", score.fewest_digits),
+        format!("{:.1}", score.median_digits),
+        optional(score.largest_z, 2),
+        optional(score.from_truth, 3),
+        optional(score.relative_speed, 2),
+    ]
+}
+
+fn score_table(report: &Report) -> String {
+    if report.scores.is_empty() {
+        return String::new();
+    }
+    let header: Vec<&str> = ["certified values"].into_iter().chain(SCORE_TITLES).collect();
+    let mut table = Table::new(&header);
+    for score in &report.scores {
+        table.row([score.estimator.clone()].into_iter().chain(score_cells(score)).collect());
+    }
+    format!("\n{}", table.render(1))
 }
 
 /// One line that says how it went.

@@ -1,10 +1,10 @@
 //! Measures of flatness, each with one bug.
 
 use super::{Answer, FaultyMeasure};
-use flatgauge::flatness::{FlatnessError, Options, Point};
+use flatgauge::flatness::{self, FlatnessError, Options, Point};
 use flatgauge::model::{Objective, Role};
 use flatgauge::numeric::Streams;
-use flatgauge::numeric::linalg::norm;
+use flatgauge::numeric::linalg::{add_scaled, dot, norm, symmetric_eigenvalues};
 use ndarray::{Array2, s};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -20,6 +20,11 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("trace_remembered_from_before", "hessian_trace", "curvature.covariance", unit_weights),
     measure("hutchinson_unit_probes", "hessian_trace", "curvature.definition", unit_probes),
     measure("hutchinson_stopped_when_two_means_agree", "hessian_trace", "curvature.definition", stopped_early),
+    measure("sharpness_without_its_parentheses", "keskar_sharpness", "curvature.covariance", no_parentheses),
+    measure("adaptive_sharpness_zero_over_zero", "adaptive_sharpness", "curvature.covariance", zero_over_zero),
+    measure("fisher_rao_fixed_depth_factor", "fisher_rao", "curvature.definition", depth_factor),
+    measure("power_iteration_returns_the_size", "hessian_max_eigenvalue", "curvature.definition", size_of_eigenvalue),
+    measure("lanczos_without_reorthogonalisation", "hessian_frobenius", "curvature.definition", no_reorthogonalisation),
     measure("hutchinson_error_over_n", "hessian_trace", "curvature.definition", error_over_n),
 ];
 
@@ -111,6 +116,98 @@ fn unit_weights(point: &Point, _: &Options, bug: bool) -> Run {
     let objective =
         Objective { model, buffers, loss: *loss, inputs: inputs.view(), targets: targets.view(), scale: *scale };
     Ok((hessian(&Point::new(objective, &theta)).diag().sum(), None))
+}
+
+fn built_in(id: &str, point: &Point, options: &Options) -> Result<f64, FlatnessError> {
+    flatness::find(id).expect("it is registered").evaluate(point, options).map(|estimate| estimate.value)
+}
+
+/// `100 * (f0 - f) / 1 - f0` for `100 * (f0 - f) / (1 - f0)`, with losses negated for a minimiser.
+fn no_parentheses(point: &Point, options: &Options, bug: bool) -> Run {
+    let sharpness = built_in("keskar_sharpness", point, options)?;
+    let loss = point.objective().value(point.theta());
+    let rise = sharpness * (1.0 + loss) / 100.0;
+    Ok((if bug { 100.0 * rise + loss } else { 100.0 * rise / (1.0 + loss) }, None))
+}
+
+/// Brings the step onto the ball by its length in units of the weights: 0/0 for a weight that is zero and stays so.
+fn zero_over_zero(point: &Point, options: &Options, bug: bool) -> Run {
+    let sharpness = built_in("adaptive_sharpness", point, options)?;
+    let ratio = |weight: &f64| {
+        let step = options.rho * weight.abs();
+        if !bug && *weight == 0.0 { 0.0 } else { step / weight.abs() }
+    };
+    let ratios: Vec<f64> = point.theta().iter().map(ratio).collect();
+    let larger = |top: f64, ratio: &f64| if *ratio <= top { top } else { *ratio };
+    let longest = if ratios.iter().any(|r| r.is_nan()) { f64::NAN } else { ratios.iter().fold(0.0, larger) };
+    Ok((sharpness * options.rho / longest, None))
+}
+
+/// `(L + 1)^2 E[p (1 - p) f^2]`, which Euler's theorem gives for networks without biases, for every network.
+fn depth_factor(point: &Point, options: &Options, bug: bool) -> Run {
+    if !bug {
+        return Ok((built_in("fisher_rao", point, options)?, None));
+    }
+    if point.objective().loss != flatgauge::model::Loss::Bce {
+        let reason = "one logit and binary cross-entropy only".to_owned();
+        return Err(FlatnessError::NotApplicable { measure: "fisher_rao", reason });
+    }
+    let layers = point.model().parametrised_layers() as f64;
+    let logits = point.objective().logits(point.theta());
+    let terms = logits.iter().map(|f| {
+        let p = 1.0 / (1.0 + (-f).exp());
+        p * (1.0 - p) * f * f
+    });
+    Ok((layers * layers * terms.sum::<f64>() / logits.len() as f64, None))
+}
+
+/// Power iteration's limit is the eigenvalue largest in size; the length of the iterate has lost its sign.
+fn size_of_eigenvalue(point: &Point, _: &Options, bug: bool) -> Run {
+    let eigenvalues = symmetric_eigenvalues(hessian(point).view());
+    let (lowest, highest) = (eigenvalues[0], eigenvalues[eigenvalues.len() - 1]);
+    Ok((if bug { highest.max(-lowest) } else { highest }, None))
+}
+
+/// Sums the squares of Ritz values of a full Lanczos run: copies of converged ones are counted again where the basis
+/// is not kept orthogonal.
+fn no_reorthogonalisation(point: &Point, options: &Options, bug: bool) -> Run {
+    let matrix = hessian(point);
+    let n = matrix.nrows();
+    let scale = matrix.iter().fold(0.0_f64, |top, entry| top.max(entry.abs()));
+    let mut generator = Streams::new(options.seed).stream("start", 0);
+    let mut vector: Vec<f64> = (0..n).map(|_| StandardNormal.sample(&mut generator)).collect();
+    let (mut basis, mut tridiagonal) = (Vec::<Vec<f64>>::new(), Array2::zeros((n, n)));
+    for step in 0..n {
+        let length = norm(&vector);
+        if length <= 1e-13 * scale {
+            break;
+        }
+        vector.iter_mut().for_each(|entry| *entry /= length);
+        if step > 0 {
+            tridiagonal[[step, step - 1]] = length;
+            tridiagonal[[step - 1, step]] = length;
+        }
+        let mut image = matrix.dot(&ndarray::ArrayView1::from(&vector)).to_vec();
+        let diagonal = dot(&image, &vector);
+        tridiagonal[[step, step]] = diagonal;
+        add_scaled(&mut image, -diagonal, &vector);
+        if let Some(before) = basis.last() {
+            add_scaled(&mut image, -length, before);
+        }
+        basis.push(vector);
+        if !bug {
+            // Twice is enough (Parlett).
+            for _ in 0..2 {
+                for earlier in &basis {
+                    let part = dot(&image, earlier);
+                    add_scaled(&mut image, -part, earlier);
+                }
+            }
+        }
+        vector = image;
+    }
+    let squares: f64 = symmetric_eigenvalues(tridiagonal.view()).iter().map(|value| value * value).sum();
+    Ok((squares.sqrt(), None))
 }
 
 /// Values of `z^T H z` for Gaussian probes.

@@ -31,9 +31,18 @@ pub const ANIMALS: &[FaultyPrior] = &[
     unbiased("floor_of_one_in_a_thousand_a_point", BOTH, "certified.closed_form", floor),
     unbiased("variance_for_deviation", BOTH, "certified.closed_form", variance_for_deviation),
     unbiased("mean_of_the_logs", BOTH, "prior.normalisation", mean_of_logs),
+    unbiased("variance_for_the_error", BOTH, "prior.normalisation", variance_for_error),
     unbiased("rank_deficient_kernel", STEP, "certified.closed_form", rank_deficient),
     unbiased("chains_share_their_seeds", STEP, "prior.normalisation", shared_seeds),
-    unbiased("error_of_correlated_chains", STEP, "certified.closed_form", correlated),
+    unbiased("error_of_correlated_chains", STEP, "prior.marginalisation", correlated),
+    FaultyPrior {
+        name: "probability_clipped_at_one_in_a_million",
+        id: "ep",
+        exactness: Exactness::Approximate,
+        links: BOTH,
+        law: "certified.prior",
+        run: clipped,
+    },
     FaultyPrior {
         name: "ep_after_one_sweep",
         id: "ep",
@@ -127,6 +136,13 @@ fn counted_as_one(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: boo
     Ok((if bug { value + LN_2 } else { value }, error))
 }
 
+/// Probabilities clipped to at least 1e-6 before the logarithm.
+fn clipped(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    let answer = prior::find("ep").expect("it is registered").log_prob(gram, labels, options)?;
+    let value = answer.estimate.value;
+    Ok((if bug && value.is_finite() { value.max(1e-6_f64.ln()) } else { value }, None))
+}
+
 /// Logarithms to base two.
 fn bits(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
     let (value, error) = solve(matrix(gram), labels, options.link)?;
@@ -176,6 +192,15 @@ fn mean_of_logs(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool)
         let mean = logs.iter().sum::<f64>() / n;
         let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
         Ok((mean, Some((squares / (n * (n - 1.0))).sqrt())))
+    })
+}
+
+/// The variance of the weights where their standard deviation belongs, as `np.var` for `np.std`.
+fn variance_for_error(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    sampled(gram, labels, options, |orthant| {
+        let (value, error) = log_mean(&sequential(orthant.correlation(), options.seed, DRAWS, honest));
+        let root = (DRAWS as f64).sqrt();
+        Ok((value, error.map(|error| if bug { (error * root).powi(2) / root } else { error })))
     })
 }
 

@@ -174,3 +174,43 @@ fn the_zoo_has_at_least_25_animals_and_the_readme_knows_each() {
     assert_eq!(rows, names.len(), "two animals have one name");
     assert!(names.len() >= 25, "{}", names.len());
 }
+
+/// The law that catches an animal.
+fn law_of(name: &str) -> &'static str {
+    let measure = curvature::ANIMALS.iter().find(|animal| animal.name == name).map(|animal| animal.law);
+    let method = log_prob::ANIMALS.iter().find(|animal| animal.name == name).map(|animal| animal.law);
+    measure.or(method).expect("twins are of animals of the zoo")
+}
+
+#[test]
+fn python_twins_get_the_same_verdicts_through_check() {
+    let python = ["python3", "python"].into_iter().find(|program| {
+        std::process::Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+    });
+    let Some(python) = python else {
+        println!("skipped: no Python on this machine");
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faulty/twins.py");
+    for (name, flag, id) in [
+        ("trace_mean_of_unequal_batches", "--measure", "hessian_trace"),
+        ("trace_of_the_summed_loss", "--measure", "hessian_trace"),
+        ("trace_remembered_from_before", "--measure", "hessian_trace"),
+        ("probit_read_as_step", "--prior", "exact"),
+        ("bits_for_nats", "--prior", "exact"),
+    ] {
+        for (kind, code) in [("sound", 0), ("faulty", 1)] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_flatgauge"))
+                .args(["check", flag, id, "--format", "json", "--command"])
+                .arg(format!("{python} '{script}' {name} {kind}"))
+                .output()
+                .unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let outcomes = document["laws"].as_array().unwrap();
+            let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome["verdict"] == "fail").collect();
+            assert_eq!(output.status.code(), Some(code), "{name}, {kind}: {failed:#?}");
+            let caught = failed.iter().any(|outcome| outcome["law"] == law_of(name));
+            assert_eq!(caught, kind == "faulty", "{name}, {kind}: {failed:#?}");
+        }
+    }
+}

@@ -52,17 +52,8 @@ impl External {
 
     /// Closes the command's stdin, waits for it to exit, and judges its stream of answers.
     pub fn finish(&self, estimator: &str, context: &Context, reproduce: &str) -> Vec<Outcome> {
-        let outcome = |case: &str, finding: Finding| Outcome {
-            law: PROTOCOL.to_owned(),
-            estimator: estimator.to_owned(),
-            case: case.to_owned(),
-            verdict: finding.verdict,
-            measured: finding.measured,
-            expected: finding.expected,
-            tolerance: finding.tolerance,
-            reason: finding.reason,
-            reproduce: format!("{reproduce} --tier {} --seed {}", context.by_tier("quick", "full"), context.seed),
-        };
+        let reproduce = format!("{reproduce} --tier {} --seed {}", context.by_tier("quick", "full"), context.seed);
+        let outcome = |case: &str, finding| Outcome::new(PROTOCOL, estimator, case, finding, reproduce.clone());
         let faults = self.process.finish();
         if faults.is_empty() {
             return vec![outcome("stream", Finding::compare(0.0, 0.0, 0.0))];

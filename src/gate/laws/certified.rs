@@ -2,19 +2,37 @@
 
 use super::curvature::evaluate;
 use super::prior::{estimator, log_prob};
-use crate::flatness::Options;
+use crate::flatness::{self, Options};
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
-use crate::gate::law::{Check, Context, Law};
+use crate::gate::law::{Check, Context, Law, Scope};
+use crate::gate::score::{Score, timed};
 use crate::gate::verdict::Finding;
 use crate::kernel;
+use crate::numeric::Estimate;
 use crate::numeric::normal::{hazard, log_ndtr};
 use crate::numeric::tolerance::{
-    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL, GATE_Z,
+    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL,
 };
-use crate::prior::{Exactness, Gram, Labels, Link};
+use crate::prior::{self, Exactness, Gram, Labels, Link};
 use crate::rescale::{LayerAlpha, Rescaling};
 use ndarray::Array2;
 use std::sync::Arc;
+
+/// Asks an estimator and, unless it is a built-in one that is gated as such, the built-in one too for its time.
+fn timed_answer(
+    house: bool,
+    own: impl FnOnce() -> Result<Estimate, Finding>,
+    built_in: impl FnOnce() -> Option<Result<Estimate, Finding>>,
+) -> Result<(Estimate, Option<[f64; 2]>), Finding> {
+    let (answer, time) = timed(own);
+    let answer = answer?;
+    if house {
+        return Ok((answer, None));
+    }
+    let (beside, its_time) = timed(built_in);
+    let seconds = matches!(beside, Some(Ok(_))).then(|| [time.as_secs_f64(), its_time.as_secs_f64()]);
+    Ok((answer, seconds))
+}
 
 /// log Phi and its derivative.
 pub(super) struct Normal;
@@ -28,6 +46,10 @@ impl Law for Normal {
         "log Phi and the hazard phi / Phi agree with mpmath to 13 digits"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         if !context.house {
             return Vec::new();
@@ -35,6 +57,7 @@ impl Law for Normal {
         let close = |measured: f64, expected: f64| {
             // Below the smallest normal number there are no 13 digits to agree in.
             Finding::compare(measured, expected, CERTIFIED_NORMAL * expected.abs() + f64::MIN_POSITIVE)
+                .scored(Score::of(measured, expected))
         };
         let check = move |estimator: &str, function: fn(f64) -> f64, expected: fn(&_) -> f64| {
             Check::new(estimator, "44 arguments", move || {
@@ -57,6 +80,10 @@ impl Law for Kernel {
         "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         if !context.house {
             return Vec::new();
@@ -72,7 +99,7 @@ impl Law for Kernel {
                 let errors =
                     gram.indexed_iter().map(|((i, j), value)| (value - row.nngp[[i, j]]).abs() / (scale[i] * scale[j]));
                 let worst = errors.fold(0.0, |top: f64, e| if e > top || e.is_nan() { e } else { top });
-                Finding::compare(worst, 0.0, CERTIFIED_KERNEL)
+                Finding::compare(worst, 0.0, CERTIFIED_KERNEL).scored(Score::of(worst, 0.0))
             })
         };
         kernels().into_iter().map(check).collect()
@@ -91,8 +118,13 @@ impl Law for Flatness {
         "measures of curvature agree with PyTorch's dense autograd on trained networks, before and after scaling by 5.9"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(networks());
+        let house = context.house;
         let mut checks = Vec::new();
         for &measure in &context.measures {
             for (index, row) in rows.iter().enumerate() {
@@ -102,12 +134,18 @@ impl Law for Flatness {
                     let row = &rows[index];
                     let defaults = Options::default();
                     let options = Options { c: shift.unwrap_or(defaults.c), ..defaults };
-                    let close = |theta: &[f64], expected: f64| match evaluate(measure, &row.case, theta, &options) {
-                        Ok(answer) => {
-                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
-                            Finding::compare(answer.value, expected, CERTIFIED_CURVATURE * expected.abs() + noise)
+                    let close = |theta: &[f64], expected: f64| {
+                        let own = || evaluate(measure, &row.case, theta, &options);
+                        let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));
+                        match timed_answer(house, own, built_in) {
+                            Ok((answer, seconds)) => {
+                                let rounding = CERTIFIED_CURVATURE * expected.abs();
+                                let score = Score::of_estimate(&answer, expected, 0.0);
+                                Finding::test(answer.value, expected, rounding, answer.std_error.unwrap_or(0.0))
+                                    .scored(score.map(|score| Score { seconds, ..score }))
+                            }
+                            Err(finding) => finding,
                         }
-                        Err(finding) => finding,
                     };
                     let theta = &row.case.network.theta;
                     let mut findings = vec![close(theta, value)];
@@ -137,9 +175,13 @@ impl Law for PriorOnImages {
          certified fixed point of their own method"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(priors());
-        let (seed, most) = (context.seed, context.by_tier(150, usize::MAX));
+        let (house, seed, most) = (context.house, context.seed, context.by_tier(150, usize::MAX));
         let mut checks = Vec::new();
         for &subject in &context.priors {
             // EP under another schedule has the same fixed point.
@@ -156,11 +198,17 @@ impl Law for PriorOnImages {
                     let rows = Arc::clone(&rows);
                     checks.push(Check::new(estimator(subject, link), row.name, move || {
                         let row = &rows[index];
-                        match log_prob(subject, link, &row.gram, &row.labels, seed) {
-                            Ok(answer) => {
+                        let ask = |method| log_prob(method, link, &row.gram, &row.labels, seed);
+                        let built_in = || prior::find(subject.id()).map(ask);
+                        match timed_answer(house, || ask(subject), built_in) {
+                            Ok((answer, seconds)) => {
                                 let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
-                                let tolerance = CERTIFIED_FIXED_POINT + certified.agreed_to + GATE_Z * noise;
-                                Finding::compare(answer.value, certified.value, tolerance)
+                                let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to;
+                                let truth = row.value("true", link).filter(|_| quantity != "true");
+                                let from_truth = truth.map(|truth| answer.value - truth.value);
+                                let score = Score::of_estimate(&answer, certified.value, certified.std_error);
+                                Finding::test(answer.value, certified.value, agreement, noise)
+                                    .scored(score.map(|score| Score { from_truth, seconds, ..score }))
                             }
                             Err(finding) => finding,
                         }
@@ -184,8 +232,12 @@ impl Law for PriorClosedForms {
         "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Certified
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let (seed, most) = (context.seed, context.by_tier(100, usize::MAX));
+        let (house, seed, most) = (context.house, context.seed, context.by_tier(100, usize::MAX));
         let mut checks = Vec::new();
         let owing = context.priors.iter().filter(|method| method.exactness() != Exactness::Approximate);
         for &subject in owing {
@@ -195,11 +247,15 @@ impl Law for PriorClosedForms {
                     let matrix = Array2::from_shape_fn((form.n, form.n), |(i, j)| if i == j { 1.0 } else { form.rho });
                     let gram = Gram::new(matrix).expect("equicorrelated matrices are semi-definite");
                     let labels = Labels::from_signs(vec![true; form.n]);
-                    match log_prob(subject, Link::Step, &gram, &labels, seed) {
-                        Ok(answer) => {
-                            let noise = GATE_Z * answer.std_error.unwrap_or(0.0);
+                    let ask = |method| log_prob(method, Link::Step, &gram, &labels, seed);
+                    let built_in = || prior::find(subject.id()).map(ask);
+                    match timed_answer(house, || ask(subject), built_in) {
+                        Ok((answer, seconds)) => {
+                            let noise = answer.std_error.unwrap_or(0.0);
                             let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);
-                            Finding::compare(answer.value, form.log_prob, rounding + noise)
+                            let score = Score::of_estimate(&answer, form.log_prob, 0.0);
+                            Finding::test(answer.value, form.log_prob, rounding, noise)
+                                .scored(score.map(|score| Score { seconds, ..score }))
                         }
                         Err(finding) => finding,
                     }

@@ -2,7 +2,7 @@
 
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
 use crate::gate::cases::FlatnessCase;
-use crate::gate::law::{Check, Context, Law};
+use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, GATE_Z};
@@ -35,21 +35,26 @@ fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> 
     }
 }
 
-/// Largest difference that rounding and the stated standard errors explain.
-fn tolerance(a: &Estimate, b: &Estimate) -> f64 {
-    let noise = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
-    CURVATURE_AGREEMENT * a.value.abs().max(b.value.abs()) + GATE_Z * noise
+/// Differences that rounding explains, and the standard error of the difference.
+fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
+    let std_error = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
+    (CURVATURE_AGREEMENT * a.value.abs().max(b.value.abs()), std_error)
 }
 
 /// Compares two answers that the law says are equal.
 fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
-            Finding::compare(measured.value, expected.value, tolerance(&measured, &expected))
+            let (rounding, std_error) = noise(&measured, &expected);
+            Finding::test(measured.value, expected.value, rounding, std_error)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
 }
+
+/// Share of the largest eigenvalue below which the shift of log det leaves the smallest ones no digits: with `n` of
+/// them each carries `n u` of the largest, so the sum of their logarithms is good to `100 n^2 u`, some `1e-11`.
+const LEAST_SHIFT: f64 = 0.01;
 
 /// Default options, with the shift of log det large enough for all of the given curvatures: at a random
 /// point the Hessian has negative eigenvalues, and rescaling magnifies them.
@@ -58,8 +63,12 @@ fn options_for(measure: &dyn Measure, points: &[DensePoint]) -> Options {
     if measure.id() != "hessian_log_det" {
         return defaults;
     }
-    let lowest = points.iter().map(|point| symmetric_eigenvalues(point.hessian.view())[0]).fold(0.0, f64::min);
-    Options { c: defaults.c - 1.5 * lowest, ..defaults }
+    let (mut lowest, mut largest) = (0.0_f64, 0.0_f64);
+    for eigenvalues in points.iter().map(|point| symmetric_eigenvalues(point.hessian.view())) {
+        lowest = lowest.min(eigenvalues[0]);
+        largest = largest.max(eigenvalues[eigenvalues.len() - 1]);
+    }
+    Options { c: (defaults.c - 1.5 * lowest).max(LEAST_SHIFT * largest), ..defaults }
 }
 
 fn constant(value: f64) -> Estimate {
@@ -76,6 +85,10 @@ impl Law for Definition {
 
     fn statement(&self) -> &'static str {
         "the estimator equals the dense definition applied to the Hessian of a scalar oracle"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
@@ -103,19 +116,24 @@ impl Law for Covariance {
          prediction from quantities at theta"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Every
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(
             context,
             |_| true,
             |measure, case, streams| {
                 let mut findings = Vec::new();
-                let alphas = [2.0, 5.9, 1.0 / 5.9];
-                let fixed = alphas.map(|alpha| LayerAlpha { layer: 0, alpha }.action(&case.network.model).ok());
-                let drawn = rescale::registry().iter().map(|kind| {
+                let fixed = case.alphas.iter().map(|&alpha| LayerAlpha { layer: 0, alpha });
+                let fixed = fixed.map(|map| map.action(&case.network.model).ok());
+                let kinds = if case.rescalings { rescale::registry() } else { &[] };
+                let drawn = kinds.iter().map(|kind| {
                     let map = kind.draw(&case.network.model, 1e3, streams.child(kind.id(), 0)).ok()?;
                     map.action(&case.network.model).ok()
                 });
-                for action in fixed.into_iter().chain(drawn).flatten() {
+                for action in fixed.chain(drawn).flatten() {
                     let dense = case.dense().transported(&action);
                     let options = options_for(measure, std::slice::from_ref(&dense));
                     let Some(expected) = predicted(definition(measure), case, &dense, &action, &options) else {
@@ -162,6 +180,10 @@ impl Law for Responds {
         "under layer scaling by 5.9 a measure marked 'changes' moves and one marked 'invariant' stays"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Generic
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(
             context,
@@ -179,8 +201,9 @@ impl Law for Responds {
                 match (definition(measure).responses().layer_scaling, before, after) {
                     (_, Err(finding), _) | (_, _, Err(finding)) => finding,
                     (Response::Changes, Ok(before), Ok(after)) => {
-                        let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + tolerance(&before, &after);
-                        if measure.is_stochastic() && (after.value - before.value).abs() <= least {
+                        let (rounding, std_error) = noise(&before, &after);
+                        let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + rounding + GATE_Z * std_error;
+                        if std_error > 0.0 && (after.value - before.value).abs() <= least {
                             return Finding::skip("the standard errors hide whether it moves on this network");
                         }
                         Finding::differ(after.value, before.value, least, "the measure did not move")

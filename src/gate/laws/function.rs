@@ -1,7 +1,7 @@
 //! Laws of the function: rescalings leave it as it is.
 
 use crate::gate::cases::FlatnessCase;
-use crate::gate::law::{Check, Context, Law};
+use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
 use crate::rescale::{self, LayerAlpha, Rescaling, logit_rounding_bound};
 use std::sync::Arc;
@@ -16,6 +16,10 @@ impl Law for PowerOfTwo {
 
     fn statement(&self) -> &'static str {
         "layer scaling by alpha = 2^k leaves every logit bit-identical"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
@@ -48,6 +52,10 @@ impl Law for RoundingBound {
 
     fn statement(&self) -> &'static str {
         "a rescaling moves each logit by at most its rounding bound"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {

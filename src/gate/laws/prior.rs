@@ -4,10 +4,34 @@ use crate::gate::cases::PriorCase;
 use crate::gate::law::{Check, Context};
 use crate::gate::verdict::Finding;
 use crate::numeric::Estimate;
-use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
+use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Answers to the cases as they are: asked once, not once a law.
+///
+/// No lock is held while a method works, so that its own threads may take up another check; two checks may then ask
+/// the same, and get the same.
+#[derive(Debug, Default)]
+pub(in crate::gate) struct BaseAnswers(Mutex<HashMap<BaseKey, Result<Estimate, Finding>>>);
+
+/// The method (its address is its own for as long as the context borrows it), link, seed and case.
+type BaseKey = (usize, &'static str, Link, u64, String);
+
+impl BaseAnswers {
+    fn get(&self, trial: &Trial) -> Result<Estimate, Finding> {
+        let address = std::ptr::from_ref(trial.subject).addr();
+        let key = (address, trial.subject.id(), trial.link, trial.seed, trial.case.name.clone());
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let answer = trial.log_prob(&trial.case.gram, &trial.case.labels);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, answer.clone());
+            answer
+        })
+    }
+}
 
 /// Reading of log P(f) under test with everything a law's case needs.
 pub(super) struct Trial<'t> {
@@ -15,6 +39,7 @@ pub(super) struct Trial<'t> {
     pub link: Link,
     pub case: &'t PriorCase,
     pub seed: u64,
+    pub base_answers: &'t BaseAnswers,
 }
 
 impl Trial<'_> {
@@ -31,7 +56,7 @@ impl Trial<'_> {
 
     /// The method's answer on the case itself.
     pub fn base(&self) -> Result<Estimate, Finding> {
-        self.log_prob(&self.case.gram, &self.case.labels)
+        self.base_answers.get(self)
     }
 }
 
@@ -52,18 +77,19 @@ pub(super) fn log_prob(
     }
 }
 
-/// Largest difference that rounding and the stated standard errors explain.
-pub(super) fn tolerance(a: &Estimate, b: &Estimate) -> f64 {
-    let variance = a.std_error.unwrap_or(0.0).powi(2) + b.std_error.unwrap_or(0.0).powi(2);
+/// Differences that rounding explains, and the standard error of the difference.
+pub(super) fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
+    let std_error = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
     let finite = |estimate: &Estimate| if estimate.value.is_finite() { estimate.value.abs() } else { 0.0 };
-    PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))) + GATE_Z * variance.sqrt()
+    (PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))), std_error)
 }
 
 /// Compares two answers that the law says are equal.
 pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
-            Finding::compare(measured.value, expected.value, tolerance(&measured, &expected))
+            let (rounding, std_error) = noise(&measured, &expected);
+            Finding::test(measured.value, expected.value, rounding, std_error)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -94,10 +120,11 @@ pub(super) fn each<'a>(
         for &link in links.iter().filter(|link| subject.links().contains(link)) {
             for index in 0..context.prior_cases.len() {
                 let (cases, run) = (Arc::clone(&context.prior_cases), Arc::clone(&run));
+                let base_answers = Arc::clone(&context.base_answers);
                 let seed = context.seed;
                 let name = cases[index].name.clone();
                 checks.push(Check::new(estimator(subject, link), name, move || {
-                    run(&Trial { subject, link, case: &cases[index], seed })
+                    run(&Trial { subject, link, case: &cases[index], seed, base_answers: &base_answers })
                 }));
             }
         }

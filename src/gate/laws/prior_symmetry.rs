@@ -1,8 +1,9 @@
 //! Symmetries of log P(f), which every method owes.
 
-use super::prior::{Owes, Trial, at, each, rotation, same, tolerance};
-use crate::gate::law::{Check, Context, Law};
+use super::prior::{Owes, Trial, at, each, noise, rotation, same};
+use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
+use crate::numeric::tolerance::GATE_Z;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
 
@@ -28,6 +29,10 @@ impl Law for Scale {
         "log P(c K) = log P(K) for the step link, c > 0"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Every
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, STEP, Owes::Symmetry, |trial| {
             let factors = [1e-6, 0.37, 4e5];
@@ -51,6 +56,10 @@ impl Law for Diagonal {
         "log P(D K D) = log P(K) for the step link, D > 0 diagonal"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Every
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, STEP, Owes::Symmetry, |trial| {
             same(trial.log_prob_of(diagonally_scaled(trial), &trial.case.labels), trial.base())
@@ -68,6 +77,10 @@ impl Law for Permutation {
 
     fn statement(&self) -> &'static str {
         "log P does not depend on the order of the points"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
@@ -90,6 +103,10 @@ impl Law for LabelFlip {
         "log P(-y) = log P(y)"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Every
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, BOTH, Owes::Symmetry, |trial| {
             same(trial.log_prob(&trial.case.gram, &trial.case.labels.flipped()), trial.base())
@@ -107,6 +124,10 @@ impl Law for Duplicate {
 
     fn statement(&self) -> &'static str {
         "for the step link a duplicated point changes nothing with the same label and gives -inf with the opposite one"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
@@ -138,11 +159,16 @@ impl Law for ProbitBreaksScale {
         "for the probit link log P(c K) and log P(D K D) differ from log P(K): it is not the prior probability"
     }
 
+    fn scope(&self) -> Scope {
+        Scope::Generic
+    }
+
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, PROBIT, Owes::Symmetry, |trial| {
             let moved = |matrix: Array2<f64>| match (trial.log_prob_of(matrix, &trial.case.labels), trial.base()) {
                 (Ok(after), Ok(before)) => {
-                    let least = tolerance(&after, &before);
+                    let (rounding, std_error) = noise(&after, &before);
+                    let least = rounding + GATE_Z * std_error;
                     let stochastic = after.std_error.is_some() || before.std_error.is_some();
                     if stochastic && (after.value - before.value).abs() <= least {
                         return Finding::skip("the standard errors hide whether it moves on this matrix");

@@ -1,0 +1,337 @@
+//! The corpus: cases as data. A case is one block of a TOML file in `fixtures/cases/`, drawn from the seed of the run
+//! or read from files beside it; reports keep counterexamples in the same format.
+
+use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
+use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case};
+use crate::gate::law::Tier;
+use crate::model::{Activation, Architecture, Loss, Model, Role, load_network, save_network};
+use crate::numeric::{Streams, write_atomically};
+use crate::prior::{Gram, Labels};
+use ndarray::{ArrayView1, Ix2};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The files of `fixtures/cases/`.
+const EMBEDDED: [(&str, &str); 2] = [
+    ("networks.toml", include_str!("../../fixtures/cases/networks.toml")),
+    ("grams.toml", include_str!("../../fixtures/cases/grams.toml")),
+];
+
+/// Blocks of cases.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Corpus {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    network: Vec<NetworkBlock>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    gram: Vec<GramBlock>,
+    /// Folder against which the files of blocks are found.
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+/// A network with data, and the rescalings it is put through. Exactly one of `drawn` and `files` says what it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkBlock {
+    name: String,
+    #[serde(default = "quick")]
+    tier: Tier,
+    loss: Loss,
+    /// Factors by which layer 0 is divided and layer 1 multiplied.
+    alphas: Vec<f64>,
+    /// Whether one map of every kind is drawn too.
+    #[serde(default)]
+    rescalings: bool,
+    /// Where a regression comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drawn: Option<DrawnNetwork>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<NetworkFiles>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrawnNetwork {
+    widths: Vec<usize>,
+    activation: Activation,
+    samples: usize,
+    /// Whether every third weight is 0.
+    #[serde(default)]
+    pruned: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFiles {
+    /// A shorthand, or a file.
+    arch: String,
+    net: PathBuf,
+    data: PathBuf,
+}
+
+/// A Gram matrix with labels. Exactly one of `drawn`, `given` and `files` says what it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GramBlock {
+    name: String,
+    #[serde(default = "quick")]
+    tier: Tier,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drawn: Option<DrawnGram>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<GivenGram>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<GramFiles>,
+}
+
+/// `F F^T + diagonal I` with `F` of `rank` columns of normal numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrawnGram {
+    points: usize,
+    rank: usize,
+    diagonal: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenGram {
+    matrix: Vec<Vec<f64>>,
+    labels: Vec<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GramFiles {
+    gram: PathBuf,
+    labels: PathBuf,
+}
+
+fn quick() -> Tier {
+    Tier::Quick
+}
+
+impl Corpus {
+    /// The corpus of this crate.
+    pub fn built_in() -> Self {
+        let mut all = Self::default();
+        for (name, text) in EMBEDDED {
+            let part = Self::parse(text, Path::new("")).unwrap_or_else(|error| panic!("{name}: {error}"));
+            all.network.extend(part.network);
+            all.gram.extend(part.gram);
+        }
+        all.check_names().unwrap_or_else(|error| panic!("fixtures/cases: {error}"));
+        all
+    }
+
+    /// Reads a file of cases.
+    ///
+    /// # Errors
+    /// A sentence that names the file and what is wrong in it: an unknown key, a name that comes twice, a missing part.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let fault = |error: String| format!("file '{}': {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let corpus = Self::parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(fault)?;
+        corpus.check_names().map_err(fault)?;
+        Ok(corpus)
+    }
+
+    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let corpus: Self = toml::from_str(text).map_err(|error| {
+            // One line: where, and what.
+            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            format!("line {line}: {}", error.message())
+        })?;
+        Ok(Self { folder: folder.to_owned(), ..corpus })
+    }
+
+    fn check_names(&self) -> Result<(), String> {
+        let names = self.network.iter().map(|block| &block.name).chain(self.gram.iter().map(|block| &block.name));
+        let mut seen = HashSet::new();
+        let mut count = 0;
+        for name in names {
+            count += 1;
+            if name.is_empty() || name.contains(['/', '\'']) {
+                return Err(format!("a case is called '{name}', expected a name without / and quotes"));
+            }
+            if !seen.insert(name) {
+                return Err(format!("two cases are called '{name}'"));
+            }
+        }
+        if count == 0 { Err("it has neither a [[network]] nor a [[gram]]".to_owned()) } else { Ok(()) }
+    }
+
+    /// The networks of a tier.
+    ///
+    /// # Errors
+    /// A sentence that names the case.
+    pub fn networks(&self, tier: Tier, seed: u64) -> Result<Vec<FlatnessCase>, String> {
+        let blocks = self.network.iter().filter(|block| block.tier <= tier);
+        let cases = blocks
+            .map(|block| self.network_case(block, seed).map_err(|error| format!("case '{}': {error}", block.name)));
+        cases.collect()
+    }
+
+    /// The Gram matrices of a tier.
+    ///
+    /// # Errors
+    /// A sentence that names the case.
+    pub fn grams(&self, tier: Tier, seed: u64) -> Result<Vec<PriorCase>, String> {
+        let blocks = self.gram.iter().filter(|block| block.tier <= tier);
+        let cases =
+            blocks.map(|block| self.gram_case(block, seed).map_err(|error| format!("case '{}': {error}", block.name)));
+        cases.collect()
+    }
+
+    fn network_case(&self, block: &NetworkBlock, seed: u64) -> Result<FlatnessCase, String> {
+        if let Some(alpha) = block.alphas.iter().find(|alpha| !(**alpha > 0.0 && alpha.is_finite())) {
+            return Err(format!("alphas has {alpha}, expected finite numbers above 0"));
+        }
+        let name = block.name.clone();
+        let mut case = match (&block.drawn, &block.files) {
+            (Some(drawn), None) => {
+                if drawn.widths.len() < 2 || drawn.widths.contains(&0) || drawn.samples == 0 {
+                    return Err("drawn: widths and samples are at least 1, and there are two widths or more".to_owned());
+                }
+                let streams = Streams::new(seed).child(&name, 0);
+                let mut case =
+                    draw_flatness_case(name, &drawn.widths, drawn.activation, block.loss, drawn.samples, streams);
+                if drawn.pruned {
+                    let model = Arc::clone(&case.network.model);
+                    for tensor in model.tensors().iter().filter(|tensor| tensor.role == Role::Weight) {
+                        case.network.theta[tensor.range.clone()].iter_mut().step_by(3).for_each(|weight| *weight = 0.0);
+                    }
+                }
+                case
+            }
+            (None, Some(files)) => {
+                let [net, data] = [&files.net, &files.data].map(|file| self.folder.join(file));
+                let shorthand = files.arch.starts_with("fcn:");
+                let arch =
+                    if shorthand { files.arch.clone() } else { self.folder.join(&files.arch).display().to_string() };
+                let architecture =
+                    Architecture::read(&arch, None, None, None).map_err(|error| format!("arch: {error}"))?;
+                let model = Arc::new(Model::new(architecture).map_err(|error| format!("arch: {error}"))?);
+                let network = load_network(&net, &model).map_err(|error| format!("net: {error}"))?.network;
+                let array = |key| read_npz(&data, key).map_err(|error| format!("data: {error}"));
+                let (x, y) = (array("x")?, array("y")?);
+                let rows = x.shape().first().copied().unwrap_or(0);
+                let matrix = |array: ndarray::ArrayD<f64>| {
+                    let columns = array.len().checked_div(rows).unwrap_or(0);
+                    let values: Vec<f64> = array.iter().copied().collect();
+                    ndarray::Array2::from_shape_vec((rows, columns), values).map_err(|error| format!("data: {error}"))
+                };
+                let case = FlatnessCase::new(name, network, block.loss, matrix(x)?, matrix(y)?);
+                crate::model::Objective::new(&case.network, case.loss, case.inputs.view(), case.targets.view())
+                    .map_err(|error| format!("data: {error}"))?;
+                case
+            }
+            _ => return Err("expected exactly one of drawn and files".to_owned()),
+        };
+        case.alphas.clone_from(&block.alphas);
+        case.rescalings = block.rescalings;
+        Ok(case)
+    }
+
+    fn gram_case(&self, block: &GramBlock, seed: u64) -> Result<PriorCase, String> {
+        let name = block.name.clone();
+        let case = |matrix, labels: &[f64]| -> Result<PriorCase, String> {
+            let gram = Gram::new(matrix).map_err(|error| format!("gram: {error}"))?;
+            let labels = Labels::from_values(labels).map_err(|error| format!("labels: {error}"))?;
+            if labels.len() != gram.points() {
+                return Err(format!("{} labels for {} points", labels.len(), gram.points()));
+            }
+            Ok(PriorCase { name: block.name.clone(), gram, labels })
+        };
+        match (&block.drawn, &block.given, &block.files) {
+            (Some(drawn), None, None) => {
+                if drawn.points < 2 || !(drawn.diagonal > 0.0) {
+                    return Err("drawn: expected points of at least 2 and a diagonal above 0".to_owned());
+                }
+                Ok(draw_prior_case(name, drawn.points, drawn.rank, drawn.diagonal, Streams::new(seed)))
+            }
+            (None, Some(given), None) => {
+                let columns = given.matrix.first().map_or(0, Vec::len);
+                let shape = (given.matrix.len(), columns);
+                let matrix = ndarray::Array2::from_shape_vec(shape, given.matrix.concat())
+                    .map_err(|_| "given: the rows of the matrix differ in length".to_owned())?;
+                case(matrix, &given.labels)
+            }
+            (None, None, Some(files)) => {
+                let read = |file: &PathBuf| read_npy(&self.folder.join(file)).map_err(|error| error.to_string());
+                let matrix = read(&files.gram)?.into_dimensionality::<Ix2>().map_err(|error| error.to_string())?;
+                let labels: Vec<f64> = read(&files.labels)?.iter().copied().collect();
+                case(matrix, &labels)
+            }
+            _ => Err("expected exactly one of drawn, given and files".to_owned()),
+        }
+    }
+}
+
+fn write_toml(path: &Path, document: &impl Serialize) -> Result<(), String> {
+    let text = toml::to_string(document).expect("cases serialise");
+    write_atomically(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+impl FlatnessCase {
+    /// Writes the case into `folder` as `NAME.toml` with its architecture, network and data, and gives the path of
+    /// that file.
+    ///
+    /// # Errors
+    /// A sentence that names the file that could not be written.
+    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, String> {
+        let name = |ending: &str| PathBuf::from(format!("{}.{ending}", self.name));
+        let files =
+            NetworkFiles { arch: format!("{}.arch.toml", self.name), net: name("safetensors"), data: name("npz") };
+        let architecture = self.network.model.architecture();
+        write_toml(&folder.join(&files.arch), architecture)?;
+        save_network(&folder.join(&files.net), &self.network, &BTreeMap::new()).map_err(|error| error.to_string())?;
+        write_npz(&folder.join(&files.data), self.inputs.view(), &architecture.input, self.targets.view())
+            .map_err(|error| error.to_string())?;
+        let block = NetworkBlock {
+            name: self.name.clone(),
+            tier: Tier::Quick,
+            loss: self.loss,
+            alphas: self.alphas.clone(),
+            rescalings: self.rescalings,
+            source: Some(source.to_owned()),
+            drawn: None,
+            files: Some(files),
+        };
+        let path = folder.join(name("toml"));
+        write_toml(&path, &Corpus { network: vec![block], ..Corpus::default() })?;
+        Ok(path)
+    }
+}
+
+impl PriorCase {
+    /// Writes the case into `folder` as `NAME.toml` with its matrix and labels, and gives the path of that file.
+    ///
+    /// # Errors
+    /// A sentence that names the file that could not be written.
+    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, String> {
+        let name = |ending: &str| PathBuf::from(format!("{}.{ending}", self.name));
+        let files = GramFiles { gram: name("gram.npy"), labels: name("labels.npy") };
+        let signs: Vec<f64> = self.labels.signs().iter().map(|sign| f64::from(*sign)).collect();
+        write_npy(&folder.join(&files.gram), self.gram.matrix()).map_err(|error| error.to_string())?;
+        write_npy_vector(&folder.join(&files.labels), ArrayView1::from(&signs)).map_err(|error| error.to_string())?;
+        let block = GramBlock {
+            name: self.name.clone(),
+            tier: Tier::Quick,
+            source: Some(source.to_owned()),
+            drawn: None,
+            given: None,
+            files: Some(files),
+        };
+        let path = folder.join(name("toml"));
+        write_toml(&path, &Corpus { gram: vec![block], ..Corpus::default() })?;
+        Ok(path)
+    }
+}

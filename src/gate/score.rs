@@ -1,0 +1,157 @@
+//! Scores: how near estimators come to certified values, and how fast.
+
+use crate::gate::verdict::Outcome;
+use crate::numeric::{Estimate, serialize_optional_real};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Digits beyond which f64 has none.
+const MOST_DIGITS: f64 = 15.0;
+
+/// How near one answer came to a certified value.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Score {
+    /// Log relative error `-log10 |value - certified| / |certified|`, between 0 and 15 (NIST, Statistical Reference
+    /// Datasets).
+    pub digits: f64,
+    /// `(value - certified) / standard error`, of both together; `None` if neither has one.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub z: Option<f64>,
+    /// Of an approximate method, where the true value is certified too: its answer minus the truth, in nats. It is
+    /// shown and never judged.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub from_truth: Option<f64>,
+    /// Seconds of the answer beside those of the built-in estimator, where it is not the built-in one itself.
+    pub seconds: Option<[f64; 2]>,
+}
+
+impl Score {
+    /// The score of a value without standard error; `None` for NaN.
+    pub fn of(value: f64, certified: f64) -> Option<Self> {
+        digits(value, certified).map(|digits| Self { digits, z: None, from_truth: None, seconds: None })
+    }
+
+    /// The score of an estimate of a value that is certified up to a standard error of its own.
+    pub fn of_estimate(estimate: &Estimate, certified: f64, certified_error: f64) -> Option<Self> {
+        let error = estimate.std_error.unwrap_or(0.0).hypot(certified_error);
+        let z = (error > 0.0).then(|| (estimate.value - certified) / error);
+        Self::of(estimate.value, certified).map(|score| Self { z, ..score })
+    }
+
+    /// Of two scores on one case the fewer digits, the larger `z` and the time of both.
+    pub(super) fn and(self, other: Self) -> Self {
+        let larger = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().max_by(magnitude);
+        let seconds = match (self.seconds, other.seconds) {
+            (Some([a, b]), Some([c, d])) => Some([a + c, b + d]),
+            (seconds, other) => seconds.or(other),
+        };
+        Self {
+            digits: self.digits.min(other.digits),
+            z: larger(self.z, other.z),
+            from_truth: larger(self.from_truth, other.from_truth),
+            seconds,
+        }
+    }
+}
+
+fn magnitude(a: &f64, b: &f64) -> std::cmp::Ordering {
+    a.abs().total_cmp(&b.abs())
+}
+
+/// Decimal digits in which two numbers agree, between 0 and 15; of an expected 0 those of the absolute error.
+fn digits(measured: f64, expected: f64) -> Option<f64> {
+    if measured == expected {
+        return Some(MOST_DIGITS);
+    }
+    let error = if expected == 0.0 { measured.abs() } else { ((measured - expected) / expected).abs() };
+    // A finite number off an infinite one has no digit right.
+    let error = if expected.is_infinite() && !measured.is_nan() { f64::INFINITY } else { error };
+    (!error.is_nan()).then(|| (-error.log10()).clamp(0.0, MOST_DIGITS))
+}
+
+/// Runs `work` and says how long it took.
+pub(super) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed())
+}
+
+/// All scores of one estimator.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EstimatorScore {
+    /// The estimator.
+    pub estimator: String,
+    /// Certified values it was held to.
+    pub values: usize,
+    /// Fewest digits of any of them.
+    pub fewest_digits: f64,
+    /// Median of the digits (the lower of two).
+    pub median_digits: f64,
+    /// The `z` that is farthest from 0.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub largest_z: Option<f64>,
+    /// The largest distance of an approximate method from certified truths, in nats.
+    #[serde(serialize_with = "serialize_optional_real")]
+    pub from_truth: Option<f64>,
+    /// Time of the built-in estimator on these cases over that of this one: above 1 it is faster. Other checks run
+    /// beside both, and for a command the protocol counts: a rough figure.
+    pub relative_speed: Option<f64>,
+}
+
+/// The scores of every estimator that was held to certified values, in the order of the outcomes.
+pub(super) fn scores(outcomes: &[Outcome]) -> Vec<EstimatorScore> {
+    let mut estimators: Vec<&str> = Vec::new();
+    for outcome in outcomes.iter().filter(|outcome| outcome.score.is_some()) {
+        if !estimators.contains(&outcome.estimator.as_str()) {
+            estimators.push(&outcome.estimator);
+        }
+    }
+    let score = |estimator: &str| {
+        let of_it = outcomes.iter().filter(|outcome| outcome.estimator == estimator);
+        let scores: Vec<Score> = of_it.filter_map(|outcome| outcome.score).collect();
+        let mut digits: Vec<f64> = scores.iter().map(|score| score.digits).collect();
+        digits.sort_by(f64::total_cmp);
+        let worst = scores.iter().copied().reduce(Score::and).expect("it has a score");
+        EstimatorScore {
+            estimator: estimator.to_owned(),
+            values: digits.len(),
+            fewest_digits: digits[0],
+            median_digits: digits[(digits.len() - 1) / 2],
+            largest_z: worst.z,
+            from_truth: worst.from_truth,
+            relative_speed: worst.seconds.map(|[own, built_in]| built_in / own),
+        }
+    };
+    estimators.into_iter().map(score).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Info;
+
+    #[test]
+    fn digits_are_those_that_agree() {
+        assert_eq!(digits(8.31, 8.31), Some(15.0));
+        assert!((digits(1.01, 1.0).unwrap() - 2.0).abs() < 0.01);
+        assert_eq!(digits(-1.0, 1.0), Some(0.0));
+        assert_eq!(digits(f64::NEG_INFINITY, f64::NEG_INFINITY), Some(15.0));
+        assert_eq!(digits(-3.0, f64::NEG_INFINITY), Some(0.0));
+        assert_eq!(digits(1e-9, 0.0), Some(9.0));
+        assert_eq!(digits(f64::NAN, 1.0), None);
+    }
+
+    #[test]
+    fn z_counts_both_standard_errors_and_is_absent_without_any() {
+        let estimate = Estimate::stochastic(2.0, 0.3, Info::new());
+        assert!((Score::of_estimate(&estimate, 1.0, 0.4).unwrap().z.unwrap() - 2.0).abs() < 4.0 * f64::EPSILON);
+        assert_eq!(Score::of_estimate(&Estimate::deterministic(2.0, Info::new()), 1.0, 0.0).unwrap().z, None);
+    }
+
+    #[test]
+    fn scores_add_up_to_the_worst_and_the_time_of_all() {
+        let score = |digits, z, seconds| Score { digits, z: Some(z), from_truth: None, seconds: Some(seconds) };
+        let both = score(3.0, -2.0, [1.0, 2.0]).and(score(5.0, 1.5, [1.0, 4.0]));
+        assert_eq!(both, score(3.0, -2.0, [2.0, 6.0]));
+    }
+}
