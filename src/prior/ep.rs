@@ -30,8 +30,12 @@ pub enum Schedule {
 #[derive(Debug, Clone, Copy)]
 pub struct ExpectationPropagation(pub Schedule);
 
-/// Iterations (parallel) or sweeps (sequential) after which the method gives up.
+/// Sweeps after which the method gives up.
 const MAX_ITERATIONS: usize = 2000;
+
+/// Parallel iterations after which the sites are updated one after another instead: damping helps against updates that
+/// overshoot, not against longer cycles, which simple functions of strongly correlated points can fall into.
+const MAX_PARALLEL_ITERATIONS: usize = 400;
 
 /// A fixed point of expectation propagation on an orthant problem.
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ pub struct FixedPoint {
     pub change: f64,
     /// Smallest damping factor that was in force (1: none).
     pub damping: f64,
+    /// Whether parallel updates found no fixed point and sequential ones, which did, took over.
+    pub handed_over: bool,
 }
 
 impl Prior for ExpectationPropagation {
@@ -93,6 +99,7 @@ impl Prior for ExpectationPropagation {
             .with("iterations", fit.iterations)
             .with("last_change", fit.change)
             .with("damping", fit.damping)
+            .with("handed_over_to_sequential", fit.handed_over)
             .with("converged", true);
         Ok(LogProb { estimate: Estimate::deterministic(fit.log_z, info), upper_bound: None })
     }
@@ -104,7 +111,10 @@ impl Prior for ExpectationPropagation {
 /// [`PriorError::NotConverged`], or `Indefinite` if `I + S R S` has no Cholesky factor.
 pub fn fixed_point(orthant: &Orthant, schedule: Schedule) -> Result<FixedPoint, PriorError> {
     match schedule {
-        Schedule::Parallel => parallel(orthant),
+        Schedule::Parallel => match parallel(orthant) {
+            Err(PriorError::NotConverged { .. }) => Ok(FixedPoint { handed_over: true, ..sequential(orthant)? }),
+            other => other,
+        },
         Schedule::Sequential => sequential(orthant),
     }
 }
@@ -218,7 +228,7 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
     let (mut precision, mut shift) = (vec![first_precision; n], vec![first_shift; n]);
     let (mut last, mut last_change) = (f64::INFINITY, f64::INFINITY);
     let mut damping: f64 = 1.0;
-    for iteration in 1..=MAX_ITERATIONS {
+    for iteration in 1..=MAX_PARALLEL_ITERATIONS {
         let now = marginals(correlation, &precision, &shift)?;
         let change = now.log_z - last;
         if converged(change, now.log_z) {
@@ -231,6 +241,7 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
                 iterations: iteration,
                 change,
                 damping,
+                handed_over: false,
             });
         }
         // Steps that turn round without shrinking: the update overshoots.
@@ -244,7 +255,7 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
             shift[i] += damping * (nu - shift[i]);
         }
     }
-    Err(PriorError::NotConverged { method: "ep", iterations: MAX_ITERATIONS, change: last_change })
+    Err(PriorError::NotConverged { method: "ep", iterations: MAX_PARALLEL_ITERATIONS, change: last_change })
 }
 
 fn sequential(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
@@ -283,6 +294,7 @@ fn sequential(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
                 iterations: sweep,
                 change,
                 damping: 1.0,
+                handed_over: false,
             });
         }
         last = now.log_z;
