@@ -2,6 +2,7 @@
 
 mod estimate;
 mod file;
+mod gaussian;
 pub mod linalg;
 mod mills_table;
 pub mod normal;
@@ -9,5 +10,6 @@ mod stream;
 pub mod tolerance;
 
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
-pub use file::write_atomically;
+pub use file::{write_atomically, write_atomically_with};
+pub use gaussian::fill_normals;
 pub use stream::Streams;
