@@ -3,6 +3,7 @@
 use super::bits::words_of;
 use super::{Function, Functions};
 use rayon::prelude::*;
+use std::fmt;
 
 /// Bytes of a table of the default size.
 const DEFAULT_BYTES: usize = 1 << 30;
@@ -22,7 +23,7 @@ pub struct Dropped {
 
 /// A table of functions with how many networks express each: packed labels and counts in an open-addressed hash table,
 /// 8 bytes a word and 8 a count.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Counts {
     inputs: usize,
     words: usize,
@@ -33,6 +34,14 @@ pub struct Counts {
     functions: usize,
     networks: u64,
     dropped: Dropped,
+}
+
+impl fmt::Debug for Counts {
+    /// The totals; a table has millions of entries.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inputs, functions, networks, dropped, .. } = self;
+        write!(f, "Counts {{ inputs: {inputs}, functions: {functions}, networks: {networks}, dropped: {dropped:?} }}")
+    }
 }
 
 impl Counts {
@@ -156,6 +165,22 @@ impl Counts {
             self.dropped.undercount += least;
             self.rebuild(self.counts.len(), least);
         }
+    }
+
+    /// The functions that give these labels to these inputs, with their counts: divided by their sum, the posterior
+    /// `P_B(f | S)` of networks drawn from the prior given zero error on `S`.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    pub fn given(&self, labelled: &[(usize, bool)]) -> Self {
+        let mut given = Self::new(self.inputs);
+        for (words, count) in self.entries() {
+            let function = Function::from_words(words, self.inputs);
+            if labelled.iter().all(|(input, label)| function.label(*input) == *label) {
+                given.add_words(words, count);
+            }
+        }
+        given
     }
 
     /// All functions as words with their counts, in no order.

@@ -1,6 +1,7 @@
 //! Fully connected ReLU networks in single precision, with a bound on what rounding does to a logit.
 
 use crate::model::{Architecture, LayerSpec};
+use multiversion::multiversion;
 use ndarray::{Array2, ArrayView1, Axis};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
@@ -155,7 +156,8 @@ impl Forward {
     }
 }
 
-/// `sum |w| x`.
+/// `sum |w| x`, compiled for each width of vectors.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn magnitude(weights: &[f32], x: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
     let ((weights, weights_rest), (x, x_rest)) = (weights.as_chunks::<LANES>(), x.as_chunks::<LANES>());

@@ -5,6 +5,7 @@ use super::bits::{pack, words_of};
 use super::forward::{Forward, Scratch};
 use crate::model::{Architecture, Model, Network, Role};
 use crate::numeric::{Streams, fill_normals};
+use multiversion::multiversion;
 use ndarray::{Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
@@ -217,9 +218,15 @@ impl Draw<'_> {
         for (range, deviation) in &self.sampler.deviations {
             let normals = &self.normals[first..first + range.len()];
             first += range.len();
-            for (parameter, normal) in self.theta[range.clone()].iter_mut().zip(normals) {
-                *parameter = (deviation * normal) as f32;
-            }
+            scale(*deviation, normals, &mut self.theta[range.clone()]);
         }
+    }
+}
+
+/// `out = deviation normals` rounded to f32, compiled for each width of vectors.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn scale(deviation: f64, normals: &[f64], out: &mut [f32]) {
+    for (out, normal) in out.iter_mut().zip(normals) {
+        *out = (deviation * normal) as f32;
     }
 }
