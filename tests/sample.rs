@@ -311,7 +311,9 @@ fn what_cannot_be_sampled_is_refused() {
     assert!(message(relu(&[2, 1], 1.0, 0.0), array![[0.0, f64::NAN]]).contains("NaN"));
     assert!(message(relu(&[2, 1], f64::NAN, 0.0), boolean(2)).contains("weight_std is NaN"));
     assert!(message(relu(&[2, 1], 1.0, 1e300), boolean(2)).contains("bias_std is 1e300"));
-    let deep = Sampler::new(relu(&[1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 1], 1e19, 0.0), array![[1.0]], 0).unwrap();
+    let deep =
+        Sampler::new(relu(&[1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 1], 1e19, 0.0), array![[1.0]], 0)
+            .unwrap();
     let options = CountOptions::new(&deep);
     assert!(count(&deep, 100, &options).unwrap_err().to_string().contains("overflow"));
     let none = CountOptions { max_functions: 0, ..options };

@@ -78,7 +78,13 @@ fn the_table_is_as_the_interface_says() {
     let short = done(&folder.path().join("top.tsv"), &[&arguments[..], &["--top", "3"]].concat());
     assert_eq!(short.lines().count(), header.len() + 3);
     assert!(short.contains("\n# listed: 3\n") && text.ends_with(&text[text.len() - 4..]));
-    assert!(short.lines().rev().zip(text.lines().skip(header.len()).take(3).collect::<Vec<_>>().into_iter().rev()).all(|(a, b)| a == b));
+    assert!(
+        short
+            .lines()
+            .rev()
+            .zip(text.lines().skip(header.len()).take(3).collect::<Vec<_>>().into_iter().rev())
+            .all(|(a, b)| a == b)
+    );
     assert!(!folder.path().join("counts.partial").exists());
 }
 

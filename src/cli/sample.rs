@@ -4,7 +4,8 @@ use super::arguments::{ArchitectureArguments, read_rows};
 use super::progress::bar;
 use super::{Naming, Outcome, Unusable, emit, note};
 use crate::data;
-use crate::function::{Alone, CountOptions, Counts, Ranks, Sampler, count, write_table};
+use crate::function::{CountOptions, Counts, Sampler, count, write_table};
+use crate::numeric::{Alone, Ranks};
 use clap::Args;
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -63,7 +64,14 @@ fn read_inputs(text: &str) -> Result<Array2<f64>, Unusable> {
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
-    let ranks: &dyn Ranks = &Alone;
+    #[cfg(feature = "mpi")]
+    let world = crate::numeric::World::join();
+    #[cfg(not(feature = "mpi"))]
+    let world: Option<Alone> = None;
+    let ranks: &dyn Ranks = match &world {
+        Some(world) => world,
+        None => &Alone,
+    };
     let root = ranks.rank() == 0;
     let quiet = quiet || !root;
     let architecture = arguments.architecture.read()?;
@@ -102,7 +110,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         return Ok(Outcome::Done);
     }
     let top = arguments.top.map(|top| top as usize);
-    write_table(&arguments.out, &sampler, &counts, top).naming(&format!("--out: file '{}'", arguments.out.display()))?;
+    write_table(&arguments.out, &sampler, &counts, top)
+        .naming(&format!("--out: file '{}'", arguments.out.display()))?;
     if checkpoint.exists() {
         std::fs::remove_file(&checkpoint).naming(&format!("file '{}'", checkpoint.display()))?;
     }

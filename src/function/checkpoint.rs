@@ -107,7 +107,10 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
         return Err(damaged("its checksum is another"));
     }
     if !mine {
-        return Err(fault(path, "it belongs to another run; remove it, choose another output or give the same settings"));
+        return Err(fault(
+            path,
+            "it belongs to another run; remove it, choose another output or give the same settings",
+        ));
     }
     counts.restore_dropped(header.dropped);
     if counts.functions() != header.functions || counts.networks() != header.networks {

@@ -1,6 +1,7 @@
 //! Sampling runs: networks in rounds, over threads and processes, with unfinished work on disk.
 
-use super::{Alone, Counts, FunctionError, Functions, Ranks, Sampler, checkpoint};
+use super::{Counts, FunctionError, Functions, Sampler, checkpoint};
+use crate::numeric::{Alone, Ranks};
 use rayon::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -65,8 +66,8 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
         },
         None => Ok((0, Counts::new(inputs))),
     };
-    let (first, mut counts) = together(options.ranks, begin(), |(round, _)| *round)?
-        .unwrap_or_else(|first| (first, Counts::new(inputs)));
+    let (first, mut counts) =
+        together(options.ranks, begin(), |(round, _)| *round)?.unwrap_or_else(|first| (first, Counts::new(inputs)));
     let tell = |counts: &Counts| options.progress.iter().for_each(|tell| tell(counts.networks(), counts.functions()));
     tell(&counts);
     let mut saved: Option<(Instant, Duration)> = None;

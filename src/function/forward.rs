@@ -111,9 +111,10 @@ impl Forward {
         for layer in &self.layers {
             next.clear();
             let rows = theta[layer.weight.clone()].chunks_exact(layer.inputs);
-            next.extend(rows.zip(&theta[layer.bias.clone()]).map(|(row, bias)| {
-                magnitude(row, current) + (bias.abs() + UNDERFLOW)
-            }));
+            next.extend(
+                rows.zip(&theta[layer.bias.clone()])
+                    .map(|(row, bias)| magnitude(row, current) + (bias.abs() + UNDERFLOW)),
+            );
             std::mem::swap(current, next);
         }
         self.gamma * current[0]

@@ -12,9 +12,7 @@ pub fn clopper_pearson(count: u64, trials: u64, confidence: f64) -> (f64, f64) {
     assert!(trials > 0 && count <= trials, "{count} of {trials} trials");
     assert!(confidence > 0.0 && confidence < 1.0, "confidence {confidence}");
     let tail = (1.0 - confidence) / 2.0;
-    let quantile = |a: u64, b: u64, p: f64| {
-        Beta::new(a as f64, b as f64).expect("positive shapes").inverse_cdf(p)
-    };
+    let quantile = |a: u64, b: u64, p: f64| Beta::new(a as f64, b as f64).expect("positive shapes").inverse_cdf(p);
     let lower = if count == 0 { 0.0 } else { quantile(count, trials - count + 1, tail) };
     let upper = if count == trials { 1.0 } else { quantile(count + 1, trials - count, 1.0 - tail) };
     (lower, upper)
@@ -27,7 +25,9 @@ mod tests {
     /// The ends by their definition: the binomial tails there have probability `(1 - confidence) / 2`, summed term by term.
     #[test]
     fn tails_at_the_ends_have_half_of_the_rest() {
-        for (count, trials) in [(0, 10), (1, 10), (5, 10), (10, 10), (3, 1000), (62, 1000), (0, 100_000), (6220, 100_000)] {
+        for (count, trials) in
+            [(0, 10), (1, 10), (5, 10), (10, 10), (3, 1000), (62, 1000), (0, 100_000), (6220, 100_000)]
+        {
             for confidence in [0.95, 0.999] {
                 let (lower, upper) = clopper_pearson(count, trials, confidence);
                 assert!(0.0 <= lower && lower < upper && upper <= 1.0);

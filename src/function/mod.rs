@@ -8,7 +8,7 @@ mod counts;
 mod error;
 mod forward;
 mod interval;
-mod ranks;
+mod optimised;
 mod sampler;
 mod table;
 
@@ -18,6 +18,6 @@ pub use count::{CountOptions, count};
 pub use counts::{Counts, Dropped};
 pub use error::FunctionError;
 pub use interval::clopper_pearson;
-pub use ranks::{Alone, Ranks};
+pub use optimised::{Found, Optimised, Task, optimise};
 pub use sampler::{Functions, Sampler};
 pub use table::write_table;

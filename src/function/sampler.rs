@@ -15,6 +15,8 @@ use std::sync::Arc;
 const LARGEST_BLOCK: usize = 256;
 /// Multiply-adds of a block, where networks are so large that fewer of them share a stream.
 const BLOCK_WORK: usize = 1 << 26;
+/// Words of a block's functions, where there are many inputs.
+const BLOCK_WORDS: usize = 1 << 14;
 /// Standard deviations, products of weights and inputs stay far from what single precision cannot hold.
 const SCALES: Range<f64> = 1e-20..1e20;
 
@@ -72,7 +74,8 @@ impl Sampler {
             return Err(FunctionError::Inputs { reason });
         }
         if let Some(((row, column), value)) = inputs.indexed_iter().find(|(_, value)| !(value.abs() <= SCALES.end)) {
-            let reason = format!("input {row} has {value} as feature {column}, expected a number of at most 1e20 in size");
+            let reason =
+                format!("input {row} has {value} as feature {column}, expected a number of at most 1e20 in size");
             return Err(FunctionError::Inputs { reason });
         }
         for (name, value) in [("weight_std", architecture.weight_std), ("bias_std", architecture.bias_std)] {
@@ -101,7 +104,8 @@ impl Sampler {
         let silent = inputs.axis_iter(Axis(0)).map(|row| unbiased && row.iter().all(|value| *value == 0.0)).collect();
         let work = model.parameters().saturating_mul(inputs.nrows());
         // A power of two, so that it is a round number of networks.
-        let block = 1 << (BLOCK_WORK / work.max(1)).clamp(1, LARGEST_BLOCK).ilog2();
+        let most = (BLOCK_WORK / work.max(1)).min(BLOCK_WORDS / words_of(inputs.nrows()));
+        let block = 1 << most.clamp(1, LARGEST_BLOCK).ilog2();
         Ok(Self { streams: Streams::new(seed), inputs, deviations, constant, forward, silent, block, model })
     }
 

@@ -91,8 +91,7 @@ fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mantissa = f64::from_bits(bits & MANTISSA | ONE);
     let exponent = ((bits >> 52) as i32 - 1023) as f64;
-    let (mantissa, exponent) =
-        if mantissa > SQRT_2 { (0.5 * mantissa, exponent + 1.0) } else { (mantissa, exponent) };
+    let (mantissa, exponent) = if mantissa > SQRT_2 { (0.5 * mantissa, exponent + 1.0) } else { (mantissa, exponent) };
     let s = (mantissa - 1.0) / (mantissa + 1.0);
     let z = s * s;
     let mut sum: f64 = 1.0 / 11.0;

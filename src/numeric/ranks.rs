@@ -1,7 +1,7 @@
 //! Processes that share a run.
 
-/// The processes of a run, numbered from 0; process 0 keeps the table.
-pub trait Ranks: Sync {
+/// The processes of a run, numbered from 0; process 0 keeps the result.
+pub trait Ranks {
     /// Number of this process.
     fn rank(&self) -> usize;
 
