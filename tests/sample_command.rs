@@ -77,14 +77,9 @@ fn the_table_is_as_the_interface_says() {
     // A shorter list says so and has the same head.
     let short = done(&folder.path().join("top.tsv"), &[&arguments[..], &["--top", "3"]].concat());
     assert_eq!(short.lines().count(), header.len() + 3);
-    assert!(short.contains("\n# listed: 3\n") && text.ends_with(&text[text.len() - 4..]));
-    assert!(
-        short
-            .lines()
-            .rev()
-            .zip(text.lines().skip(header.len()).take(3).collect::<Vec<_>>().into_iter().rev())
-            .all(|(a, b)| a == b)
-    );
+    assert!(short.contains("\n# listed: 3\n"));
+    let rows_of = |text: &str| text.lines().skip(header.len()).take(3).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rows_of(&short), rows_of(&text));
     assert!(!folder.path().join("counts.partial").exists());
 }
 
@@ -199,8 +194,8 @@ fn a_run_whose_rank_is_killed_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let (out, partial) = (folder.path().join("killed.tsv"), folder.path().join("killed.partial"));
     let Some(mut command) = mpirun("2") else { return };
-    let mut child = command.args(long()).arg("--out").arg(&out).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = { child.spawn().unwrap() };
+    command.args(long()).arg("--out").arg(&out).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
     while !partial.exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it was killed");
         std::thread::sleep(Duration::from_millis(5));

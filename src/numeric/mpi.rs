@@ -55,9 +55,9 @@ impl Ranks for World {
         root.gather_into_root(&length(words.len()), &mut lengths[..]);
         let mut total = 0;
         let mut starts = Vec::new();
-        for length in &lengths {
+        for words in &lengths {
             starts.push(length(total));
-            total += number(*length);
+            total += number(*words);
         }
         let mut all = vec![0_u64; total];
         root.gather_varcount_into_root(&words[..], &mut PartitionMut::new(&mut all[..], lengths, starts));
