@@ -9,6 +9,7 @@ mod list;
 mod prior;
 mod progress;
 mod rescale;
+mod sample;
 mod train;
 mod verify;
 
@@ -44,6 +45,8 @@ enum Command {
     Rescale(rescale::Arguments),
     /// Train a network to zero error, or a sweep of networks.
     Train(Box<train::Arguments>),
+    /// Draw networks from the prior and count the functions they express.
+    Sample(Box<sample::Arguments>),
     /// List what there is.
     List(list::Arguments),
     /// Completion script for a shell.
@@ -125,6 +128,7 @@ pub fn run() -> ExitCode {
         Command::Flatness(arguments) => flatness::run(arguments, quiet),
         Command::Rescale(arguments) => rescale::run(arguments, quiet),
         Command::Train(arguments) => train::run(*arguments, quiet),
+        Command::Sample(arguments) => sample::run(*arguments, quiet),
         Command::List(arguments) => list::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
