@@ -12,6 +12,7 @@ pub mod numeric;
 pub mod prior;
 pub mod report;
 pub mod rescale;
+pub mod study;
 pub mod train;
 
 /// The README's examples run as tests.

@@ -7,6 +7,7 @@ mod kernel;
 mod list;
 mod prior;
 mod progress;
+mod reproduce;
 mod rescale;
 mod train;
 mod verify;
@@ -43,6 +44,8 @@ enum Command {
     Rescale(rescale::Arguments),
     /// Train a network to zero error, or a sweep of networks.
     Train(Box<train::Arguments>),
+    /// Rerun an experiment of the paper, with figures.
+    Reproduce(Box<reproduce::Arguments>),
     /// List what there is.
     List(list::Arguments),
     /// Completion script for a shell.
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
         Command::Flatness(arguments) => flatness::run(arguments, quiet),
         Command::Rescale(arguments) => rescale::run(arguments, quiet),
         Command::Train(arguments) => train::run(*arguments, quiet),
+        Command::Reproduce(arguments) => reproduce::run(*arguments, quiet),
         Command::List(arguments) => list::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

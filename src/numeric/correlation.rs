@@ -230,7 +230,18 @@ mod tests {
     /// The rank of a value by counting: those below it, and half of those equal to it.
     fn ranks_by_counting(values: &[f64]) -> Vec<f64> {
         let rank = |value: &f64| -> f64 {
-            values.iter().map(|other| if other < value { 1.0 } else if other == value { 0.5 } else { 0.0 }).sum()
+            values
+                .iter()
+                .map(|other| {
+                    if other < value {
+                        1.0
+                    } else if other == value {
+                        0.5
+                    } else {
+                        0.0
+                    }
+                })
+                .sum()
         };
         values.iter().map(rank).collect()
     }
