@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod data;
 pub mod flatness;
+pub mod function;
 pub mod gate;
 pub mod kernel;
 pub mod model;

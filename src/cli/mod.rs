@@ -9,6 +9,7 @@ mod prior;
 mod progress;
 mod reproduce;
 mod rescale;
+mod sample;
 mod train;
 mod verify;
 
@@ -46,6 +47,8 @@ enum Command {
     Train(Box<train::Arguments>),
     /// Rerun an experiment of the paper, with figures.
     Reproduce(Box<reproduce::Arguments>),
+    /// Draw networks from the prior and count the functions they express.
+    Sample(Box<sample::Arguments>),
     /// List what there is.
     List(list::Arguments),
     /// Completion script for a shell.
@@ -124,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Rescale(arguments) => rescale::run(arguments, quiet),
         Command::Train(arguments) => train::run(*arguments, quiet),
         Command::Reproduce(arguments) => reproduce::run(*arguments, quiet),
+        Command::Sample(arguments) => sample::run(*arguments, quiet),
         Command::List(arguments) => list::run(arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 /// Writes `bytes` to a temporary file beside `path` and renames it into place, so that a crash or a
@@ -9,12 +9,23 @@ use std::path::Path;
 /// # Errors
 /// Those of the file system; then `path` is as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomically`] of what `write` writes, piece by piece.
+///
+/// # Errors
+/// Those of the file system and of `write`; then `path` is as it was.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut file = tempfile::Builder::new().prefix(".flatgauge-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut buffered = BufWriter::with_capacity(1 << 20, &mut file);
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     #[cfg(unix)]
     {

@@ -3,12 +3,20 @@
 pub mod correlation;
 mod estimate;
 mod file;
+mod gaussian;
 pub mod linalg;
 mod mills_table;
+#[cfg(feature = "mpi")]
+mod mpi;
 pub mod normal;
+mod ranks;
 mod stream;
 pub mod tolerance;
 
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
-pub use file::write_atomically;
+pub use file::{write_atomically, write_atomically_with};
+pub use gaussian::fill_normals;
+#[cfg(feature = "mpi")]
+pub use mpi::World;
+pub use ranks::{Alone, Ranks};
 pub use stream::Streams;

@@ -3,6 +3,7 @@
 
 use crate::study::{Axis, Figure, Panel, Series, Style};
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 use std::sync::Once;
 
@@ -26,6 +27,8 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(86, 180, 233),
     RGBColor(0, 0, 0),
 ];
+/// Largest over smallest value from which an axis is logarithmic.
+const LEAST_LOG_RANGE: f64 = 30.0;
 const INK: RGBColor = RGBColor(27, 31, 36);
 const GRID: RGBColor = RGBColor(225, 228, 232);
 
@@ -147,7 +150,8 @@ fn draw_all<B: DrawingBackend>(figure: &Figure, scale: u32, area: &Area<B>) -> D
                     }
                 }
             }
-            key.draw(&Text::new(series.name.clone(), (x + 22 * size, y - 7 * size), text.clone()))?;
+            let beside = text.pos(Pos::new(HPos::Left, VPos::Center));
+            key.draw(&Text::new(series.name.clone(), (x + 22 * size, y), beside))?;
             x += entry_width(series) as i32 * size;
         }
     }
@@ -197,7 +201,9 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if !(low <= high) {
         return (0.0, 1.0);
     }
-    let margin = if high > low { 0.06 * (high - low) } else { (0.05 * low.abs()).max(0.5) };
+    // Values that differ by rounding are shown as equal.
+    let size = low.abs().max(high.abs());
+    let margin = if high - low > 1e-6 * size { 0.06 * (high - low) } else { (0.05 * size).max(f64::MIN_POSITIVE) };
     (low - margin, high + margin)
 }
 
@@ -206,26 +212,39 @@ fn placed(value: f64, axis: &Axis) -> f64 {
     if axis.log { value.log10() } else { value }
 }
 
-/// A number for an axis whose ticks are `step` apart.
+/// The number at a tick of an axis that covers `span`.
 fn tick(value: f64, axis: &Axis, span: f64) -> String {
-    if axis.log {
-        let power = 10_f64.powf(value);
-        return if span < 3.0 && (1e-3..1e4).contains(&power) {
-            let digits = (1.0 - value.floor()).max(0.0) as usize;
-            format!("{power:.digits$}")
-        } else if (value - value.round()).abs() < 1e-6 {
-            format!("1e{value:.0}")
-        } else {
-            format!("{power:.0e}")
-        };
+    if !axis.names.is_empty() {
+        let place = value.round();
+        let is_place = (value - place).abs() < 1e-9 && place >= 1.0;
+        return axis.names.get(place as usize - 1).filter(|_| is_place).cloned().unwrap_or_default();
     }
-    let digits = (1.0 - span.log10().floor()).clamp(0.0, 6.0) as usize;
+    if axis.log {
+        // Whole powers of ten, and two digits of what is between.
+        let whole = (value - value.round()).abs() < 1e-9;
+        let text = if whole { format!("1e{value:.0}") } else { format!("{:.1e}", 10_f64.powf(value)) };
+        return text.replace('-', "\u{2212}");
+    }
+    let digits = (1.0 - span.log10().floor()).clamp(0.0, 9.0) as usize;
     let text = format!("{value:.digits$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     if text == "-0" { "0".to_owned() } else { text.replace('-', "\u{2212}") }
 }
 
+/// The axis as drawn: linear where the values span less than a decade and a half.
+fn suited(axis: &Axis, values: impl Iterator<Item = f64>) -> Axis {
+    let positive = values.filter(|value| *value > 0.0 && value.is_finite());
+    let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    Axis { log: axis.log && high > LEAST_LOG_RANGE * low, ..axis.clone() }
+}
+
 fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Drawn<B> {
+    let shown = || panel.series.iter().filter(|series| series.style != Style::Rule).flat_map(|series| &series.points);
+    let panel = &Panel {
+        x: suited(&panel.x, shown().map(|point| point.0)),
+        y: suited(&panel.y, shown().map(|point| point.1)),
+        ..panel.clone()
+    };
     let is_drawn = |x: f64, y: f64| x.is_finite() && y.is_finite();
     let points = |series: &Series| -> Vec<(f64, f64)> {
         let all = series.points.iter().map(|&(x, y)| (placed(x, &panel.x), placed(y, &panel.y)));
@@ -255,7 +274,7 @@ fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Dr
         .margin_right(16 * size)
         .caption(&panel.title, font(14 * scale))
         .x_label_area_size(44 * size)
-        .y_label_area_size(62 * size)
+        .y_label_area_size(if panel.y.names.is_empty() { 62 } else { 190 } * size)
         .build_cartesian_2d(x_low..x_high, y_low..y_high)?;
     chart
         .configure_mesh()
@@ -263,7 +282,7 @@ fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Dr
         .bold_line_style(GRID.stroke_width(scale))
         .axis_style(INK.stroke_width(scale))
         .x_labels(6)
-        .y_labels(6)
+        .y_labels(if panel.y.names.is_empty() { 6 } else { 2 * panel.y.names.len() })
         .x_desc(&panel.x.label)
         .y_desc(&panel.y.label)
         .label_style(font(11 * scale))
@@ -275,7 +294,8 @@ fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Dr
         let stroke = colour(series.colour).stroke_width(2 * scale);
         match series.style {
             Style::Line => {
-                chart.draw_series(LineSeries::new(points.iter().copied(), stroke))?;
+                // Piece by piece: sharp joins of wide lines would stick out.
+                chart.draw_series(points.windows(2).map(|pair| PathElement::new(pair.to_vec(), stroke)))?;
             }
             Style::Dashes => {
                 chart.draw_series(DashedLineSeries::new(points.iter().copied(), 7 * scale, 4 * scale, stroke))?;

@@ -133,17 +133,24 @@ pub struct Axis {
     pub label: String,
     /// Whether it is logarithmic.
     pub log: bool,
+    /// Names of the places 1, 2, ... of an axis without numbers.
+    pub names: Vec<String>,
 }
 
 impl Axis {
     /// A linear axis.
     pub fn linear(label: &str) -> Self {
-        Self { label: label.to_owned(), log: false }
+        Self { label: label.to_owned(), log: false, names: Vec::new() }
     }
 
     /// A logarithmic axis.
     pub fn log(label: &str) -> Self {
-        Self { label: label.to_owned(), log: true }
+        Self { label: label.to_owned(), log: true, names: Vec::new() }
+    }
+
+    /// An axis of named places.
+    pub fn named(names: Vec<String>) -> Self {
+        Self { label: String::new(), log: false, names }
     }
 }
 

@@ -4,14 +4,20 @@
 //! A study trains networks, measures them, and returns [`Findings`]: numbers, tables, figures as data, and for each
 //! claim of the paper whether it held here.
 
+mod batch_size;
 mod cache;
 mod correlation;
 mod findings;
+mod grouped;
+mod hessian;
+mod links;
 mod measured;
 mod networks;
+mod predictors;
 mod rescaling;
 mod setting;
 mod temporal;
+mod width;
 
 pub use cache::Cache;
 pub use findings::{Axis, Cell, Claim, Figure, Findings, Panel, Series, Style, Table, Verdict, real};
@@ -20,6 +26,7 @@ pub use setting::{Defaults, Request, Setting};
 
 use crate::data::DataError;
 use crate::flatness::FlatnessError;
+use crate::function::FunctionError;
 use crate::kernel::KernelError;
 use crate::model::ModelError;
 use crate::prior::PriorError;
@@ -86,6 +93,9 @@ pub enum StudyError {
     /// Flatness.
     #[error(transparent)]
     Flatness(#[from] FlatnessError),
+    /// Functions.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// Rescaling.
     #[error(transparent)]
     Rescale(#[from] RescaleError),
@@ -133,7 +143,15 @@ pub trait Study: Send + Sync {
 
 /// All studies, in the order users see them. A new study is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Study] {
-    &[&correlation::CorrelationStudy, &temporal::TemporalStudy, &rescaling::RescalingStudy]
+    &[
+        &correlation::CorrelationStudy,
+        &temporal::TemporalStudy,
+        &rescaling::RescalingStudy,
+        &hessian::HessianStudy,
+        &links::LinksStudy,
+        &batch_size::BatchSizeStudy,
+        &width::WidthStudy,
+    ]
 }
 
 /// The study called `id`.

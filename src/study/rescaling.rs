@@ -217,7 +217,7 @@ fn judge(findings: &mut Findings, menu: &Menu, readings: &[Reading]) {
     findings.claim(
         "log P(f) does not move.",
         if moved == 0.0 { Verdict::Holds } else { Verdict::Fails },
-        format!("Recomputed from the rescaled networks' own labels, log P(f) moves by at most {moved:e} nats."),
+        format!("Recomputed from the rescaled networks' own labels, log P(f) moves by at most {moved} nats."),
     );
 }
 
@@ -250,7 +250,7 @@ fn figure(menu: &Menu, readings: &[Reading]) -> Figure {
         Panel {
             title: label.to_owned(),
             x: Axis::log("alpha"),
-            y: Axis { label: if log { "value".to_owned() } else { "value (nats)".to_owned() }, log },
+            y: if log { Axis::log("value") } else { Axis::linear("value (nats)") },
             series: vec![
                 Series { name: "predicted".to_owned(), points: of(|one| one.predicted), style: Style::Line, colour: 1 },
                 Series { name: "measured".to_owned(), points: of(|one| one.measured), style: Style::Marks, colour: 0 },

@@ -25,6 +25,8 @@ const LAYER: usize = 0;
 /// Epochs past zero error, half of them before the rescaling.
 const EXTRA_EPOCHS: usize = 1000;
 const QUICK_EXTRA_EPOCHS: usize = 200;
+/// log P(f) that stays within this share of its size hardly moves.
+const STEADY: f64 = 0.1;
 /// Epochs measured between two savings.
 const CHUNK: usize = 50;
 /// Flatness over time: the paper's measure, and two more.
@@ -290,32 +292,36 @@ fn judge(findings: &mut Findings, moments: &[Moment], prediction: &[f64]) {
     let moves: Vec<f64> =
         (0..TIMED_READINGS).map(|reading| after.log_prob(reading) - before.log_prob(reading)).collect();
     findings.record("log_prob_change_at_rescaling", moves.iter().map(|change| real(Some(*change))).collect::<Vec<_>>());
-    let past: Vec<f64> = moments.iter().filter(|one| one.epoch >= zero).map(|one| one.log_prob(0)).collect();
-    let (low, high) = past.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
+    let at_zero = moments.iter().find(|one| one.epoch == zero).expect("zero error was reached");
+    let steady: Vec<f64> = moments[..at].iter().filter(|one| one.epoch >= zero).map(|one| one.log_prob(0)).collect();
+    let (low, high) = steady.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
     findings.claim(
-        "log P(f) does not move at the rescaling.",
-        if moves.iter().all(|change| *change == 0.0) { Verdict::Holds } else { Verdict::Fails },
-        format!(
-            "It is {:.4} nats before and {:.4} after (EP, step link): a change of exactly {:e}.",
-            before.log_prob(0),
-            after.log_prob(0),
-            moves[0]
-        ),
-    );
-    findings.claim(
-        "Past zero error log P(f) settles, while sharpness goes on falling.",
-        if before.flatness[0] < moments.iter().find(|one| one.epoch == zero).map_or(0.0, |one| one.flatness[0]) {
-            Verdict::Holds
-        } else {
-            Verdict::Fails
+        "Past zero error sharpness goes on falling, while log P(f) hardly moves.",
+        match before.flatness[0] < at_zero.flatness[0] {
+            true if high - low <= STEADY * low.abs() => Verdict::Holds,
+            true => Verdict::Partly,
+            false => Verdict::Fails,
         },
         format!(
-            "From zero error (epoch {zero}) to the end log P(f) stays between {low:.2} and {high:.2} nats; sharpness goes from \
-             {:.4} to {:.4} in the epochs before the rescaling.",
-            moments.iter().find(|one| one.epoch == zero).map_or(f64::NAN, |one| one.flatness[0]),
-            before.flatness[0]
+            "From zero error (epoch {zero}) to the rescaling sharpness goes from {:.4} to {:.4} and tr H from {:.2} to {:.2}; \
+             log P(f) stays between {low:.2} and {high:.2} nats.",
+            at_zero.flatness[0], before.flatness[0], at_zero.flatness[1], before.flatness[1]
         ),
     );
+    let later = &moments[at + 1..];
+    let wrong = later.iter().filter(|one| one.train_accuracy < 1.0).count();
+    let (low, high) = later
+        .iter()
+        .map(|one| one.log_prob(0))
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    findings.notes.push(format!(
+        "After the rescaling training goes on at the same rate from a place {:.1} times as curved: {wrong} of the {} epochs \
+         that follow end with a training error, and in them log P(f) ranges from {low:.2} to {high:.2} nats, as the function \
+         itself changes; at the end it is {:.2}.",
+        after.flatness[2] / before.flatness[2],
+        later.len(),
+        last.log_prob(0)
+    ));
 }
 
 fn table(moments: &[Moment]) -> Table {

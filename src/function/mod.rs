@@ -1,0 +1,23 @@
+//! Functions of networks: drawn from the prior and counted, with their complexity.
+
+mod bits;
+mod checkpoint;
+mod complexity;
+mod count;
+mod counts;
+mod error;
+mod forward;
+mod interval;
+mod optimised;
+mod sampler;
+mod table;
+
+pub use bits::Function;
+pub use complexity::{critical_sample_ratio, entropy, lempel_ziv_complexity, lempel_ziv_words};
+pub use count::{CountOptions, count};
+pub use counts::{Counts, Dropped};
+pub use error::FunctionError;
+pub use interval::clopper_pearson;
+pub use optimised::{Found, Optimised, Task, optimise};
+pub use sampler::{Functions, Sampler};
+pub use table::write_table;
