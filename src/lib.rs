@@ -14,6 +14,7 @@ pub mod prior;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod rescale;
+pub mod study;
 pub mod train;
 
 /// The README's examples run as tests.

@@ -118,3 +118,31 @@ pub(super) fn read_rows(path: &Path, flag: &str) -> Result<Array2<f64>, Unusable
     let values = array.iter().copied().collect();
     Ok(Array2::from_shape_vec((rows, columns), values).expect("same number of entries"))
 }
+
+/// Attack sizes: one number, or `FIRST..LAST:STEP` with both ends.
+pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
+    let fault = || Unusable(format!("--attack: '{text}' is no number of rows, expected 100 or a range as 0..500:50"));
+    let number = |word: &str| word.parse::<usize>().map_err(|_| fault());
+    let Some((first, rest)) = text.split_once("..") else { return Ok(vec![number(text)?]) };
+    let (last, step) = rest.split_once(':').ok_or_else(fault)?;
+    let (first, last, step) = (number(first)?, number(last)?, number(step)?);
+    if step == 0 || last < first {
+        return Err(fault());
+    }
+    Ok((first..=last).step_by(step).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attack_sizes;
+
+    #[test]
+    fn attack_sizes_are_numbers_or_ranges_with_both_ends() {
+        assert_eq!(attack_sizes("100").unwrap(), [100]);
+        assert_eq!(attack_sizes("0..100:50").unwrap(), [0, 50, 100]);
+        assert_eq!(attack_sizes("0..120:50").unwrap(), [0, 50, 100]);
+        for bad in ["", "-1", "many", "0..100", "0..100:0", "100..0:10"] {
+            assert!(attack_sizes(bad).is_err(), "{bad}");
+        }
+    }
+}

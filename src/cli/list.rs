@@ -1,7 +1,7 @@
 //! `flatgauge list`: what the registries hold.
 
 use super::{Format, Outcome, Unusable, emit, emit_json};
-use crate::{data, flatness, gate, kernel, prior, report, rescale, train};
+use crate::{data, flatness, gate, kernel, prior, report, rescale, study, train};
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
@@ -22,6 +22,7 @@ enum What {
     Kernels,
     Laws,
     Data,
+    Studies,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
@@ -44,6 +45,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
             kernel::registry().iter().map(entry).collect()
         }
         What::Laws => gate::registry().iter().map(|l| report::Entry::new(l.id(), l.statement())).collect(),
+        What::Studies => {
+            let entry = |s: &&dyn study::Study| report::Entry::new(s.id(), s.summary()).from(s.source());
+            study::registry().iter().map(entry).collect()
+        }
         What::Data => data::registry().iter().map(|l| report::Entry::new(l.id(), l.summary())).collect(),
     };
     match arguments.format {

@@ -8,6 +8,7 @@ mod kernel;
 mod list;
 mod prior;
 mod progress;
+mod reproduce;
 mod rescale;
 mod sample;
 mod train;
@@ -45,6 +46,8 @@ enum Command {
     Rescale(rescale::Arguments),
     /// Train a network to zero error, or a sweep of networks.
     Train(Box<train::Arguments>),
+    /// Rerun an experiment of the paper, with figures.
+    Reproduce(Box<reproduce::Arguments>),
     /// Draw networks from the prior and count the functions they express.
     Sample(Box<sample::Arguments>),
     /// List what there is.
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Flatness(arguments) => flatness::run(arguments, quiet),
         Command::Rescale(arguments) => rescale::run(arguments, quiet),
         Command::Train(arguments) => train::run(*arguments, quiet),
+        Command::Reproduce(arguments) => reproduce::run(*arguments, quiet),
         Command::Sample(arguments) => sample::run(*arguments, quiet),
         Command::List(arguments) => list::run(arguments),
         Command::Completions { shell } => {

@@ -15,3 +15,11 @@ pub(super) fn bar(quiet: bool) -> ProgressBar {
         .progress_chars("=> ");
     ProgressBar::with_draw_target(Some(0), target).with_style(style)
 }
+
+/// The same with an estimate of the time left.
+pub(super) fn timed_bar(quiet: bool) -> ProgressBar {
+    let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left {wide_msg}")
+        .expect("the template is well formed")
+        .progress_chars("=> ");
+    bar(quiet).with_style(style)
+}

@@ -1,6 +1,6 @@
 //! `flatgauge train`: one network, or a sweep over attack sizes and seeds.
 
-use super::arguments::{ArchitectureArguments, LossName};
+use super::arguments::{ArchitectureArguments, LossName, attack_sizes};
 use super::progress::bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
 use crate::data::{LabelRule, Recipe, load_source};
@@ -67,19 +67,6 @@ pub(super) struct Arguments {
     /// How to print the result
     #[arg(long, default_value = "text")]
     format: Format,
-}
-
-/// Attack sizes: one number, or `FIRST..LAST:STEP` with both ends.
-fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
-    let fault = || Unusable(format!("--attack: '{text}' is no number of rows, expected 100 or a range as 0..500:50"));
-    let number = |word: &str| word.parse::<usize>().map_err(|_| fault());
-    let Some((first, rest)) = text.split_once("..") else { return Ok(vec![number(text)?]) };
-    let (last, step) = rest.split_once(':').ok_or_else(fault)?;
-    let (first, last, step) = (number(first)?, number(last)?, number(step)?);
-    if step == 0 || last < first {
-        return Err(fault());
-    }
-    Ok((first..=last).step_by(step).collect())
 }
 
 impl Arguments {
@@ -161,19 +148,4 @@ fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome,
         Format::Text => emit(&format!("{summary}\nwrote {}\n", arguments.out.display())),
     }
     Ok(Outcome::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::attack_sizes;
-
-    #[test]
-    fn attack_sizes_are_numbers_or_ranges_with_both_ends() {
-        assert_eq!(attack_sizes("100").unwrap(), [100]);
-        assert_eq!(attack_sizes("0..100:50").unwrap(), [0, 50, 100]);
-        assert_eq!(attack_sizes("0..120:50").unwrap(), [0, 50, 100]);
-        for bad in ["", "-1", "many", "0..100", "0..100:0", "100..0:10"] {
-            assert!(attack_sizes(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -1,5 +1,6 @@
-//! Numerical ground: normal tails, linear algebra, seeded streams, estimates.
+//! Numerical ground: normal tails, linear algebra, seeded streams, estimates, correlations.
 
+pub mod correlation;
 mod estimate;
 mod file;
 mod gaussian;

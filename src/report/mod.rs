@@ -1,6 +1,8 @@
 //! Verdicts and tables in, text and JSON out.
 
 mod escape;
+#[cfg(feature = "plots")]
+pub mod figure;
 pub mod folder;
 pub mod html;
 pub mod json;
@@ -8,6 +10,8 @@ pub mod junit;
 pub mod markdown;
 mod matrix;
 mod plot;
+#[cfg(feature = "plots")]
+pub mod study;
 mod table;
 pub mod text;
 

@@ -1,0 +1,324 @@
+//! Figures of the studies as SVG and PNG, for screen and print: Okabe and Ito's colours (2008), which differ for every
+//! kind of colour vision, and a mark of its own for each, which differ without colour.
+
+use crate::study::{Axis, Figure, Panel, Series, Style};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{FontStyle, register_font};
+use std::sync::Once;
+
+/// The font is part of the program: the same figures on every machine.
+const FONT: &[u8] = include_bytes!("../../fixtures/fonts/DejaVuSans-subset.ttf");
+const FAMILY: &str = "sans-serif";
+
+/// Size of a panel and of the legend below, in pixels of the SVG.
+const PANEL_WIDTH: u32 = 420;
+const PANEL_HEIGHT: u32 = 320;
+const LEGEND_HEIGHT: u32 = 34;
+/// Pixels of the PNG to one of the SVG: 300 dots an inch for a panel of 2.8 inches.
+const PNG_SCALE: u32 = 2;
+
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+/// Largest over smallest value from which an axis is logarithmic.
+const LEAST_LOG_RANGE: f64 = 30.0;
+const INK: RGBColor = RGBColor(27, 31, 36);
+const GRID: RGBColor = RGBColor(225, 228, 232);
+
+/// Why there is no figure.
+#[derive(Debug, thiserror::Error)]
+#[error("figure '{name}' cannot be drawn: {reason}")]
+pub struct FigureError {
+    name: String,
+    reason: String,
+}
+
+/// The figure as SVG.
+///
+/// # Errors
+/// [`FigureError`] if drawing fails.
+pub fn svg(figure: &Figure) -> Result<String, FigureError> {
+    let mut text = String::new();
+    let (width, height) = size(figure, 1);
+    draw(figure, 1, &SVGBackend::with_string(&mut text, (width, height)).into_drawing_area())?;
+    Ok(text)
+}
+
+/// The figure as PNG.
+///
+/// # Errors
+/// [`FigureError`] if drawing fails.
+pub fn png(figure: &Figure) -> Result<Vec<u8>, FigureError> {
+    let (width, height) = size(figure, PNG_SCALE);
+    let mut pixels = vec![255_u8; (3 * width * height) as usize];
+    draw(figure, PNG_SCALE, &BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area())?;
+    let fault = |error: png::EncodingError| FigureError { name: figure.name.clone(), reason: error.to_string() };
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().map_err(fault)?;
+    writer.write_image_data(&pixels).map_err(fault)?;
+    writer.finish().map_err(fault)?;
+    Ok(bytes)
+}
+
+fn rows(figure: &Figure) -> u32 {
+    figure.panels.len().div_ceil(figure.columns.max(1)) as u32
+}
+
+fn legend(figure: &Figure) -> Vec<&Series> {
+    let mut entries: Vec<&Series> = Vec::new();
+    for series in figure.panels.iter().flat_map(|panel| &panel.series) {
+        if !series.name.is_empty() && entries.iter().all(|entry| entry.name != series.name) {
+            entries.push(series);
+        }
+    }
+    entries
+}
+
+/// Width an entry of the legend takes.
+fn entry_width(series: &Series) -> u32 {
+    36 + (7.2 * series.name.chars().count() as f64) as u32
+}
+
+/// Entries of the legend, as many a line as fit.
+fn legend_lines(figure: &Figure) -> Vec<Vec<&Series>> {
+    let available = PANEL_WIDTH * figure.columns.max(1) as u32 - 20;
+    let mut lines: Vec<Vec<&Series>> = Vec::new();
+    let mut used = available;
+    for series in legend(figure) {
+        let width = entry_width(series);
+        if used + width > available || lines.is_empty() {
+            lines.push(Vec::new());
+            used = 0;
+        }
+        used += width;
+        lines.last_mut().expect("there is a line").push(series);
+    }
+    lines
+}
+
+fn size(figure: &Figure, scale: u32) -> (u32, u32) {
+    let columns = figure.columns.max(1) as u32;
+    let legend = LEGEND_HEIGHT * legend_lines(figure).len() as u32;
+    (scale * columns * PANEL_WIDTH, scale * (rows(figure) * PANEL_HEIGHT + legend))
+}
+
+type Area<B> = DrawingArea<B, plotters::coord::Shift>;
+
+fn draw<B: DrawingBackend>(figure: &Figure, scale: u32, area: &Area<B>) -> Result<(), FigureError> {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        for style in [FontStyle::Normal, FontStyle::Bold] {
+            assert!(register_font(FAMILY, style, FONT).is_ok(), "the embedded font is sound");
+        }
+    });
+    let fault = |reason: String| FigureError { name: figure.name.clone(), reason };
+    draw_all(figure, scale, area).map_err(|error| fault(error.to_string()))
+}
+
+type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+
+fn draw_all<B: DrawingBackend>(figure: &Figure, scale: u32, area: &Area<B>) -> Drawn<B> {
+    area.fill(&WHITE)?;
+    let columns = figure.columns.max(1) as u32;
+    let (panels, key) = area.split_vertically(scale * rows(figure) * PANEL_HEIGHT);
+    for (panel, area) in figure.panels.iter().zip(panels.split_evenly((rows(figure) as usize, columns as usize))) {
+        draw_panel(panel, scale as i32, &area)?;
+    }
+    let size = scale as i32;
+    let text = font(12 * scale);
+    for (line, entries) in legend_lines(figure).iter().enumerate() {
+        let mut x = 14 * size;
+        let y = (LEGEND_HEIGHT as i32 * line as i32 + 14) * size;
+        for series in entries {
+            match series.style {
+                Style::Marks => draw_mark(&key, (x + 8 * size, y), 4 * size, series.colour)?,
+                style => {
+                    let stroke = colour(series.colour).stroke_width(2 * scale);
+                    let pieces = if style == Style::Dashes { vec![(0, 6), (10, 16)] } else { vec![(0, 16)] };
+                    for (from, to) in pieces {
+                        key.draw(&PathElement::new([(x + from * size, y), (x + to * size, y)], stroke))?;
+                    }
+                }
+            }
+            let beside = text.pos(Pos::new(HPos::Left, VPos::Center));
+            key.draw(&Text::new(series.name.clone(), (x + 22 * size, y), beside))?;
+            x += entry_width(series) as i32 * size;
+        }
+    }
+    area.present()
+}
+
+fn font(size: u32) -> TextStyle<'static> {
+    (FAMILY, size).into_font().color(&INK)
+}
+
+fn colour(index: usize) -> RGBColor {
+    COLOURS[index % COLOURS.len()]
+}
+
+/// A mark that differs from the others in shape too, centred at `place`.
+fn draw_mark<B: DrawingBackend>(area: &Area<B>, place: (i32, i32), radius: i32, index: usize) -> Drawn<B> {
+    let (x, y) = place;
+    let colour = colour(index);
+    let edge = colour.stroke_width((radius / 3).max(1) as u32);
+    match index % COLOURS.len() {
+        0 => area.draw(&Circle::new(place, radius, colour.mix(0.75).filled())),
+        1 => {
+            area.draw(&PathElement::new([(x - radius, y - radius), (x + radius, y + radius)], edge))?;
+            area.draw(&PathElement::new([(x - radius, y + radius), (x + radius, y - radius)], edge))
+        }
+        2 => area.draw(&Rectangle::new([(x - radius, y - radius), (x + radius, y + radius)], edge)),
+        3 => area.draw(&Polygon::new(
+            [(x, y - radius - 1), (x + radius, y + radius), (x - radius, y + radius)],
+            colour.mix(0.75).filled(),
+        )),
+        4 => {
+            area.draw(&PathElement::new([(x - radius, y), (x + radius, y)], edge))?;
+            area.draw(&PathElement::new([(x, y - radius), (x, y + radius)], edge))
+        }
+        5 => area.draw(&Polygon::new(
+            [(x, y - radius - 1), (x + radius + 1, y), (x, y + radius + 1), (x - radius - 1, y)],
+            colour.mix(0.75).filled(),
+        )),
+        _ => area.draw(&Circle::new(place, radius, edge)),
+    }
+}
+
+/// Range of values with a margin; never empty.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if !(low <= high) {
+        return (0.0, 1.0);
+    }
+    // Values that differ by rounding are shown as equal.
+    let size = low.abs().max(high.abs());
+    let margin = if high - low > 1e-6 * size { 0.06 * (high - low) } else { (0.05 * size).max(f64::MIN_POSITIVE) };
+    (low - margin, high + margin)
+}
+
+/// The axis as drawn: logarithms where it is logarithmic.
+fn placed(value: f64, axis: &Axis) -> f64 {
+    if axis.log { value.log10() } else { value }
+}
+
+/// The number at a tick of an axis that covers `span`.
+fn tick(value: f64, axis: &Axis, span: f64) -> String {
+    if !axis.names.is_empty() {
+        let place = value.round();
+        let is_place = (value - place).abs() < 1e-9 && place >= 1.0;
+        return axis.names.get(place as usize - 1).filter(|_| is_place).cloned().unwrap_or_default();
+    }
+    if axis.log {
+        // Whole powers of ten, and two digits of what is between.
+        let whole = (value - value.round()).abs() < 1e-9;
+        let text = if whole { format!("1e{value:.0}") } else { format!("{:.1e}", 10_f64.powf(value)) };
+        return text.replace('-', "\u{2212}");
+    }
+    let digits = (1.0 - span.log10().floor()).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".to_owned() } else { text.replace('-', "\u{2212}") }
+}
+
+/// The axis as drawn: linear where the values span less than a decade and a half.
+fn suited(axis: &Axis, values: impl Iterator<Item = f64>) -> Axis {
+    let positive = values.filter(|value| *value > 0.0 && value.is_finite());
+    let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    Axis { log: axis.log && high > LEAST_LOG_RANGE * low, ..axis.clone() }
+}
+
+fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Drawn<B> {
+    let shown = || panel.series.iter().filter(|series| series.style != Style::Rule).flat_map(|series| &series.points);
+    let panel = &Panel {
+        x: suited(&panel.x, shown().map(|point| point.0)),
+        y: suited(&panel.y, shown().map(|point| point.1)),
+        ..panel.clone()
+    };
+    let is_drawn = |x: f64, y: f64| x.is_finite() && y.is_finite();
+    let points = |series: &Series| -> Vec<(f64, f64)> {
+        let all = series.points.iter().map(|&(x, y)| (placed(x, &panel.x), placed(y, &panel.y)));
+        all.filter(|&(x, y)| is_drawn(x, y)).collect()
+    };
+    let series: Vec<(&Series, Vec<(f64, f64)>)> = panel
+        .series
+        .iter()
+        .map(|series| {
+            let rule = series.style == Style::Rule;
+            (
+                series,
+                if rule {
+                    series.points.iter().map(|&(x, _)| (placed(x, &panel.x), 0.0)).collect()
+                } else {
+                    points(series)
+                },
+            )
+        })
+        .collect();
+    let inside = || series.iter().filter(|(series, _)| series.style != Style::Rule).flat_map(|(_, points)| points);
+    let (x_low, x_high) = range(inside().map(|point| point.0));
+    let (y_low, y_high) = range(inside().map(|point| point.1));
+    let scale = size as u32;
+    let mut chart = ChartBuilder::on(area)
+        .margin(10 * size)
+        .margin_right(16 * size)
+        .caption(&panel.title, font(14 * scale))
+        .x_label_area_size(44 * size)
+        .y_label_area_size(if panel.y.names.is_empty() { 62 } else { 190 } * size)
+        .build_cartesian_2d(x_low..x_high, y_low..y_high)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID.stroke_width(scale))
+        .axis_style(INK.stroke_width(scale))
+        .x_labels(6)
+        .y_labels(if panel.y.names.is_empty() { 6 } else { 2 * panel.y.names.len() })
+        .x_desc(&panel.x.label)
+        .y_desc(&panel.y.label)
+        .label_style(font(11 * scale))
+        .axis_desc_style(font(12 * scale))
+        .x_label_formatter(&|value| tick(*value, &panel.x, x_high - x_low))
+        .y_label_formatter(&|value| tick(*value, &panel.y, y_high - y_low))
+        .draw()?;
+    for (series, points) in &series {
+        let stroke = colour(series.colour).stroke_width(2 * scale);
+        match series.style {
+            Style::Line => {
+                // Piece by piece: sharp joins of wide lines would stick out.
+                chart.draw_series(points.windows(2).map(|pair| PathElement::new(pair.to_vec(), stroke)))?;
+            }
+            Style::Dashes => {
+                chart.draw_series(DashedLineSeries::new(points.iter().copied(), 7 * scale, 4 * scale, stroke))?;
+            }
+            Style::Rule => {
+                for &(x, _) in points.iter().filter(|point| point.0.is_finite()) {
+                    chart.draw_series(DashedLineSeries::new(
+                        [(x, y_low), (x, y_high)],
+                        6 * scale,
+                        4 * scale,
+                        stroke,
+                    ))?;
+                }
+            }
+            Style::Marks => {
+                let plane = chart.plotting_area();
+                let (pixels, (left, top)) = (plane.strip_coord_spec(), plane.get_base_pixel());
+                for point in points {
+                    let (x, y) = plane.map_coordinate(point);
+                    draw_mark(&pixels, (x - left, y - top), 3 * size, series.colour)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! The size of mini-batches, and what it does to the correlations with generalisation.
+
+use crate::study::grouped::{Variable, compare};
+use crate::study::{Desk, Findings, Request, Study, StudyError};
+
+/// Rows of a mini-batch.
+const VALUES: [usize; 5] = [8, 16, 32, 64, 128];
+const QUICK_VALUES: [usize; 2] = [16, 64];
+
+/// Registry entry.
+pub(super) struct BatchSizeStudy;
+
+impl Study for BatchSizeStudy {
+    fn id(&self) -> &'static str {
+        "batch-size"
+    }
+
+    fn summary(&self) -> &'static str {
+        "flatness and log P(f) against generalisation for mini-batches of several sizes"
+    }
+
+    fn source(&self) -> &'static str {
+        "Zhang et al. 2021, appendix; Keskar et al. 2017"
+    }
+
+    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        let variable = Variable {
+            study: self.id(),
+            key: "batch_size",
+            label: "batch size",
+            values: if request.quick { &QUICK_VALUES } else { &VALUES },
+            set: |_, settings, value| settings.trainer.batch_size = value,
+        };
+        compare(&variable, request, desk)
+    }
+}

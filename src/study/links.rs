@@ -1,0 +1,275 @@
+//! Probit against step against finite width: how far the paper's number is from the defined one, function by function.
+
+use crate::function::{Function, Sampler};
+use crate::numeric::correlation::{kendall, pearson};
+use crate::prior::{Gram, Labels, Link};
+use crate::study::measured::{Menu, Number, Quantity, READINGS, measure_all, read};
+use crate::study::networks::{Trained, population};
+use crate::study::predictors::networks_table;
+use crate::study::{
+    Axis, Cell, Defaults, Desk, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study,
+    StudyError, Style, Table, Verdict, real,
+};
+use ndarray::s;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// Points on which networks of finite width are counted: labels of so few are frequent enough.
+const POINTS: [usize; 4] = [2, 4, 6, 8];
+const BLOCKS: u64 = 200;
+const QUICK_BLOCKS: u64 = 40;
+/// Networks of a block.
+const BLOCK: usize = 1000;
+/// Fewest networks with the labels of which a logarithm is taken.
+const FEWEST: u64 = 20;
+/// Agreement in sampling errors: one honest pair in 10^4 differs by more.
+const Z: f64 = 4.0;
+
+/// Registry entry.
+pub(super) struct LinksStudy;
+
+/// The labels of a few points, in each reading.
+#[derive(Serialize, Deserialize)]
+struct Few {
+    network: String,
+    points: usize,
+    step: Number,
+    ep_step: Number,
+    ep_probit: Number,
+    /// Networks of finite width with these labels, of `drawn`.
+    counted: u64,
+    drawn: u64,
+}
+
+impl Study for LinksStudy {
+    fn id(&self) -> &'static str {
+        "links"
+    }
+
+    fn summary(&self) -> &'static str {
+        "log P(f) by EP with the probit link, by EP with the step link, certified, and of finite width, function by function"
+    }
+
+    fn source(&self) -> &'static str {
+        "Zhang et al. 2021, appendix"
+    }
+
+    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        let (seeds, train, attacks) = if request.quick { (1, 200, 5) } else { (3, 500, 11) };
+        let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers: &["sgd"] })?;
+        let menu = Menu::new(request.measures.as_deref(), Some(&[]))?;
+        let mut jobs = Vec::new();
+        for optimizer in &setting.optimizers {
+            for &attack in &setting.attacks {
+                jobs.extend(setting.seeds.iter().map(|&seed| setting.training(optimizer, attack, seed)));
+            }
+        }
+        let population = population(&jobs, desk)?;
+        let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
+        let blocks = if request.quick { QUICK_BLOCKS } else { BLOCKS };
+        let few = finite_width(&population.networks[0], blocks, request.seed, desk)?;
+        let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
+        findings.record("functions", measured.iter().map(function_json).collect::<Vec<_>>());
+        findings.record("few_points", few.iter().map(Few::json).collect::<Vec<_>>());
+        judge(&mut findings, &measured, &few);
+        findings.notes.extend(population.left_out);
+        findings.tables.push(networks_table(&menu, &measured));
+        findings.tables.push(few_table(&few));
+        findings.figures = figures(&measured, &few);
+        Ok(findings)
+    }
+}
+
+impl Few {
+    fn finite(&self) -> Option<f64> {
+        (self.counted >= FEWEST).then(|| (self.counted as f64 / self.drawn as f64).ln())
+    }
+
+    /// Sampling error of the logarithm.
+    fn std_error(&self) -> f64 {
+        (1.0 / self.counted as f64 - 1.0 / self.drawn as f64).sqrt()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "network": self.network,
+            "points": self.points,
+            "step": real(Some(self.step.real())),
+            "ep_step": real(Some(self.ep_step.real())),
+            "ep_probit": real(Some(self.ep_probit.real())),
+            "finite_width": real(self.finite()),
+            "counted": self.counted,
+            "drawn": self.drawn,
+        })
+    }
+}
+
+fn function_json(one: &Measured) -> serde_json::Value {
+    let mut value = json!({ "network": one.network, "accuracy": one.accuracy });
+    for reading in READINGS {
+        value[reading.name] = real(one.value(reading.name));
+    }
+    value
+}
+
+/// The labels that a network gives the first points, in each reading.
+fn finite_width(trained: &Trained, blocks: u64, seed: u64, desk: &Desk) -> Result<Vec<Few>, StudyError> {
+    let key = json!({ "settings": trained.settings, "blocks": blocks, "seed": seed, "points": POINTS });
+    let labels = trained.labels(&trained.network);
+    desk.cache.get("few-points", &key, || {
+        POINTS
+            .iter()
+            .enumerate()
+            .map(|(index, &points)| {
+                let points = points.min(labels.len());
+                let inputs = trained.ground.inputs.slice(s![..points, ..]).to_owned();
+                let gram = Gram::new(trained.ground.gram.matrix().slice(s![..points, ..points]).to_owned())?;
+                let signs = labels.signs()[..points].iter().map(|&sign| sign > 0);
+                let (target, labels) = (Function::new(&signs.clone().collect::<Vec<_>>()), Labels::from_signs(signs));
+                let sampler = Sampler::new(trained.settings.architecture.clone(), inputs, seed)?;
+                let counted: u64 = (0..blocks)
+                    .into_par_iter()
+                    .map(|block| {
+                        let mut counts = crate::function::Counts::new(points);
+                        counts.add_all(&sampler.functions(block, BLOCK.min(sampler.block_size()))?);
+                        Ok(counts.count(&target))
+                    })
+                    .sum::<Result<u64, StudyError>>()?;
+                let drawn = blocks * BLOCK.min(sampler.block_size()) as u64;
+                (desk.progress)(Progress { phase: "counting", done: index + 1, total: POINTS.len() });
+                let step = Quantity { name: "auto", method: "auto", link: Link::Step };
+                let of = |reading: &Quantity| Ok::<_, StudyError>(Number::from(&read(reading, &gram, &labels)?));
+                Ok(Few {
+                    network: trained.name.clone(),
+                    points,
+                    step: of(&step)?,
+                    ep_step: of(&READINGS[0])?,
+                    ep_probit: of(&READINGS[1])?,
+                    counted,
+                    drawn,
+                })
+            })
+            .collect()
+    })
+}
+
+fn columns(measured: &[Measured]) -> [Vec<f64>; 3] {
+    READINGS.map(|reading| measured.iter().map(|one| one.value(reading.name).unwrap_or(f64::NAN)).collect())
+}
+
+fn judge(findings: &mut Findings, measured: &[Measured], few: &[Few]) {
+    let [step, probit, certified] = columns(measured);
+    let gaps = |values: &[f64]| {
+        let differences = values.iter().zip(&certified).map(|(value, truth)| value - truth);
+        differences.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), gap| (low.min(gap), high.max(gap)))
+    };
+    let ((step_low, step_high), (probit_low, probit_high)) = (gaps(&step), gaps(&probit));
+    let size = certified.iter().map(|value| value.abs()).fold(f64::INFINITY, f64::min);
+    let tau = kendall(&probit, &certified);
+    let r = pearson(&probit, &certified);
+    findings.claim(
+        "What the paper computes (EP with the probit link) is the prior probability of the function.",
+        if probit_low.abs().max(probit_high.abs()) < 0.05 * size { Verdict::Holds } else { Verdict::Fails },
+        format!(
+            "It differs from the certified step probability by {probit_low:.2} to {probit_high:.2} nats; EP with the step \
+             link by {step_low:.2} to {step_high:.2}."
+        ),
+    );
+    findings.claim(
+        "It ranks functions as the prior probability does.",
+        if tau.is_some_and(|tau| tau >= 0.9) { Verdict::Holds } else { Verdict::Partly },
+        format!(
+            "Kendall's tau between probit and certified values is {}, Pearson's coefficient {}, over {} functions.",
+            tau.map_or("not defined".to_owned(), |tau| format!("{tau:.3}")),
+            r.map_or("not defined".to_owned(), |r| format!("{r:.4}")),
+            measured.len()
+        ),
+    );
+    let compared: Vec<(&Few, f64)> =
+        few.iter().filter_map(|one| Some((one, one.finite()? - one.step.real()))).collect();
+    let agree = compared.iter().filter(|(one, gap)| gap.abs() <= Z * one.std_error()).count();
+    let texts: Vec<String> = compared
+        .iter()
+        .map(|(one, gap)| format!("{} points {gap:+.3} (sampling error {:.3})", one.points, one.std_error()))
+        .collect();
+    findings.claim(
+        "The infinitely wide network stands for the finite one.",
+        if agree == compared.len() { Verdict::Holds } else { Verdict::Partly },
+        format!(
+            "log P of the labels of the first points, networks of finite width counted, less that of the limit: {}.",
+            texts.join("; ")
+        ),
+    );
+}
+
+fn few_table(few: &[Few]) -> Table {
+    let columns = ["points", "step", "ep_step", "ep_probit", "finite_width", "sampling_error", "counted", "drawn"];
+    let mut table = Table::new("few_points", "log P of the labels of the first points (nats)", &columns);
+    for one in few {
+        table.row(vec![
+            one.points.into(),
+            one.step.real().into(),
+            one.ep_step.real().into(),
+            one.ep_probit.real().into(),
+            Cell::from(one.finite()),
+            Cell::from(one.finite().map(|_| one.std_error())),
+            one.counted.into(),
+            one.drawn.into(),
+        ]);
+    }
+    table
+}
+
+fn figures(measured: &[Measured], few: &[Few]) -> Vec<Figure> {
+    let [step, probit, certified] = columns(measured);
+    let series = |name: &str, values: &[f64], colour| Series {
+        name: name.to_owned(),
+        points: certified.iter().copied().zip(values.iter().copied()).collect(),
+        style: Style::Marks,
+        colour,
+    };
+    let ends = certified.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
+    let counted = |name: &str, value: &dyn Fn(&Few) -> Option<f64>, colour| Series {
+        name: name.to_owned(),
+        points: few.iter().filter_map(|one| Some((one.points as f64, value(one)?))).collect(),
+        style: Style::Marks,
+        colour,
+    };
+    vec![Figure {
+        name: "links".to_owned(),
+        caption:
+            "Left: log P(f) of every function by EP against its certified value; on the line they are equal. Right: \
+                  the labels of the first few points, where networks of finite width can be counted."
+                .to_owned(),
+        panels: vec![
+            Panel {
+                title: "every function".to_owned(),
+                x: Axis::linear("log P(f), SMC (nats)"),
+                y: Axis::linear("log P(f) by EP (nats)"),
+                series: vec![
+                    Series {
+                        name: "equal".to_owned(),
+                        points: vec![(ends.0, ends.0), (ends.1, ends.1)],
+                        style: Style::Line,
+                        colour: 6,
+                    },
+                    series("EP step", &step, 0),
+                    series("EP probit", &probit, 1),
+                ],
+            },
+            Panel {
+                title: "labels of the first points".to_owned(),
+                x: Axis::linear("points"),
+                y: Axis::linear("log P (nats)"),
+                series: vec![
+                    counted("true step probability", &|one| Some(one.step.real()), 2),
+                    counted("EP step", &|one| Some(one.ep_step.real()), 0),
+                    counted("EP probit", &|one| Some(one.ep_probit.real()), 1),
+                    counted("finite width, counted", &Few::finite, 4),
+                ],
+            },
+        ],
+        columns: 2,
+    }]
+}

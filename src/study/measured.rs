@@ -1,0 +1,269 @@
+//! Everything that is measured on a network: flatness measures and readings of log P(f).
+
+use crate::flatness::{self, Options, Point};
+use crate::model::{Loss, Network, Objective};
+use crate::prior::{self, Labels, Link, PriorOptions};
+use crate::study::networks::Trained;
+use crate::study::{Cache, Desk, Progress, StudyError};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Perturbations of the measures by noise, a quarter of their default: a standard error of some 10% is far below the
+/// differences between networks.
+const DRAWS: usize = 32;
+
+/// Measures left out unless asked for, each with the reason.
+pub(super) const UNASKED: [(&str, &str); 2] = [
+    ("local_learning_coefficient", "it takes longer than all others together"),
+    ("hessian_log_det", "it does not exist where the Hessian has eigenvalues below -c, as at most ends of training"),
+];
+
+/// A reading of log P(f).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantity {
+    /// Name among the predictors.
+    pub name: &'static str,
+    /// Registry name of the method.
+    pub method: &'static str,
+    /// Its link.
+    pub link: Link,
+}
+
+/// EP with the step link, EP with the probit link as the paper has it, and the certified one.
+pub(super) const READINGS: [Quantity; 3] = [
+    Quantity { name: "log_prob_ep_step", method: "ep", link: Link::Step },
+    Quantity { name: "log_prob_ep_probit", method: "ep", link: Link::Probit },
+    Quantity { name: "log_prob_smc", method: "smc", link: Link::Step },
+];
+
+/// What is to be measured.
+#[derive(Debug, Clone)]
+pub(super) struct Menu {
+    /// Flatness measures.
+    pub measures: Vec<&'static dyn flatness::Measure>,
+    /// Readings of log P(f).
+    pub readings: Vec<Quantity>,
+    /// Settings of the measures.
+    pub options: Options,
+}
+
+impl std::fmt::Debug for dyn flatness::Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl Menu {
+    /// The measures asked for, `defaults` if none, all that are affordable if neither says any.
+    ///
+    /// # Errors
+    /// [`StudyError::Request`] for a measure there is not.
+    pub fn new(asked: Option<&[String]>, defaults: Option<&[&str]>) -> Result<Self, StudyError> {
+        let known = || flatness::registry().iter().copied();
+        let measures = match (asked, defaults) {
+            (Some([all]), _) if all == "all" => known().collect(),
+            (Some(asked), _) => asked
+                .iter()
+                .map(|id| {
+                    flatness::find(id).ok_or_else(|| StudyError::Request {
+                        name: "--measures",
+                        found: format!("'{id}'"),
+                        expected: format!(
+                            "all, or names among {}",
+                            known().map(|m| m.id()).collect::<Vec<_>>().join(", ")
+                        ),
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+            (None, Some(defaults)) => known().filter(|measure| defaults.contains(&measure.id())).collect(),
+            (None, None) => {
+                known().filter(|measure| UNASKED.iter().all(|(unasked, _)| *unasked != measure.id())).collect()
+            }
+        };
+        let options = Options { draws: DRAWS, ..Options::default() };
+        Ok(Self { measures, readings: READINGS.to_vec(), options })
+    }
+
+    /// Names of everything measured, measures first.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.measures
+            .iter()
+            .map(|measure| measure.id())
+            .chain(self.readings.iter().map(|reading| reading.name))
+            .collect()
+    }
+}
+
+/// A number with its standard error, as kept on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Number {
+    /// The value; `None` is `-inf`, an impossible function.
+    pub value: Option<f64>,
+    /// Its standard error, of stochastic methods.
+    pub std_error: Option<f64>,
+}
+
+impl Number {
+    pub fn real(&self) -> f64 {
+        self.value.unwrap_or(f64::NEG_INFINITY)
+    }
+}
+
+impl From<&crate::numeric::Estimate> for Number {
+    fn from(estimate: &crate::numeric::Estimate) -> Self {
+        Self { value: estimate.value.is_finite().then_some(estimate.value), std_error: estimate.std_error }
+    }
+}
+
+/// What was measured on a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Name of the network.
+    pub network: String,
+    /// Optimiser.
+    pub optimizer: String,
+    /// Rows of its attack set.
+    pub attack: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// The factor by which its first layer was divided after training; 1 for the network as trained.
+    pub alpha: f64,
+    /// Epochs to zero error.
+    pub epochs: usize,
+    /// Accuracy on E.
+    pub accuracy: f64,
+    /// Labels on S and E that rescaling flipped, by rounding.
+    pub labels_flipped: usize,
+    /// Measures and readings by name.
+    pub(super) numbers: BTreeMap<String, Number>,
+    /// Why there is no number, by name.
+    pub skipped: BTreeMap<String, String>,
+}
+
+impl Measured {
+    /// A measure or reading; `None` where there is none.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.numbers.get(name).map(Number::real)
+    }
+
+    /// Standard error of a measure or reading, of stochastic methods.
+    pub fn std_error(&self, name: &str) -> Option<f64> {
+        self.numbers.get(name)?.std_error
+    }
+}
+
+/// Measures networks, each as trained and then rescaled by its `alphas`, one network a core. What is in the cache is
+/// not measured again.
+///
+/// # Errors
+/// [`StudyError::Network`] naming the network.
+pub(super) fn measure_all(
+    networks: &[Trained],
+    alphas: &(dyn Fn(&Trained) -> Vec<f64> + Sync),
+    menu: &Menu,
+    desk: &Desk,
+) -> Result<Vec<Measured>, StudyError> {
+    let done = AtomicUsize::new(0);
+    let all: Result<Vec<Vec<Measured>>, StudyError> = networks
+        .par_iter()
+        .map(|trained| {
+            let measured = measure(trained, &alphas(trained), menu, &desk.cache)?;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            (desk.progress)(Progress { phase: "measuring", done, total: networks.len() });
+            Ok(measured)
+        })
+        .collect();
+    Ok(all?.into_iter().flatten().collect())
+}
+
+fn measure(trained: &Trained, alphas: &[f64], menu: &Menu, cache: &Cache) -> Result<Vec<Measured>, StudyError> {
+    let key = json!({ "settings": trained.settings, "alphas": alphas, "names": menu.names(), "options": menu.options });
+    cache.get(&trained.name, &key, || {
+        let labels = trained.labels(&trained.network);
+        let readings = read_all(trained, &labels, menu)?;
+        std::iter::once(1.0)
+            .chain(alphas.iter().copied())
+            .map(|alpha| {
+                let rescaled;
+                let network = if alpha == 1.0 {
+                    &trained.network
+                } else {
+                    let map = crate::rescale::LayerAlpha { layer: 0, alpha };
+                    rescaled = crate::rescale::Rescaling::apply(&map, &trained.network)?;
+                    &rescaled
+                };
+                let recomputed = trained.labels(network);
+                let flipped = labels.signs().iter().zip(recomputed.signs()).filter(|(a, b)| a != b).count();
+                // The same function has the same probability, and the methods are deterministic in their seed.
+                let readings = if flipped == 0 { readings.clone() } else { read_all(trained, &recomputed, menu)? };
+                let (mut numbers, skipped) = flatness_of(network, trained, menu)?;
+                numbers.extend(readings);
+                Ok(Measured {
+                    network: trained.name.clone(),
+                    optimizer: trained.summary.optimizer.clone(),
+                    attack: trained.summary.attack,
+                    seed: trained.settings.seed,
+                    alpha,
+                    epochs: trained.summary.epochs,
+                    accuracy: trained.accuracy(),
+                    labels_flipped: flipped,
+                    numbers,
+                    skipped,
+                })
+            })
+            .collect()
+    })
+}
+
+type Numbers = BTreeMap<String, Number>;
+
+fn flatness_of(
+    network: &Network,
+    trained: &Trained,
+    menu: &Menu,
+) -> Result<(Numbers, BTreeMap<String, String>), StudyError> {
+    let (mut numbers, mut skipped) = (Numbers::new(), BTreeMap::new());
+    if menu.measures.is_empty() {
+        return Ok((numbers, skipped));
+    }
+    let genuine = &trained.ground.genuine;
+    let objective = Objective::new(network, Loss::Bce, genuine.inputs.view(), genuine.targets.view())?;
+    let point = Point::new(objective, &network.theta);
+    for measure in &menu.measures {
+        match measure.evaluate(&point, &menu.options) {
+            Ok(estimate) => {
+                numbers.insert(measure.id().to_owned(), Number::from(&estimate));
+            }
+            Err(error) => {
+                skipped.insert(measure.id().to_owned(), error.to_string());
+            }
+        }
+    }
+    Ok((numbers, skipped))
+}
+
+fn read_all(trained: &Trained, labels: &Labels, menu: &Menu) -> Result<Numbers, StudyError> {
+    let fault =
+        |error: prior::PriorError| StudyError::Network { network: trained.name.clone(), reason: error.to_string() };
+    menu.readings
+        .iter()
+        .map(|reading| {
+            let estimate = read(reading, &trained.ground.gram, labels).map_err(fault)?;
+            Ok((reading.name.to_owned(), Number::from(&estimate)))
+        })
+        .collect()
+}
+
+/// log P(f) in one reading.
+pub(super) fn read(
+    reading: &Quantity,
+    gram: &prior::Gram,
+    labels: &Labels,
+) -> Result<crate::numeric::Estimate, prior::PriorError> {
+    let method = prior::find(reading.method).expect("a registered method");
+    let options = PriorOptions { link: reading.link, ..PriorOptions::default() };
+    Ok(method.log_prob(gram, labels, &options)?.estimate)
+}

@@ -1,0 +1,36 @@
+//! The width of the network, and what it does to the correlations with generalisation.
+
+use crate::study::grouped::{Variable, compare};
+use crate::study::{Desk, Findings, Request, Study, StudyError};
+
+/// Units of each of the two hidden layers.
+const VALUES: [usize; 5] = [10, 20, 40, 80, 160];
+const QUICK_VALUES: [usize; 2] = [20, 80];
+
+/// Registry entry.
+pub(super) struct WidthStudy;
+
+impl Study for WidthStudy {
+    fn id(&self) -> &'static str {
+        "width"
+    }
+
+    fn summary(&self) -> &'static str {
+        "flatness and log P(f) against generalisation for networks of several widths"
+    }
+
+    fn source(&self) -> &'static str {
+        "Zhang et al. 2021, appendix"
+    }
+
+    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        let variable = Variable {
+            study: self.id(),
+            key: "width",
+            label: "width",
+            values: if request.quick { &QUICK_VALUES } else { &VALUES },
+            set: |setting, settings, value| settings.architecture = setting.architecture(value),
+        };
+        compare(&variable, request, desk)
+    }
+}
