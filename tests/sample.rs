@@ -73,15 +73,21 @@ fn plain_counts(sampler: &Sampler, widths: &[usize], networks: u64) -> Vec<(Stri
     table
 }
 
-/// Networks beside the plain evaluation; the release profile has time for the `10^5` of the claim.
-const COMPARED: u64 = if cfg!(debug_assertions) { 700 } else { 100_000 };
+/// Networks of a comparison: few, unless `FLATGAUGE_NETWORKS` asks for more, as for the `10^5` beside a plain evaluation.
+fn networks(few: u64) -> u64 {
+    match std::env::var("FLATGAUGE_NETWORKS") {
+        Ok(text) => text.parse().expect("FLATGAUGE_NETWORKS is a number"),
+        Err(_) => few,
+    }
+}
 
 #[test]
 fn counts_are_exactly_those_of_a_plain_evaluation_in_f64() {
     for bias_std in [0.0, 1.0] {
         let widths = [7, 40, 40, 1];
         let sampler = Sampler::new(relu(&widths, 1.0, bias_std), boolean(7), 11).unwrap();
-        assert_eq!(table(&counted(&sampler, COMPARED)), plain_counts(&sampler, &widths, COMPARED));
+        let networks = networks(700);
+        assert_eq!(table(&counted(&sampler, networks)), plain_counts(&sampler, &widths, networks));
     }
 }
 
@@ -193,7 +199,7 @@ fn linear_networks_agree_with_closed_orthant_probabilities() {
     assert!(agreement(&sampled(1.18, 0.6), &probabilities) < FALSE_ALARM);
 }
 
-/// Sums over the `p` of a two-sample chi-square test: functions found at least 20 times in both together, the others as one.
+/// `p` of a two-sample chi-square test: functions found at least 20 times in both together, the others as one.
 fn same_distribution(a: &Counts, b: &Counts) -> f64 {
     let (total_a, total_b) = (a.networks() as f64, b.networks() as f64);
     let mut cells: Vec<(f64, f64)> = Vec::new();
@@ -215,7 +221,7 @@ fn same_distribution(a: &Counts, b: &Counts) -> f64 {
 }
 
 /// Sampling, rescaling each network and counting gives the same distribution; scaling without compensation gives
-/// another, biases present. n = 40,000 networks on each side.
+/// another, biases present. n = 40,000 networks as sampled and 4,000 changed ones.
 #[test]
 fn rescaled_networks_have_the_same_distribution() {
     const NETWORKS: u64 = 40_000;
@@ -277,10 +283,10 @@ fn counts_agree_with_the_published_table() {
         println!("skipped: {} is not there", path.display());
         return;
     };
-    const NETWORKS: u64 = if cfg!(debug_assertions) { 60_000 } else { 2_000_000 };
+    let networks = networks(60_000);
     let sampler = Sampler::new(relu(&[7, 40, 40, 1], 1.0, 0.0), boolean(7), 21).unwrap();
-    let counts = counted(&sampler, NETWORKS);
-    let scale = NETWORKS as f64 / 1e7;
+    let counts = counted(&sampler, networks);
+    let scale = networks as f64 / 1e7;
     let (mut chi_squared, mut cells) = (0.0, 0);
     for (rank, line) in text.lines().enumerate() {
         let (bits, published) = line.split_once(' ').unwrap();
@@ -289,8 +295,8 @@ fn counts_agree_with_the_published_table() {
         let (found, published) = (counts.count(&function) as f64, published.parse::<f64>().unwrap());
         if rank < 2 {
             // 0.0622 +- 0.0003, and the sampling error of ours at six standard errors.
-            let error = 0.0003 + 6.0 * (0.0622 * 0.9378 / NETWORKS as f64).sqrt();
-            assert!((found / NETWORKS as f64 - 0.0622).abs() < error, "{found}");
+            let error = 0.0003 + 6.0 * (0.0622 * 0.9378 / networks as f64).sqrt();
+            assert!((found / networks as f64 - 0.0622).abs() < error, "{found}");
         } else if published * scale >= 10.0 {
             // Variance of found - scale published, both Poisson.
             chi_squared += (found - scale * published).powi(2) / (scale * published * (1.0 + scale));

@@ -1,6 +1,6 @@
 """golden/boolean/boolean.json: the head of a large table with intervals, beside the counts of an independent program.
 
-    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 1e8 --seed 1 --top 1000 --out counts.tsv
+    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 5e7 --seed 1 --top 1000 --out counts.tsv
     python boolean_torch.py counts.tsv 1e6 1 > torch.json
     python boolean_assemble.py counts.tsv torch.json > ../boolean/boolean.json
 
@@ -34,15 +34,15 @@ def main():
     tail = (1 - CONFIDENCE) / 2
     program = next(key for key in header if key.startswith("flatgauge"))
     records = []
-    for (function, count), other in zip(rows[:FUNCTIONS], independent["counts"]):
-        assert other["function"] == function
+    counts = {record["function"]: record["count"] for record in independent["counts"]}
+    for function, count in rows[:FUNCTIONS]:
         lower = beta.ppf(tail, count, networks - count + 1)
         upper = beta.ppf(1 - tail, count + undercount + 1, networks - count - undercount)
         records.append({
             "function": function,
             "count": count,
             "interval": [float(lower), float(upper)],
-            "independent_count": other["count"],
+            "independent_count": counts[function],
         })
     document = {
         "what": "How many networks drawn from the prior express each function: character i is the label of input i in binary counting order",
