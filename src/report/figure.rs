@@ -322,3 +322,51 @@ fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Dr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_short_and_exact() {
+        let linear = Axis::linear("x");
+        assert_eq!(tick(-1.5, &linear, 2.0), "\u{2212}1.5");
+        assert_eq!(tick(-0.0, &linear, 2.0), "0");
+        assert_eq!(tick(400.0, &linear, 300.0), "400");
+        let log = Axis::log("x");
+        assert_eq!([tick(-3.0, &log, 6.0), tick(2.5, &log, 2.0)], ["1e\u{2212}3", "3.2e2"]);
+        let named = Axis::named(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!([1.0, 1.5, 2.0, 3.0].map(|place| tick(place, &named, 2.0)), ["a", "", "b", ""]);
+    }
+
+    #[test]
+    fn equal_values_have_a_range_and_short_ranges_no_logarithm() {
+        let (low, high) = range([2.0, 2.0 + 1e-12].into_iter());
+        assert!(low < 1.95 && high > 2.05);
+        assert_eq!(range(std::iter::empty()), (0.0, 1.0));
+        let log = Axis::log("x");
+        assert!(!suited(&log, [1.0, 20.0].into_iter()).log && suited(&log, [1.0, 40.0, 0.0].into_iter()).log);
+    }
+
+    #[test]
+    fn points_without_a_place_are_left_out_and_names_are_escaped() {
+        let figure = |points| Figure {
+            name: "f".to_owned(),
+            caption: "c".to_owned(),
+            panels: vec![Panel {
+                title: "a<b".to_owned(),
+                x: Axis::log("x"),
+                y: Axis::linear("y"),
+                series: vec![Series { name: "s & t".to_owned(), points, style: Style::Marks, colour: 0 }],
+            }],
+            columns: 1,
+        };
+        let count = |points: Vec<(f64, f64)>| svg(&figure(points)).unwrap().matches("<circle").count();
+        // One in the legend.
+        assert_eq!(count(vec![(1.0, 2.0), (0.0, 3.0), (100.0, f64::NEG_INFINITY), (100.0, 1.0)]), 1 + 2);
+        assert_eq!(count(vec![(f64::NAN, 1.0)]), 1);
+        let drawing = svg(&figure(vec![(1.0, 1.0)])).unwrap();
+        assert!(drawing.contains("a&lt;b") && drawing.contains("s &amp; t"), "{drawing}");
+        assert_eq!(png(&figure(vec![(1.0, 1.0)])).unwrap(), png(&figure(vec![(1.0, 1.0)])).unwrap());
+    }
+}

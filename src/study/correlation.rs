@@ -15,8 +15,8 @@ use crate::study::{
 use rand::RngExt;
 
 const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy-sgd", "sam"];
-/// Twins are rescaled by a factor between this and its inverse: the paper's 5.9, twice over.
-const SPREAD: f64 = 5.9 * 5.9;
+/// Twins are rescaled by a factor between this and its inverse: the six decades of the study `rescaling`.
+const SPREAD: f64 = 1e3;
 /// What `--quick` measures.
 const QUICK_MEASURES: [&str; 7] = [
     "keskar_sharpness",
@@ -170,7 +170,7 @@ fn judge(findings: &mut Findings, setting: &Setting, rows: &[Row], pooled: &[Row
             "Rescaling parameters, which leaves the function as it is, destroys the correlation of sharpness.",
             verdict(destroyed, setting.optimizers.len()),
             format!(
-                "With a twin of each network, its first layer divided by a factor between {:.3} and {SPREAD:.2} and the second \
+                "With a twin of each network, its first layer divided by a factor between {:.3} and {SPREAD} and the second \
                  multiplied, Pearson(log10 sharpness, accuracy) goes from {} to {}; it is more than halved for {destroyed} of \
                  {} optimisers.",
                 1.0 / SPREAD,

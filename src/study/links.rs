@@ -169,7 +169,7 @@ fn judge(findings: &mut Findings, measured: &[Measured], few: &[Few]) {
     let tau = kendall(&probit, &certified);
     let r = pearson(&probit, &certified);
     findings.claim(
-        "What the paper computes (EP with the probit link) is the prior probability of the function.",
+        "What the paper computes (EP with the probit link) is close to the prior probability of the function.",
         if probit_low.abs().max(probit_high.abs()) < 0.05 * size { Verdict::Holds } else { Verdict::Fails },
         format!(
             "It differs from the certified step probability by {probit_low:.2} to {probit_high:.2} nats; EP with the step \

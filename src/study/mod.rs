@@ -5,7 +5,9 @@
 //! claim of the paper whether it held here.
 
 mod batch_size;
+mod boolean;
 mod cache;
+mod complexity;
 mod correlation;
 mod findings;
 mod grouped;
@@ -146,11 +148,13 @@ pub fn registry() -> &'static [&'static dyn Study] {
     &[
         &correlation::CorrelationStudy,
         &temporal::TemporalStudy,
+        &boolean::BooleanStudy,
         &rescaling::RescalingStudy,
+        &complexity::ComplexityStudy,
         &hessian::HessianStudy,
-        &links::LinksStudy,
         &batch_size::BatchSizeStudy,
         &width::WidthStudy,
+        &links::LinksStudy,
     ]
 }
 
