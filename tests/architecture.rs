@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Rooms by floor; rooms of one floor do not use each other.
-const FLOORS: [(&str, u8); 12] = [
+const FLOORS: [(&str, u8); 13] = [
     ("numeric", 1),
     ("data", 2),
     ("model", 2),
@@ -12,6 +12,7 @@ const FLOORS: [(&str, u8); 12] = [
     ("rescale", 3),
     ("train", 3),
     ("flatness", 4),
+    ("function", 4),
     ("gate", 5),
     ("study", 5),
     ("report", 6),

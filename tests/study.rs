@@ -116,7 +116,8 @@ fn a_study_that_was_stopped_finds_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let request = Request { attacks: Some(vec![0, 10]), ..tiny() };
     let found = run("correlation", &request, folder.path(), false);
-    let measured: Vec<_> = std::fs::read_dir(folder.path().join("correlation")).unwrap().map(|e| e.unwrap().path()).collect();
+    let measured: Vec<_> =
+        std::fs::read_dir(folder.path().join("correlation")).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(measured.len(), 4);
     // As after a kill: one measurement is missing, one is half a file, and a network is gone.
     std::fs::remove_file(&measured[0]).unwrap();
@@ -144,7 +145,8 @@ fn a_study_that_was_stopped_finds_the_same() {
 #[test]
 fn over_time_the_jump_is_the_predicted_one_and_log_p_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let request = Request { quick: true, train: Some(20), test: Some(20), optimizers: words("momentum"), ..Request::default() };
+    let request =
+        Request { quick: true, train: Some(20), test: Some(20), optimizers: words("momentum"), ..Request::default() };
     let found = run("temporal", &request, folder.path(), false);
     let document = serde_json::to_value(&found).unwrap();
     let moments = document["moments"].as_array().unwrap();
@@ -154,7 +156,9 @@ fn over_time_the_jump_is_the_predicted_one_and_log_p_stays() {
     assert_eq!(document["rescaled_at_epoch"].as_u64(), Some(zero + 100));
     assert_eq!(moments.len() as u64, zero + 200 + 2);
     assert_eq!(moments[at]["epoch"], moments[at - 1]["epoch"]);
-    for (id, predicted) in document["measures"].as_array().unwrap().iter().zip(document["predicted_at_rescaling"].as_array().unwrap()) {
+    for (id, predicted) in
+        document["measures"].as_array().unwrap().iter().zip(document["predicted_at_rescaling"].as_array().unwrap())
+    {
         let (after, predicted) = (number(&moments[at][id.as_str().unwrap()]), number(predicted));
         assert!((after - predicted).abs() <= INVARIANCE * predicted, "{id}: {after} for {predicted}");
         assert!(after > 2.0 * number(&moments[at - 1][id.as_str().unwrap()]), "{id} does not jump");
@@ -216,7 +220,10 @@ fn predictions_hold_over_six_decades() {
     assert!(of("hessian_trace").iter().copied().fold(0.0, f64::max) > 1e4 * of("hessian_trace")[3]);
     assert!(of("log_prob_smc").windows(2).all(|pair| pair[0] == pair[1]));
     let lines = &found.figures[0].panels[0].series;
-    assert!(lines.iter().any(|series| series.style == Style::Line) && lines.iter().any(|series| series.style == Style::Marks));
+    assert!(
+        lines.iter().any(|series| series.style == Style::Line)
+            && lines.iter().any(|series| series.style == Style::Marks)
+    );
 }
 
 #[test]

@@ -69,7 +69,10 @@ fn unusable_requests_are_refused_in_a_sentence() {
         (&["reproduce", "correlation", "--train", "0"], "--train: found 0, expected at least 1"),
         (&["reproduce", "correlation", "--train", "1700", "--test", "200"], "at most the 1797 rows of 'digits'"),
         (&["reproduce", "correlation", "--optimizers", "sdg"], "--optimizers: found 'sdg', expected names among sgd"),
-        (&["reproduce", "correlation", "--measures", "trace"], "--measures: found 'trace', expected all, or names among"),
+        (
+            &["reproduce", "correlation", "--measures", "trace"],
+            "--measures: found 'trace', expected all, or names among",
+        ),
     ] {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--out", out]);
@@ -111,7 +114,8 @@ fn results_are_files_for_every_reader_and_a_killed_run_resumes_to_the_same_bytes
     );
     assert_eq!(kept["seeds"], serde_json::json!([3, 4]));
     for predictor in ["log_prob_ep_step", "log_prob_ep_probit", "log10_keskar_sharpness", "hessian_trace"] {
-        let entry = kept["correlations"].as_array().unwrap().iter().find(|entry| entry["predictor"] == predictor).unwrap();
+        let entry =
+            kept["correlations"].as_array().unwrap().iter().find(|entry| entry["predictor"] == predictor).unwrap();
         assert_eq!(entry["n"], 6);
         assert!(["pearson", "spearman", "kendall"].iter().all(|name| entry[name].is_number()), "{entry}");
     }
@@ -120,7 +124,9 @@ fn results_are_files_for_every_reader_and_a_killed_run_resumes_to_the_same_bytes
         assert!(written.contains_key(name), "{name} is missing");
     }
     let page = text(&written["index.html"]);
-    assert!(page.contains("Pearson(log P(f), accuracy)") && page.contains("<svg") && page.contains("flatgauge reproduce"));
+    assert!(
+        page.contains("Pearson(log P(f), accuracy)") && page.contains("<svg") && page.contains("flatgauge reproduce")
+    );
     for word in ["<script", "http-equiv", "src=", "@import", "url("] {
         assert!(!page.contains(word), "the page asks for something else: {word}");
     }

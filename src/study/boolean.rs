@@ -109,7 +109,8 @@ impl Study for BooleanStudy {
             "optimizers": checked.optimizers,
             "seed": request.seed,
         });
-        let counted = desk.cache.get("boolean", &key, || explore(&checked.optimizers, drawn, trainings, request.seed, desk))?;
+        let counted =
+            desk.cache.get("boolean", &key, || explore(&checked.optimizers, drawn, trainings, request.seed, desk))?;
         let sentence = format!(
             "fcn:7-40-40-1 (ReLU, one logit) on all {INPUTS} inputs: {drawn} networks drawn from the prior; |S| = {TRAINING}, \
              E the other inputs, {trainings} trainings with each of {}, mini-batches of 16, binary cross-entropy, to zero \
@@ -137,13 +138,7 @@ fn architecture() -> Architecture {
     Architecture::fully_connected(&WIDTHS, Activation::Relu, DEFAULT_WEIGHT_STD, DEFAULT_BIAS_STD)
 }
 
-fn explore(
-    optimizers: &[String],
-    drawn: u64,
-    trainings: u64,
-    seed: u64,
-    desk: &Desk,
-) -> Result<Counted, StudyError> {
+fn explore(optimizers: &[String], drawn: u64, trainings: u64, seed: u64, desk: &Desk) -> Result<Counted, StudyError> {
     let tell = |phase, done, total| (desk.progress)(Progress { phase, done, total });
     let inputs = load("boolean:7")?.inputs;
     let sampler = Sampler::new(architecture(), inputs.clone(), seed)?;
@@ -168,8 +163,7 @@ fn explore(
     let (mut fitting, mut networks, mut unfinished) = (Vec::new(), Vec::new(), Vec::new());
     for (index, optimizer) in optimizers.iter().enumerate() {
         tell("training", index, optimizers.len());
-        let trainer =
-            Trainer { optimizer: OptimizerSettings::named(optimizer), batch_size: 16, ..Trainer::default() };
+        let trainer = Trainer { optimizer: OptimizerSettings::named(optimizer), batch_size: 16, ..Trainer::default() };
         let optimised = optimise(&architecture(), &trainer, &task, seed..seed.saturating_add(trainings))?;
         unfinished.push((optimizer.clone(), optimised.unfinished.len()));
         let total = optimised.counts.networks().max(1) as f64;
@@ -298,8 +292,7 @@ fn judge(findings: &mut Findings, counted: &Counted, optimizers: &[String]) {
             texts.join(", ")
         ),
     );
-    let known: Vec<(&Network, f64)> =
-        counted.networks.iter().filter_map(|one| Some((one, one.log_prob?))).collect();
+    let known: Vec<(&Network, f64)> = counted.networks.iter().filter_map(|one| Some((one, one.log_prob?))).collect();
     let log_prob: Vec<f64> = known.iter().map(|(_, log_prob)| *log_prob).collect();
     let error: Vec<f64> = known.iter().map(|(one, _)| one.error).collect();
     let sharpness: Vec<f64> = known.iter().map(|(one, _)| one.sharpness.log10()).collect();
@@ -387,9 +380,10 @@ fn figures(counted: &Counted, optimizers: &[String]) -> Vec<Figure> {
     let panel = |title: &str, x: Axis, y: Axis, series| Panel { title: title.to_owned(), x, y, series };
     vec![Figure {
         name: "boolean".to_owned(),
-        caption: "Above: probability of functions by rank and by complexity; what optimisers find given S against the prior \
+        caption:
+            "Above: probability of functions by rank and by complexity; what optimisers find given S against the prior \
                   given S. Below: error on E of trained networks against log P(f) and against sharpness."
-            .to_owned(),
+                .to_owned(),
         panels: vec![
             panel("P(f) by rank", Axis::log("rank"), Axis::log("P(f)"), vec![marks("", ranks, 6)]),
             panel(

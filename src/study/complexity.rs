@@ -202,9 +202,10 @@ fn figure(levels: &[Level]) -> Figure {
         .collect();
     Figure {
         name: "complexity".to_owned(),
-        caption: "Mean error on E against mean log P(f), one mark a share of corrupted labels, from none (right) to all \
+        caption:
+            "Mean error on E against mean log P(f), one mark a share of corrupted labels, from none (right) to all \
                   (left)."
-            .to_owned(),
+                .to_owned(),
         panels: vec![Panel {
             title: "Error as data grow complex".to_owned(),
             x: Axis::linear(&format!("mean {}", axis(LOG_PROB))),
