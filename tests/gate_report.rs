@@ -66,8 +66,8 @@ fn scores_are_digits_standard_errors_and_speed() {
     // A stochastic method is scored in standard errors too, and all readings show the same numbers.
     let report = Gate::quick().prior(prior::find("smc").unwrap()).only("certified").report();
     let [score, probit] = &report.scores[..] else { panic!("{:?}", report.scores) };
-    assert_eq!((score.estimator.as_str(), score.values), ("smc-step", 16));
-    assert_eq!((probit.estimator.as_str(), probit.values), ("smc-probit", 6));
+    assert_eq!((score.estimator.as_str(), score.values), ("smc-step", 12));
+    assert_eq!((probit.estimator.as_str(), probit.values), ("smc-probit", 2));
     let z = score.largest_z.expect("it has a standard error");
     assert!(z != 0.0 && z.abs() < 6.0, "{z}");
     let (text, page) = (report::text::verify(None, &report), report::html::html(None, &report));
