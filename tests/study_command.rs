@@ -63,7 +63,7 @@ fn unusable_requests_are_refused_in_a_sentence() {
     let out = out.to_str().unwrap();
     for (arguments, expected) in [
         (&["reproduce", "corelation"][..], "'corelation' is no study, expected one of correlation, temporal"),
-        (&["reproduce", "correlation", "--data", "digit"], "--data: unknown data source 'digit'"),
+        (&["reproduce", "correlation", "--data", "digit"], "--data: data source 'digit' is unknown"),
         (&["reproduce", "correlation", "--attack", "5..1"], "--attack: '5..1' is no number of rows"),
         (&["reproduce", "correlation", "--seeds", "0"], "--seeds: found 0, expected at least 1"),
         (&["reproduce", "correlation", "--train", "0"], "--train: found 0, expected at least 1"),
