@@ -59,11 +59,12 @@ pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let choose = |n: usize| n as u64 * (n as u64).saturating_sub(1) / 2;
     let all = choose(pairs.len());
-    let tied = |equal: &dyn Fn(&(f64, f64), &(f64, f64)) -> bool, pairs: &[(f64, f64)]| -> u64 {
+    type Pair = (f64, f64);
+    let tied = |equal: fn(&Pair, &Pair) -> bool, pairs: &[Pair]| -> u64 {
         pairs.chunk_by(equal).map(|run| choose(run.len())).sum()
     };
-    let tied_x = tied(&|a, b| a.0 == b.0, &pairs);
-    let tied_both = tied(&|a, b| a == b, &pairs);
+    let tied_x = tied(|a, b| a.0 == b.0, &pairs);
+    let tied_both = tied(|a, b| a == b, &pairs);
     let mut second: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
     let discordant = inversions(&mut second);
     // Sorted by now.

@@ -180,7 +180,7 @@ fn table_section(table: &Table) -> String {
     }
     text += "</tbody>\n</table></div>\n";
     if table.rows.len() > PAGE_ROWS {
-        let _ = write!(text, "<p>The rest is in {}.csv.</p>\n", escaped(&table.name));
+        let _ = writeln!(text, "<p>The rest is in {}.csv.</p>", escaped(&table.name));
     }
     text + "</details>\n</section>\n"
 }
