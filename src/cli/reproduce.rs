@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// Go on from the measurements of an earlier run in the same folder; networks are never trained twice
     #[arg(long)]
     resume: bool,
-    /// First seed of data, initial parameters and order of the rows
+    /// Seed of S, E and the attack set, and the first seed of initial parameters and row orders
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number of seeds

@@ -93,8 +93,8 @@ impl Study for CorrelationStudy {
         findings.notes.push(skipped(&menu, &originals));
         findings.notes.retain(|note| !note.is_empty());
         findings.notes.push(
-            "Intervals are those of a bootstrap over networks, which takes them as independent draws; networks of one seed \
-             share S and E."
+            "Intervals are those of a bootstrap over networks: all share S and E, so they say nothing of how another S would \
+             do."
                 .to_owned(),
         );
         findings.tables = vec![
