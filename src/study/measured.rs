@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Perturbations of the measures by noise, a quarter of their default: a standard error of some 10% is far below the
 /// differences between networks.
 const DRAWS: usize = 32;
+/// Operator products of the stochastic traces, half of their default, for the same reason.
+const PRODUCTS: usize = 128;
 
 /// Measures left out unless asked for, each with the reason.
 pub(super) const UNASKED: [(&str, &str); 2] = [
@@ -83,7 +85,7 @@ impl Menu {
                 known().filter(|measure| UNASKED.iter().all(|(unasked, _)| *unasked != measure.id())).collect()
             }
         };
-        let options = Options { draws: DRAWS, ..Options::default() };
+        let options = Options { draws: DRAWS, products: PRODUCTS, ..Options::default() };
         Ok(Self { measures, readings: READINGS.to_vec(), options })
     }
 
