@@ -2,6 +2,8 @@
 //! kind of colour vision, and a mark of its own for each, which differ without colour.
 
 use crate::study::{Axis, Figure, Panel, Series, Style};
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
@@ -29,6 +31,11 @@ const COLOURS: [RGBColor; 7] = [
 ];
 /// Largest over smallest value from which an axis is logarithmic.
 const LEAST_LOG_RANGE: f64 = 30.0;
+/// Ticks an axis has, about.
+const TICKS: usize = 6;
+const LOG10_OF_3: f64 = 0.477_121_254_719_662_4;
+/// Numbers at ticks of logarithmic axes that are not written as powers.
+const PLAIN: std::ops::Range<f64> = 0.0009..11_000.0;
 const INK: RGBColor = RGBColor(27, 31, 36);
 const GRID: RGBColor = RGBColor(225, 228, 232);
 
@@ -212,6 +219,51 @@ fn placed(value: f64, axis: &Axis) -> f64 {
     if axis.log { value.log10() } else { value }
 }
 
+/// An axis with ticks where they are said to be.
+struct Scale {
+    coordinate: RangedCoordf64,
+    ticks: Vec<f64>,
+}
+
+impl Scale {
+    fn new(axis: &Axis, (low, high): (f64, f64)) -> Self {
+        Self { coordinate: (low..high).into(), ticks: ticks(axis, (low, high)) }
+    }
+}
+
+impl Ranged for Scale {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.coordinate.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _hint: Hint) -> Vec<f64> {
+        self.ticks.clone()
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.coordinate.range()
+    }
+}
+
+/// Where an axis from `low` to `high` has its ticks: on a logarithmic one at powers of ten, and at three times them
+/// where there is room.
+fn ticks(axis: &Axis, (low, high): (f64, f64)) -> Vec<f64> {
+    let count = if axis.names.is_empty() { TICKS } else { 2 * axis.names.len() };
+    if !axis.log {
+        return RangedCoordf64::from(low..high).key_points(count);
+    }
+    let between: &[f64] = if high - low < TICKS as f64 / 2.0 { &[0.0, LOG10_OF_3] } else { &[0.0] };
+    let step = ((high - low) / TICKS as f64).ceil().max(1.0) as i32;
+    (low.floor() as i32..=high.ceil() as i32)
+        .filter(|decade| decade % step == 0)
+        .flat_map(|decade| between.iter().map(move |part| f64::from(decade) + part))
+        .filter(|place| (low..=high).contains(place))
+        .collect()
+}
+
 /// The number at a tick of an axis that covers `span`.
 fn tick(value: f64, axis: &Axis, span: f64) -> String {
     if !axis.names.is_empty() {
@@ -220,9 +272,13 @@ fn tick(value: f64, axis: &Axis, span: f64) -> String {
         return axis.names.get(place as usize - 1).filter(|_| is_place).cloned().unwrap_or_default();
     }
     if axis.log {
-        // Whole powers of ten, and two digits of what is between.
-        let whole = (value - value.round()).abs() < 1e-9;
-        let text = if whole { format!("1e{value:.0}") } else { format!("{:.1e}", 10_f64.powf(value)) };
+        let number = 10_f64.powf(value);
+        let text = if PLAIN.contains(&number) {
+            let decimals = (-value.floor()).clamp(0.0, 3.0) as usize;
+            format!("{number:.decimals$}")
+        } else {
+            format!("{number:.0e}")
+        };
         return text.replace('-', "\u{2212}");
     }
     let digits = (1.0 - span.log10().floor()).clamp(0.0, 9.0) as usize;
@@ -269,20 +325,19 @@ fn draw_panel<B: DrawingBackend>(panel: &Panel, size: i32, area: &Area<B>) -> Dr
     let (x_low, x_high) = range(inside().map(|point| point.0));
     let (y_low, y_high) = range(inside().map(|point| point.1));
     let scale = size as u32;
+    let (x_scale, y_scale) = (Scale::new(&panel.x, (x_low, x_high)), Scale::new(&panel.y, (y_low, y_high)));
     let mut chart = ChartBuilder::on(area)
         .margin(10 * size)
         .margin_right(16 * size)
         .caption(&panel.title, font(14 * scale))
         .x_label_area_size(44 * size)
         .y_label_area_size(if panel.y.names.is_empty() { 62 } else { 190 } * size)
-        .build_cartesian_2d(x_low..x_high, y_low..y_high)?;
+        .build_cartesian_2d(x_scale, y_scale)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(scale))
         .axis_style(INK.stroke_width(scale))
-        .x_labels(6)
-        .y_labels(if panel.y.names.is_empty() { 6 } else { 2 * panel.y.names.len() })
         .x_desc(&panel.x.label)
         .y_desc(&panel.y.label)
         .label_style(font(11 * scale))
@@ -334,7 +389,14 @@ mod tests {
         assert_eq!(tick(-0.0, &linear, 2.0), "0");
         assert_eq!(tick(400.0, &linear, 300.0), "400");
         let log = Axis::log("x");
-        assert_eq!([tick(-3.0, &log, 6.0), tick(2.5, &log, 2.0)], ["1e\u{2212}3", "3.2e2"]);
+        assert_eq!([tick(-3.0, &log, 6.0), tick(2.5, &log, 2.0)], ["0.001", "316"]);
+        let shown = |low, high| {
+            let places = ticks(&log, (low, high));
+            places.iter().map(|place| tick(*place, &log, high - low)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(-1.2, 1.2), "0.1 0.3 1 3 10");
+        assert_eq!(shown(-5.5, -2.0), "1e\u{2212}5 1e\u{2212}4 0.001 0.01");
+        assert_eq!(shown(-12.0, 8.0), "1e\u{2212}12 1e\u{2212}8 1e\u{2212}4 1 10000 1e8");
         let named = Axis::named(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!([1.0, 1.5, 2.0, 3.0].map(|place| tick(place, &named, 2.0)), ["a", "", "b", ""]);
     }

@@ -272,6 +272,19 @@ fn judge(findings: &mut Findings, moments: &[Moment], prediction: &[f64]) {
             jumps.join("; ")
         ),
     );
+    let moves: Vec<f64> =
+        (0..TIMED_READINGS).map(|reading| after.log_prob(reading) - before.log_prob(reading)).collect();
+    findings.record("log_prob_change_at_rescaling", moves.iter().map(|change| real(Some(*change))).collect::<Vec<_>>());
+    findings.claim(
+        "... and log P(f) does not move.",
+        if moves.iter().all(|change| *change == 0.0) { Verdict::Holds } else { Verdict::Fails },
+        format!(
+            "At that step log P(f) is {:.4} nats with the step link and {:.4} with the probit link; it changed by {}.",
+            after.log_prob(0),
+            after.log_prob(1),
+            moves.iter().map(|change| format!("{change:e}")).collect::<Vec<_>>().join(" and ")
+        ),
+    );
     let fallen = last.flatness[0] < after.flatness[0];
     let share = (after.flatness[0] - last.flatness[0]) / (after.flatness[0] - before.flatness[0]);
     findings.claim(
@@ -289,9 +302,6 @@ fn judge(findings: &mut Findings, moments: &[Moment], prediction: &[f64]) {
             100.0 * share
         ),
     );
-    let moves: Vec<f64> =
-        (0..TIMED_READINGS).map(|reading| after.log_prob(reading) - before.log_prob(reading)).collect();
-    findings.record("log_prob_change_at_rescaling", moves.iter().map(|change| real(Some(*change))).collect::<Vec<_>>());
     let at_zero = moments.iter().find(|one| one.epoch == zero).expect("zero error was reached");
     let steady: Vec<f64> = moments[..at].iter().filter(|one| one.epoch >= zero).map(|one| one.log_prob(0)).collect();
     let (low, high) = steady.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
