@@ -27,8 +27,8 @@ pub(super) struct Forward {
     layers: Vec<Dense>,
     /// The inputs in panels of [`COLUMNS`], feature by feature.
     panels: Vec<Panel>,
-    /// Largest absolute value of each feature.
-    largest: Vec<f32>,
+    /// Euclidean norm of the longest input.
+    longest: f32,
     /// `gamma` of [`Forward::bound`].
     gamma: f32,
 }
@@ -44,10 +44,9 @@ struct Panel {
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     activations: [Vec<f32>; 2],
-    magnitudes: [Vec<f32>; 2],
 }
 
-/// Added to every unit's magnitude: more than all that underflow can do (see [`Forward::bound`]).
+/// Added for every unit: more than all that underflow can do (see [`Forward::bound`]).
 const UNDERFLOW: f32 = 1.0 / (1_u128 << 100) as f32;
 
 impl Forward {
@@ -83,17 +82,17 @@ impl Forward {
             Panel { inputs: transposed, columns }
         });
         let panels = panels.collect();
-        let largest = inputs.columns().into_iter().map(|column| column.iter().fold(0.0, |most, x| x.abs().max(most)));
-        // Inputs are rounded up, so that the bound is one of the inputs as given.
-        let largest = largest.map(|most: f64| (most as f32).next_up()).collect();
+        let lengths = inputs.outer_iter().map(|row| row.dot(&row).sqrt());
+        // Rounded up, so that the bound is one of the inputs as given.
+        let longest = (lengths.fold(0.0, f64::max) as f32).next_up();
         let roundings: usize = layers.iter().map(|layer| layer.inputs + 2).sum::<usize>() + 1;
         let roundings = roundings as f64 * (f64::from(f32::EPSILON) / 2.0);
         if !(roundings < 0.01) {
             return None;
         }
-        // The magnitudes are rounded themselves, by as much; a few parts in a hundred are plenty for both.
+        // The norms are rounded themselves, by as much; a few parts in a hundred are plenty for both.
         let gamma = (1.05 * roundings) as f32;
-        Some(Self { layers, panels, largest, gamma })
+        Some(Self { layers, panels, longest, gamma })
     }
 
     /// A bound on `|fl(f(x)) - f(x)|` for every input, with `fl(f)` either as [`Forward::logits`] computes it or in f64 in
@@ -101,23 +100,17 @@ impl Forward {
     ///
     /// For a chain of affine maps and ReLUs `|fl(f) - f| <= gamma M`: `M` is the chain on absolute values of parameters
     /// and inputs, `gamma = m u / (1 - m u)` with `m` the roundings on a path: a layer's fan-in, one for the bias, and
-    /// one for the input (Higham 2002, sections 3.1 and 3.5); one more a layer covers the computation in f64. `M` is
-    /// monotone in `|x|`, so it is taken at the largest absolute value of each feature, once for all inputs. Underflow
-    /// adds at most `2^-150` a product, `K 2^-150` a unit of fan-in `K`; `gamma > K 2^-24`, so `2^-100` more in each unit's
-    /// magnitude covers it.
-    pub fn bound(&self, theta: &[f32], scratch: &mut Scratch) -> f32 {
-        let [current, next] = &mut scratch.magnitudes;
-        current.clone_from(&self.largest);
-        for layer in &self.layers {
-            next.clear();
-            let rows = theta[layer.weight.clone()].chunks_exact(layer.inputs);
-            next.extend(
-                rows.zip(&theta[layer.bias.clone()])
-                    .map(|(row, bias)| magnitude(row, current) + (bias.abs() + UNDERFLOW)),
-            );
-            std::mem::swap(current, next);
-        }
-        self.gamma * current[0]
+    /// one for the input (Higham 2002, sections 3.1 and 3.5); one more a layer covers the computation in f64. By Cauchy
+    /// and Schwarz `M <= ||W_L|| (... (||W_1|| ||x|| + ||b_1||) ...) + |b_L|` with Frobenius norms, once for all inputs at
+    /// the longest of them: a single pass over the parameters, and some 2.5 times `M` itself for Gaussian layers. Underflow
+    /// adds at most `2^-150` a product, `K 2^-150` a unit of fan-in `K`; `gamma > K 2^-24`, so `2^-100` more for each unit
+    /// covers it.
+    pub fn bound(&self, theta: &[f32]) -> f32 {
+        let through = |magnitude: f32, layer: &Dense| {
+            let underflow = UNDERFLOW * layer.units as f32;
+            norm(&theta[layer.weight.clone()]) * magnitude + norm(&theta[layer.bias.clone()]) + underflow
+        };
+        self.gamma * self.layers.iter().fold(self.longest, through)
     }
 
     /// The logit of network `theta` on one input, in f64.
@@ -157,18 +150,26 @@ impl Forward {
     }
 }
 
-/// `sum |w| x`, compiled for each width of vectors.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
-fn magnitude(weights: &[f32], x: &[f32]) -> f32 {
+/// The Euclidean norm, compiled for each width of vectors. A square below `2^-126` is rounded or lost;
+/// `2^-126` is added for each. An overflow is an infinite bound.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx+avx2+fma"))]
+fn norm(values: &[f32]) -> f32 {
     let mut sums = [0.0; LANES];
-    let ((weights, weights_rest), (x, x_rest)) = (weights.as_chunks::<LANES>(), x.as_chunks::<LANES>());
-    for (weights, x) in weights.iter().zip(x) {
+    let (vectors, rest) = values.as_chunks::<LANES>();
+    for vector in vectors {
         for lane in 0..LANES {
-            sums[lane] += weights[lane].abs() * x[lane];
+            sums[lane] = vector[lane].mul_add(vector[lane], sums[lane]);
         }
     }
-    let rest: f32 = weights_rest.iter().zip(x_rest).map(|(weight, x)| weight.abs() * x).sum();
-    sums.iter().sum::<f32>() + rest
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum = value.mul_add(*value, *sum);
+    }
+    for width in [8, 4, 2, 1] {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+    }
+    (sums[0] + f32::MIN_POSITIVE * values.len() as f32).sqrt()
 }
 
 /// One layer on one panel: `output = relu(weights input + bias)`, `units x columns`.

@@ -4,10 +4,8 @@ use super::FunctionError;
 use super::bits::{pack, words_of};
 use super::forward::{Forward, Scratch};
 use crate::model::{Architecture, Model, Network, Role};
-use crate::numeric::{Streams, fill_normals};
-use multiversion::multiversion;
+use crate::numeric::{Streams, WideChaCha, fill_normals};
 use ndarray::{Array2, Axis};
-use rand_chacha::ChaCha8Rng;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,7 +23,7 @@ const SCALES: Range<f64> = 1e-20..1e20;
 ///
 /// Network `i` is a function of (architecture, inputs, seed, `i`) alone: block `i / size` has a stream of its own, from which
 /// its networks' parameters are drawn one after the other, tensor after tensor, where their standard deviation is
-/// not 0. A parameter is `std z`, `z` standard normal in f64, rounded to f32. The labels are those of an evaluation in f64
+/// not 0. A parameter is `std z`, `z` standard normal, all in f32. The labels are those of an evaluation in f64
 /// of these parameters: chains of dense layers and ReLUs run in f32 with a bound on the rounding of each logit, and
 /// a logit within the bound is computed again in f64; all other networks run in f64.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub struct Sampler {
     inputs: Array2<f64>,
     streams: Streams,
     /// Standard deviation of each tensor, where it is drawn.
-    deviations: Vec<(Range<usize>, f64)>,
+    deviations: Vec<(Range<usize>, f32)>,
     /// Parameters before anything is drawn.
     constant: Vec<f32>,
     forward: Option<Forward>,
@@ -96,7 +94,7 @@ impl Sampler {
                 }
             };
             if deviation > 0.0 {
-                deviations.push((tensor.range.clone(), deviation));
+                deviations.push((tensor.range.clone(), deviation as f32));
             }
         }
         let forward = Forward::new(architecture, &inputs);
@@ -147,7 +145,7 @@ impl Sampler {
 
     fn draw(&self, block: u64) -> Draw<'_> {
         let entries = self.deviations.iter().map(|(range, _)| range.len()).sum();
-        let generator = self.streams.stream("networks of a sample", block);
+        let generator = WideChaCha::new(&self.streams.stream("networks of a sample", block));
         Draw { sampler: self, generator, normals: vec![0.0; entries], theta: self.constant.clone() }
     }
 
@@ -171,7 +169,7 @@ impl Sampler {
             match &self.forward {
                 Some(forward) => {
                     forward.logits(&draw.theta, &mut scratch, &mut logits);
-                    let bound = forward.bound(&draw.theta, &mut scratch);
+                    let bound = forward.bound(&draw.theta);
                     let logits = &logits[..self.inputs.nrows()];
                     pack(logits.iter().map(|logit| *logit > bound), function);
                     // Written so that NaN and an infinite bound are near.
@@ -210,8 +208,8 @@ impl Sampler {
 /// The networks of a block, one after the other.
 struct Draw<'a> {
     sampler: &'a Sampler,
-    generator: ChaCha8Rng,
-    normals: Vec<f64>,
+    generator: WideChaCha,
+    normals: Vec<f32>,
     theta: Vec<f32>,
 }
 
@@ -222,15 +220,9 @@ impl Draw<'_> {
         for (range, deviation) in &self.sampler.deviations {
             let normals = &self.normals[first..first + range.len()];
             first += range.len();
-            scale(*deviation, normals, &mut self.theta[range.clone()]);
+            for (parameter, normal) in self.theta[range.clone()].iter_mut().zip(normals) {
+                *parameter = deviation * normal;
+            }
         }
-    }
-}
-
-/// `out = deviation normals` rounded to f32, compiled for each width of vectors.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
-fn scale(deviation: f64, normals: &[f64], out: &mut [f32]) {
-    for (out, normal) in out.iter_mut().zip(normals) {
-        *out = (deviation * normal) as f32;
     }
 }

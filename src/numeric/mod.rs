@@ -12,6 +12,7 @@ pub mod normal;
 mod ranks;
 mod stream;
 pub mod tolerance;
+mod wide_chacha;
 
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
 pub use file::{write_atomically, write_atomically_with};
@@ -20,3 +21,4 @@ pub use gaussian::fill_normals;
 pub use mpi::World;
 pub use ranks::{Alone, Ranks};
 pub use stream::Streams;
+pub use wide_chacha::{Numbers, WideChaCha};
