@@ -2,6 +2,7 @@
 
 use flatgauge::data::{Portions, Recipe, load_source};
 use flatgauge::model::{Activation, Architecture, LayerSpec, load_network};
+use flatgauge::numeric::Alone;
 use flatgauge::train::{
     Event, Job, OptimizerSettings, Run, Schedule, Settings, Summary, TrainError, Trainer, grid, registry, sweep,
 };
@@ -145,7 +146,7 @@ fn sweep_on(threads: usize, jobs: &[Job], folder: &Path) -> (Vec<Result<Summary,
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let first_epochs = Mutex::new(vec![usize::MAX; jobs.len()]);
     let outcomes = pool.install(|| {
-        sweep(jobs, folder, &|event| {
+        sweep(jobs, folder, &Alone, &|event| {
             if let Event::Epoch { job, epoch } = event {
                 let first = &mut first_epochs.lock().unwrap()[job];
                 *first = (*first).min(epoch.epoch);
@@ -247,11 +248,11 @@ fn one_failure_does_not_stop_a_sweep() {
     assert_eq!(before[&name], contents(folder.path())[&name]);
 
     jobs[1].name = jobs[0].name.clone();
-    let error = sweep(&jobs, folder.path(), &|_| {}).unwrap_err().to_string();
+    let error = sweep(&jobs, folder.path(), &Alone, &|_| {}).unwrap_err().to_string();
     assert!(error.contains("twice"), "{error}");
     jobs[1].name = "another".to_owned();
     jobs[1].settings.data.source = "mnist:/no/such/folder".to_owned();
-    assert!(matches!(sweep(&jobs, folder.path(), &|_| {}).unwrap_err(), TrainError::Data(_)));
+    assert!(matches!(sweep(&jobs, folder.path(), &Alone, &|_| {}).unwrap_err(), TrainError::Data(_)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::arguments::{ArchitectureArguments, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit};
+use super::{Naming, Outcome, Unusable, emit, processes};
 use crate::data::{read_npy, write_npy};
 use crate::kernel::{self, KernelOptions, KernelResult, Kind};
 use crate::prior::{self, Gram, Labels, Link, PriorError, PriorOptions};
@@ -54,16 +54,22 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         KindName::Nngp => (Kind::Nngp, "nngp"),
         KindName::Ntk => (Kind::Ntk, "ntk"),
     };
+    let ranks = processes::join();
+    let root = ranks.rank() == 0;
+    let empirical = arguments.method == "empirical";
+    if !root && !empirical {
+        // Only networks are shared.
+        return Ok(Outcome::Done);
+    }
     let architecture = arguments.architecture.read()?;
     let inputs = read_rows(&arguments.inputs, "--inputs")?;
     let name = format!("--inputs: file '{}'", arguments.inputs.display());
-    let bar = bar(quiet);
+    let bar = bar(quiet || !root);
     let shown = bar.clone();
     let progress = move |done: usize, total: usize| {
         shown.set_length(total as u64);
         shown.set_position(done as u64);
     };
-    let empirical = arguments.method == "empirical";
     let samples = match (arguments.samples, empirical) {
         (Some(samples), true) => samples,
         (None, false) => KernelOptions::default().samples,
@@ -83,8 +89,15 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         partial: empirical.then_some(partial.as_path()),
         ..KernelOptions::default()
     };
-    let result = method.gram(&architecture, inputs.view(), &options).naming(&name)?;
+    let result = match empirical {
+        true => kernel::empirical(&architecture, inputs.view(), &options, &*ranks),
+        false => method.gram(&architecture, inputs.view(), &options),
+    };
+    let result = result.naming(&name)?;
     bar.finish_and_clear();
+    if !root {
+        return Ok(Outcome::Done);
+    }
     let mut lines = String::new();
     if let Some(labels) = &labels {
         lines += &log_prob(&result, labels)?;

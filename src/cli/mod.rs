@@ -7,6 +7,7 @@ mod flatness;
 mod kernel;
 mod list;
 mod prior;
+mod processes;
 mod progress;
 mod reproduce;
 mod rescale;

@@ -2,10 +2,9 @@
 
 use super::arguments::{ArchitectureArguments, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, note};
+use super::{Naming, Outcome, Unusable, emit, note, processes};
 use crate::data;
 use crate::function::{CountOptions, Counts, Sampler, count, write_table};
-use crate::numeric::{Alone, Ranks};
 use clap::Args;
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -64,14 +63,7 @@ fn read_inputs(text: &str) -> Result<Array2<f64>, Unusable> {
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
-    #[cfg(feature = "mpi")]
-    let world = crate::numeric::World::join();
-    #[cfg(not(feature = "mpi"))]
-    let world: Option<Alone> = None;
-    let ranks: &dyn Ranks = match &world {
-        Some(world) => world,
-        None => &Alone,
-    };
+    let ranks = processes::join();
     let root = ranks.rank() == 0;
     let quiet = quiet || !root;
     let architecture = arguments.architecture.read()?;
@@ -101,7 +93,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         max_functions: arguments.max_functions.map_or(defaults.max_functions, |most| most as usize),
         checkpoint: Some(&checkpoint),
         resume: arguments.resume,
-        ranks,
+        ranks: &*ranks,
         progress: Some(&progress),
     };
     let counts = count(&sampler, arguments.count, &options)?;

@@ -2,7 +2,7 @@
 
 use super::arguments::{ArchitectureArguments, LossName, attack_sizes};
 use super::progress::bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes};
 use crate::data::{LabelRule, Recipe, load_source};
 use crate::model::Loss;
 use crate::train::{Event, OptimizerSettings, Settings, Summary, Trainer, grid, sweep};
@@ -97,8 +97,11 @@ impl Arguments {
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
     let attacks = attack_sizes(&arguments.attack)?;
+    let ranks = processes::join();
+    let root = ranks.rank() == 0;
     if attacks.len() == 1 && arguments.seeds.is_none() {
-        return run_one(&arguments, attacks[0], quiet);
+        // One network is one process's work.
+        return if root { run_one(&arguments, attacks[0], quiet) } else { Ok(Outcome::Done) };
     }
     let seeds = arguments.seeds.unwrap_or(1);
     if seeds == 0 {
@@ -106,15 +109,18 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     }
     let seeds: Vec<u64> = (arguments.seed..arguments.seed.saturating_add(seeds)).collect();
     let jobs = grid(&arguments.settings(0)?, &attacks, &seeds);
-    let bar = bar(quiet);
+    let bar = bar(quiet || !root);
     bar.set_length(jobs.len() as u64);
-    let outcomes = sweep(&jobs, &arguments.out, &|event| match event {
+    let outcomes = sweep(&jobs, &arguments.out, &*ranks, &|event| match event {
         Event::Epoch { job, epoch } => {
             bar.set_message(format!("{}: epoch {}, loss {:.4}", jobs[job].name, epoch.epoch, epoch.loss));
         }
         Event::Finished { .. } => bar.inc(1),
     })?;
     bar.finish_and_clear();
+    if !root {
+        return Ok(Outcome::Done);
+    }
     let mut summaries: Vec<Summary> = Vec::new();
     for (job, outcome) in jobs.iter().zip(outcomes) {
         match outcome {

@@ -1,7 +1,7 @@
 //! Sampling runs: networks in rounds, over threads and processes, with unfinished work on disk.
 
 use super::{Counts, FunctionError, Functions, Sampler, checkpoint};
-use crate::numeric::{Alone, Ranks};
+use crate::numeric::{Alone, Ranks, together};
 use rayon::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 const ROUND_BLOCKS: u64 = 1024;
 /// Least time between saves; saving takes at most a twentieth of the time.
 const SAVE_EVERY: Duration = Duration::from_secs(10);
-/// What process 0 says when it has failed.
-const FAILED: u64 = u64::MAX;
 
 /// Settings of [`count`].
 pub struct CountOptions<'a> {
@@ -66,8 +64,8 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
         },
         None => Ok((0, Counts::new(inputs))),
     };
-    let (first, mut counts) =
-        together(options.ranks, begin(), |(round, _)| *round)?.unwrap_or_else(|first| (first, Counts::new(inputs)));
+    let (first, mut counts) = together(options.ranks, begin(), |(round, _)| *round, FunctionError::Process)?
+        .unwrap_or_else(|first| (first, Counts::new(inputs)));
     let tell = |counts: &Counts| options.progress.iter().for_each(|tell| tell(counts.networks(), counts.functions()));
     tell(&counts);
     let mut saved: Option<(Instant, Duration)> = None;
@@ -87,24 +85,9 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
             }
             None => Ok(()),
         };
-        let _ = together(options.ranks, saving, |()| 0)?;
+        let _ = together(options.ranks, saving, |()| 0, FunctionError::Process)?;
     }
     Ok(counts)
-}
-
-/// The outcome of process 0 on process 0; elsewhere what it says of it.
-fn together<T>(
-    ranks: &dyn Ranks,
-    outcome: Result<T, FunctionError>,
-    says: impl Fn(&T) -> u64,
-) -> Result<Result<T, u64>, FunctionError> {
-    let said = ranks.agree(outcome.as_ref().map_or(FAILED, says));
-    match outcome {
-        Err(error) => Err(error),
-        Ok(_) if said == FAILED => Err(FunctionError::Process),
-        Ok(value) if ranks.rank() == 0 => Ok(Ok(value)),
-        Ok(_) => Ok(Err(said)),
-    }
 }
 
 /// The functions of a range of networks that begins with a block; every process computes its share, process 0 gets all.
@@ -129,7 +112,7 @@ fn share(sampler: &Sampler, range: std::ops::Range<u64>, ranks: &dyn Ranks) -> R
         None if ranks.rank() == 0 && !whole => Err(FunctionError::Process),
         None => Ok(Functions { words: gathered, recounted: 0 }),
     };
-    match together(ranks, outcome, |_| 0)? {
+    match together(ranks, outcome, |_| 0, FunctionError::Process)? {
         Ok(functions) => Ok(functions),
         Err(_) => Ok(Functions::default()),
     }

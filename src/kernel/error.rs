@@ -95,6 +95,9 @@ pub enum KernelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another process of the run failed.
+    #[error("another process of this run failed; it says why")]
+    Process,
     /// The computation would not fit into memory.
     #[error("this kernel needs {} of memory, {} may be used", gibibytes(.needed), gibibytes(.limit))]
     TooLarge {

@@ -25,6 +25,7 @@ mod plane;
 mod quadrature;
 mod source;
 
+pub use empirical::empirical;
 pub use error::KernelError;
 
 use crate::model::{Architecture, Model};

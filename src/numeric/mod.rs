@@ -19,6 +19,6 @@ pub use file::{write_atomically, write_atomically_with};
 pub use gaussian::fill_normals;
 #[cfg(feature = "mpi")]
 pub use mpi::World;
-pub use ranks::{Alone, Ranks};
+pub use ranks::{Alone, Ranks, together};
 pub use stream::Streams;
 pub use wide_chacha::{Numbers, WideChaCha};

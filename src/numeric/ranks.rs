@@ -15,6 +15,28 @@ pub trait Ranks {
     fn agree(&self, word: u64) -> u64;
 }
 
+/// What process 0 says when it has failed.
+const FAILED: u64 = u64::MAX;
+
+/// The outcome of process 0 on process 0; elsewhere the word that it says of it, or `failed` if there is none.
+///
+/// # Errors
+/// The outcome's own; `failed` on the other processes if process 0 has failed.
+pub fn together<T, E>(
+    ranks: &dyn Ranks,
+    outcome: Result<T, E>,
+    says: impl Fn(&T) -> u64,
+    failed: E,
+) -> Result<Result<T, u64>, E> {
+    let said = ranks.agree(outcome.as_ref().map_or(FAILED, says));
+    match outcome {
+        Err(error) => Err(error),
+        Ok(_) if said == FAILED => Err(failed),
+        Ok(value) if ranks.rank() == 0 => Ok(Ok(value)),
+        Ok(_) => Ok(Err(said)),
+    }
+}
+
 /// One process.
 #[derive(Debug, Clone, Copy)]
 pub struct Alone;

@@ -3,6 +3,7 @@
 use crate::data::{Dataset, Recipe, load_source};
 use crate::kernel;
 use crate::model::{Model, Network, load_network};
+use crate::numeric::Alone;
 use crate::prior::{Gram, Labels};
 use crate::study::setting::source_name;
 use crate::study::{Desk, Progress, StudyError};
@@ -67,7 +68,7 @@ pub(super) struct Population {
 pub(super) fn population(jobs: &[Settings], desk: &Desk) -> Result<Population, StudyError> {
     let jobs: Vec<Job> = jobs.iter().map(|settings| Job { name: name(settings), settings: settings.clone() }).collect();
     let done = AtomicUsize::new(0);
-    let outcomes = sweep(&jobs, &desk.networks, &|event| {
+    let outcomes = sweep(&jobs, &desk.networks, &Alone, &|event| {
         if let Event::Finished { .. } = event {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             (desk.progress)(Progress { phase: "training", done, total: jobs.len() });

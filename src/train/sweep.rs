@@ -1,7 +1,7 @@
 //! Many trainings, one network a core.
 
 use crate::data::{DataError, Source, load_source};
-use crate::numeric::write_atomically;
+use crate::numeric::{Ranks, write_atomically};
 use crate::train::{Epoch, Settings, Summary, TrainError};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -60,6 +60,10 @@ pub fn grid(base: &Settings, attacks: &[usize], seeds: &[u64]) -> Vec<Job> {
 /// those that were begun go on where they were saved; the files are the same bytes for any number of threads and
 /// interruptions. At the end `summary.jsonl` holds one line a network.
 ///
+/// Processes take the jobs in turn, one network a core in each. Process 0 then reads what the others wrote; what it does
+/// not find (a folder that is not shared, a training that failed) it trains itself, to the same bytes or the same
+/// error. Elsewhere the outcomes are those of the process's own jobs.
+///
 /// A training that fails (divergence, labels that do not fit) does not stop the others; its outcome is the error.
 ///
 /// # Errors
@@ -67,6 +71,7 @@ pub fn grid(base: &Settings, attacks: &[usize], seeds: &[u64]) -> Vec<Job> {
 pub fn sweep(
     jobs: &[Job],
     folder: &Path,
+    ranks: &dyn Ranks,
     progress: &(dyn Fn(Event) + Sync),
 ) -> Result<Vec<Result<Summary, TrainError>>, TrainError> {
     let fault =
@@ -88,25 +93,38 @@ pub fn sweep(
         }
     }
     std::fs::create_dir_all(folder).map_err(fault)?;
-    let outcomes: Vec<Mutex<Option<Result<Summary, TrainError>>>> = jobs.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    // Each thread takes the next job when it is done with one: no thread waits while there is work.
-    rayon::broadcast(|_| {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index) else { break };
-            let source = &sources[job.settings.data.source.as_str()];
-            let path = folder.join(format!("{}.safetensors", job.name));
-            let mut tell = |epoch: &Epoch| progress(Event::Epoch { job: index, epoch });
-            let outcome = job.settings.run_to_file(source, &path, CHECKPOINT_EVERY, &mut tell);
-            progress(Event::Finished { job: index, outcome: &outcome });
-            *outcomes[index].lock().expect("no thread panics with the lock") = Some(outcome);
-        }
-    });
-    let outcomes: Vec<Result<Summary, TrainError>> = outcomes
-        .into_iter()
-        .map(|outcome| outcome.into_inner().expect("no thread panicked").expect("every job was taken"))
-        .collect();
+    let train = |indices: &[usize]| -> Vec<Result<Summary, TrainError>> {
+        let outcomes: Vec<Mutex<Option<Result<Summary, TrainError>>>> =
+            indices.iter().map(|_| Mutex::new(None)).collect();
+        let next = AtomicUsize::new(0);
+        // Each thread takes the next job when it is done with one: no thread waits while there is work.
+        rayon::broadcast(|_| {
+            loop {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(&index) = indices.get(place) else { break };
+                let job = &jobs[index];
+                let source = &sources[job.settings.data.source.as_str()];
+                let path = folder.join(format!("{}.safetensors", job.name));
+                let mut tell = |epoch: &Epoch| progress(Event::Epoch { job: index, epoch });
+                let outcome = job.settings.run_to_file(source, &path, CHECKPOINT_EVERY, &mut tell);
+                progress(Event::Finished { job: index, outcome: &outcome });
+                *outcomes[place].lock().expect("no thread panics with the lock") = Some(outcome);
+            }
+        });
+        let take = |outcome: Mutex<Option<_>>| outcome.into_inner().expect("no thread panicked");
+        outcomes.into_iter().map(|outcome| take(outcome).expect("every job was taken")).collect()
+    };
+    let own: Vec<usize> = (ranks.rank()..jobs.len()).step_by(ranks.size()).collect();
+    let trained = train(&own);
+    // The others are done too once they have sent something.
+    let _ = ranks.gather(Vec::new());
+    if ranks.rank() != 0 {
+        return Ok(trained);
+    }
+    let others: Vec<usize> = (0..jobs.len()).filter(|index| index % ranks.size() != 0).collect();
+    let mut outcomes: Vec<_> = own.into_iter().zip(trained).chain(others.iter().copied().zip(train(&others))).collect();
+    outcomes.sort_by_key(|(index, _)| *index);
+    let outcomes: Vec<Result<Summary, TrainError>> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let lines: String = jobs.iter().zip(&outcomes).map(|(job, outcome)| line(job, outcome) + "\n").collect();
     write_atomically(&folder.join(SUMMARY_FILE), lines.as_bytes()).map_err(fault)?;
     Ok(outcomes)
