@@ -10,10 +10,10 @@ use std::path::PathBuf;
 /// False-alarm rate of each comparison; the seeds are fixed.
 const FALSE_ALARM: f64 = 1e-6;
 
-/// Two programs for quantiles of the beta distribution. The logarithm of its constant holds `ln Gamma(5e7) = 8e8`, rounded to
-/// `6e-8`, in three places: a tail is off by up to `4e-7` of itself, and an end by that times the tail over the density,
-/// `0.27` standard deviations of `0.4%`: `4e-10` relative for the rarest functions here, twice for two programs.
-const QUANTILE_AGREEMENT: f64 = 1e-9;
+/// Two programs for quantiles of the beta distribution, from counts of 1e4 and more: a tail is a sum of up to `1e4` terms, each
+/// with a few roundings, good to `1e-11` of itself, and an end to that times the tail over the density, `0.28` standard
+/// deviations of `0.9%`: `3e-14`. Roundings of the end itself are of that size.
+const QUANTILE_AGREEMENT: f64 = 1e-12;
 
 /// Least expected count of a cell of a chi-square test.
 const LEAST_EXPECTED: f64 = 10.0;

@@ -1,6 +1,6 @@
 """golden/boolean/boolean.json: the head of a large table with intervals, beside the counts of an independent program.
 
-    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 5e7 --seed 1 --top 1000 --out counts.tsv
+    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 1e8 --seed 1 --top 1000 --out counts.tsv
     python boolean_torch.py counts.tsv 1e6 1 > torch.json
     python boolean_assemble.py counts.tsv torch.json > ../boolean/boolean.json
 
