@@ -11,6 +11,7 @@
 use crate::numeric::Streams;
 use crate::numeric::linalg::add_scaled;
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{open_uniform, summarise};
@@ -20,7 +21,7 @@ use ndarray::Array2;
 use std::time::Instant;
 
 /// Random shifts of the default effort.
-const SHIFTS: usize = 32;
+const SHIFTS: usize = LEAST_REPLICATES;
 /// Points of the lattice under each shift.
 const LATTICE: usize = 1024;
 /// Smallest uniform used: below it the quantile is beyond anything an average of 1024 points can see.

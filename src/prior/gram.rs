@@ -127,6 +127,19 @@ pub enum PriorError {
         /// Replicates drawn.
         replicates: usize,
     },
+    /// A few replicates outweigh all others, so that neither their mean nor its standard error is worth anything.
+    #[error(
+        "method '{method}' rests on a few of its {replicates} replicates (they leave a relative standard error of \
+         {std_error:.2} in P), so it cannot say how probable the function is"
+    )]
+    Collapsed {
+        /// The method.
+        method: &'static str,
+        /// Replicates run.
+        replicates: usize,
+        /// Relative standard error of their mean.
+        std_error: f64,
+    },
     /// The iteration did not converge.
     #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
     NotConverged {

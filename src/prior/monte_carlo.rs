@@ -17,6 +17,10 @@ const ROUND: usize = 16;
 /// The same under a budget, so that it is not overrun by much: the fewest that have a standard error.
 const SHORT_ROUND: usize = 2;
 
+/// Relative standard error of `P` above which fewer than four replicates carry it (four equal ones and nothing else leave
+/// `sqrt(1/4)`): what the others would have found is not known, and the true error may be many times as large.
+const COLLAPSED: f64 = 0.5;
+
 /// Estimates that ask for more replicates than this in one go look again first.
 const LARGEST_GROWTH: f64 = 4.0;
 
@@ -41,7 +45,9 @@ pub(crate) struct Plan {
 /// diagnostics too, in order.
 ///
 /// # Errors
-/// Whatever a replicate returns; [`PriorError::NothingFound`] if all replicates returned `-inf`.
+/// Whatever a replicate returns; [`PriorError::NothingFound`] if all replicates returned `-inf`;
+/// [`PriorError::Collapsed`] if a few outweigh the others and no target was set (with one, the answer says that it was
+/// not reached).
 pub(crate) fn run<D: Send>(
     plan: Plan,
     options: &PriorOptions,
@@ -84,7 +90,8 @@ pub(crate) fn run<D: Send>(
     };
     let mut info = plan.info.with("replicates", values.len());
     if let Some(target) = options.target_std_error {
-        let reached = std_error <= target;
+        // Of fewer replicates than the default effort a standard error says too little.
+        let reached = std_error <= target && values.len() >= plan.replicates;
         info.set("target_reached", reached);
         info.set("target_std_error", target);
         info.set(
@@ -100,6 +107,9 @@ pub(crate) fn run<D: Send>(
     }
     if value == f64::NEG_INFINITY {
         return Err(PriorError::NothingFound { method: plan.method, replicates: values.len() });
+    }
+    if std_error > COLLAPSED && options.target_std_error.is_none() {
+        return Err(PriorError::Collapsed { method: plan.method, replicates: values.len(), std_error });
     }
     let estimate = Estimate::stochastic(value, std_error, info);
     Ok((LogProb { estimate, upper_bound: plan.upper_bound }, diagnostics))
@@ -195,5 +205,18 @@ mod tests {
         let error =
             run(plan(8), &PriorOptions::default(), Instant::now(), |_| Ok((f64::NEG_INFINITY, ()))).unwrap_err();
         assert_eq!(error, PriorError::NothingFound { method: "test", replicates: 8 });
+    }
+
+    /// One replicate that outweighs all others is no estimate; with a target the answer is that it was not reached.
+    #[test]
+    fn a_collapsed_mean_is_no_estimate() {
+        let heavy = |index: u64| Ok((if index == 3 { -5.0 } else { -50.0 }, ()));
+        let error = run(plan(8), &PriorOptions::default(), Instant::now(), heavy).unwrap_err();
+        assert!(matches!(error, PriorError::Collapsed { replicates: 8, std_error, .. } if std_error > 0.99), "{error}");
+        let options = PriorOptions { target_std_error: Some(0.1), max_seconds: Some(1e-9), ..PriorOptions::default() };
+        let (answer, _) = run(plan(8), &options, Instant::now(), heavy).unwrap();
+        assert_eq!(answer.estimate.info.get("target_reached"), Some(&crate::numeric::InfoValue::Flag(false)));
+        let even = |index: u64| Ok((if index < 4 { -5.0 } else { -50.0 }, ()));
+        assert!(run(plan(8), &PriorOptions::default(), Instant::now(), even).is_ok());
     }
 }

@@ -11,6 +11,7 @@
 mod moves;
 
 use crate::numeric::Streams;
+use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::particles::systematic_ancestors;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
@@ -21,7 +22,7 @@ use rayon::prelude::*;
 use std::time::Instant;
 
 /// Replicates of the default effort.
-const REPLICATES: usize = 16;
+const REPLICATES: usize = LEAST_REPLICATES;
 /// Particles of a replicate.
 const PARTICLES: usize = 1024;
 /// Sweeps of every particle at each level.

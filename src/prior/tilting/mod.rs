@@ -13,6 +13,7 @@ mod saddle;
 use crate::numeric::Streams;
 use crate::numeric::linalg::{add_scaled, gemm};
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
@@ -24,7 +25,7 @@ use saddle::Saddle;
 use std::time::Instant;
 
 /// Populations of the default effort.
-const POPULATIONS: usize = 32;
+const POPULATIONS: usize = LEAST_REPLICATES;
 /// Particles of a population.
 const PARTICLES: usize = 2048;
 /// Points advanced together: the past enters them by one matrix product.

@@ -13,6 +13,7 @@ mod guide;
 mod island;
 
 use crate::numeric::Streams;
+use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::ep::{self, FixedPoint};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
@@ -22,7 +23,7 @@ use island::Outcome;
 use std::time::Instant;
 
 /// Islands of the default effort.
-const ISLANDS: usize = 32;
+const ISLANDS: usize = LEAST_REPLICATES;
 
 /// Twisted sequential Monte Carlo with adaptive resampling.
 #[derive(Debug, Clone, Copy)]
