@@ -3,10 +3,10 @@
 //! On equicorrelated matrices with correlation 1/2 the probability of equal labels is `1 / (n + 1)`. Each stochastic
 //! method runs under [`SEEDS`] seeds; `z = (estimate - truth) / standard error`.
 //! - The mean of the `z` must not differ from zero: false-alarm rate `1e-6` a method. With standard errors from
-//!   16 replicates or more a `z` has variance at most `15 / 13`. A bias of half a standard error moves the statistic by
-//!   6.6 and is caught with probability 0.95.
-//! - The share of `|z| < 1.96` must lie between 0.90 and 0.99. Student's distribution with 15 degrees of freedom
-//!   puts it at 0.931, with 31 at 0.941. Standard errors too small by a factor of 0.7 cover 0.83.
+//!   32 replicates a `z` has variance `31 / 29`. A bias of half a standard error moves the statistic by
+//!   6.8 and is caught with probability 0.97.
+//! - The share of `|z| < 1.96` must lie between 0.90 and 0.99. Student's distribution with 31 degrees of freedom
+//!   puts it at 0.941. Standard errors too small by a factor of 0.7 cover 0.83.
 
 use flatgauge::prior::{Exactness, Gram, Labels, Prior, PriorOptions, registry};
 use ndarray::Array2;
@@ -33,7 +33,7 @@ fn scores(method: &dyn Prior, n: usize) -> Vec<f64> {
 fn fault(scores: &[f64]) -> Option<String> {
     let count = scores.len() as f64;
     let mean = scores.iter().sum::<f64>() / count;
-    let statistic = mean * count.sqrt() / (15.0_f64 / 13.0).sqrt();
+    let statistic = mean * count.sqrt() / (31.0_f64 / 29.0).sqrt();
     let coverage = scores.iter().filter(|z| z.abs() < 1.96).count() as f64 / count;
     (!(statistic.abs() <= NORMAL_AT_ONE_IN_A_MILLION) || !(0.90..=0.99).contains(&coverage))
         .then(|| format!("mean score {mean:.3} (statistic {statistic:.2}), coverage {coverage:.3}"))

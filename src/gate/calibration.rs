@@ -6,8 +6,7 @@ use crate::gate::corpus::Corpus;
 use crate::gate::law::{Context, Law, Scope, Tier};
 use crate::gate::runner::{Progress, run};
 use crate::gate::verdict::{Outcome, Verdict};
-use crate::numeric::normal::log_ndtr;
-use crate::numeric::tolerance::{FALSE_ALARM_RATE, GATE_Z, MOST_DECISIONS, POWER_Z};
+use crate::numeric::tolerance::{FALSE_ALARM_RATE, GATE_FALSE_ALARM, GATE_Z, POWER_Z};
 use crate::prior::{self, Exactness};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,19 +22,18 @@ pub struct FalseAlarms {
     pub decisions: usize,
     /// Standard errors, beside rounding, by which two answers may differ.
     pub z: f64,
-    /// Probability of a false alarm in one decision, for normal errors.
+    /// Probability of a false alarm in one decision, for standard errors of 32 replicates or more.
     pub per_decision: f64,
     /// Probability of any in this run, at most.
     pub per_run: f64,
-    /// Probability in a run of up to [`MOST_DECISIONS`] decisions, at most.
+    /// Probability in a run of up to [`MOST_DECISIONS`](crate::numeric::tolerance::MOST_DECISIONS) decisions, at most.
     pub budget: f64,
 }
 
 impl FalseAlarms {
     /// Of so many decisions.
     pub fn of(decisions: usize) -> Self {
-        let per_decision = 2.0 * log_ndtr(-GATE_Z).exp();
-        debug_assert!(per_decision * MOST_DECISIONS <= FALSE_ALARM_RATE);
+        let per_decision = GATE_FALSE_ALARM;
         let per_run = (decisions as f64 * per_decision).min(1.0);
         Self { decisions, z: GATE_Z, per_decision, per_run, budget: FALSE_ALARM_RATE }
     }

@@ -36,14 +36,29 @@ pub const FALSE_ALARM_RATE: f64 = 1e-6;
 /// what is decided of one case does not depend on what else is run.
 pub const MOST_DECISIONS: f64 = 20_000.0;
 
-/// Standard errors by which two honest answers may differ in the gate.
-///
-/// A normal deviate exceeds 6.6 in size with probability `4.1e-11`; over [`MOST_DECISIONS`] that is `8.2e-7`, below
-/// [`FALSE_ALARM_RATE`].
-pub const GATE_Z: f64 = 6.6;
+/// Independent replicates behind a standard error, at least: what the built-in methods take, and what
+/// [`GATE_FALSE_ALARM`] allows for.
+pub const LEAST_REPLICATES: usize = 32;
 
-/// Standard errors beyond [`GATE_Z`] at which a bias is caught with probability 0.99.
-pub const POWER_Z: f64 = 2.33;
+/// Standard errors by which two honest answers may differ in the gate.
+pub const GATE_Z: f64 = 10.0;
+
+/// Probability that a correct answer is further off than [`GATE_Z`] of its standard errors.
+///
+/// A standard error from 32 replicates is itself uncertain by an eighth, so the deviate is Student's with 31 degrees of
+/// freedom, which exceeds 10 in size with probability `3.21e-11` (a normal one: `1.5e-23`). Over [`MOST_DECISIONS`]
+/// that is `6.6e-7`, below [`FALSE_ALARM_RATE`].
+pub const GATE_FALSE_ALARM: f64 = 3.3e-11;
+
+/// Standard errors by which an answer must move to be seen to move.
+///
+/// An answer that stays where it is is further off than 6.6 of its standard errors with probability `2.3e-7` (Student's
+/// distribution as for [`GATE_FALSE_ALARM`]). Where nothing is seen, nothing is decided, so no correct estimator fails by this.
+pub const SEEN_Z: f64 = 6.6;
+
+/// Standard errors beyond [`GATE_Z`] at which a bias is caught with probability 0.99: Student's quantile with 31
+/// degrees of freedom.
+pub const POWER_Z: f64 = 2.46;
 
 /// Two points are one when their correlation is within this of 1 in absolute value.
 ///
@@ -155,3 +170,35 @@ pub const LAPLACE_MODE: f64 = 1e-9;
 /// Each pivot of a Cholesky factorisation is a difference of numbers of size 1 with up to `n` roundings; a pivot below
 /// `n u` is all rounding, and its square root, which divides what the past says of the point, has no digit left.
 pub const SINGULAR_PIVOT: f64 = UNIT_ROUNDOFF;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::PI;
+
+    /// `P(|t| > x)` for Student's distribution with 31 degrees of freedom, by Simpson's rule in `1 / t`.
+    fn student_tail(x: f64) -> f64 {
+        // Gamma(16) / Gamma(31/2) from Gamma(1) / Gamma(1/2).
+        let ratio = (1..16).fold(1.0 / PI.sqrt(), |ratio, k| ratio * f64::from(k) / (f64::from(k) - 0.5));
+        let density = |t: f64| ratio / (31.0 * PI).sqrt() * (1.0 + t * t / 31.0).powi(-16);
+        let integrand = |w: f64| if w == 0.0 { 0.0 } else { density(1.0 / w) / (w * w) };
+        let steps = 2000;
+        let width = 1.0 / x / f64::from(steps);
+        let sum: f64 = (0..=steps)
+            .map(|k| {
+                integrand(f64::from(k) * width) * if k == 0 || k == steps { 1.0 } else { f64::from(2 + 2 * (k % 2)) }
+            })
+            .sum();
+        2.0 * sum * width / 3.0
+    }
+
+    #[test]
+    fn the_gates_false_alarms_are_those_of_student() {
+        assert!((student_tail(2.0395) - 0.05).abs() < 1e-5, "{}", student_tail(2.0395));
+        let rate = student_tail(GATE_Z);
+        assert!(rate <= GATE_FALSE_ALARM && rate > 0.95 * GATE_FALSE_ALARM, "{rate:e}");
+        assert!(GATE_FALSE_ALARM * MOST_DECISIONS <= FALSE_ALARM_RATE);
+        assert!((student_tail(SEEN_Z) / 2.25e-7 - 1.0).abs() < 0.01, "{:e}", student_tail(SEEN_Z));
+        assert!((student_tail(POWER_Z) - 0.02).abs() < 1e-3, "{}", student_tail(POWER_Z));
+    }
+}

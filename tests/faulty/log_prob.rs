@@ -253,7 +253,7 @@ fn shared_seeds(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool)
 /// Takes the states of slowly mixing chains for independent draws.
 fn correlated(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
     sampled(gram, labels, options, |orthant| {
-        let states = chains(orthant.correlation(), options.seed, CHAINS, 0.99, |chain| chain as u64);
+        let states = chains(orthant.correlation(), options.seed, CHAINS, 0.999, |chain| chain as u64);
         if bug { share(&states.concat()) } else { share(&mean_of_each(&states)) }
     })
 }

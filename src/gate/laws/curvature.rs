@@ -5,7 +5,7 @@ use crate::gate::cases::FlatnessCase;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, GATE_Z};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SEEN_Z};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;
@@ -202,7 +202,7 @@ impl Law for Responds {
                     (_, Err(finding), _) | (_, _, Err(finding)) => finding,
                     (Response::Changes, Ok(before), Ok(after)) => {
                         let (rounding, std_error) = noise(&before, &after);
-                        let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + rounding + GATE_Z * std_error;
+                        let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + rounding + SEEN_Z * std_error;
                         if std_error > 0.0 && (after.value - before.value).abs() <= least {
                             return Finding::skip("the standard errors hide whether it moves on this network");
                         }

@@ -73,6 +73,8 @@ pub(super) fn log_prob(
         Ok(answer) if answer.estimate.value.is_nan() => Err(Finding::fail("log P is NaN")),
         Ok(answer) => Ok(answer.estimate),
         Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
+        // It says itself that its answer would be worth nothing.
+        Err(error @ PriorError::Collapsed { .. }) => Err(Finding::skip(error.to_string())),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }

@@ -3,7 +3,7 @@
 use super::prior::{Owes, Trial, at, each, noise, rotation, same};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
-use crate::numeric::tolerance::GATE_Z;
+use crate::numeric::tolerance::SEEN_Z;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
 
@@ -168,7 +168,7 @@ impl Law for ProbitBreaksScale {
             let moved = |matrix: Array2<f64>| match (trial.log_prob_of(matrix, &trial.case.labels), trial.base()) {
                 (Ok(after), Ok(before)) => {
                     let (rounding, std_error) = noise(&after, &before);
-                    let least = rounding + GATE_Z * std_error;
+                    let least = rounding + SEEN_Z * std_error;
                     let stochastic = after.std_error.is_some() || before.std_error.is_some();
                     if stochastic && (after.value - before.value).abs() <= least {
                         return Finding::skip("the standard errors hide whether it moves on this matrix");
