@@ -19,7 +19,7 @@ pub fn fill_normals(generator: &mut WideChaCha, out: &mut [f32]) {
     const PAIRS: usize = size_of::<Numbers>() / 8;
     for chunk in out.chunks_mut(2 * PAIRS) {
         let pairs = chunk.len().div_ceil(2);
-        let numbers = generator.next();
+        let numbers = generator.next_numbers();
         let (radii, angles) = numbers.as_flattened().split_at(PAIRS);
         let (radii, angles) = (&radii[..pairs], &angles[..pairs]);
         let (first, second) = chunk.split_at_mut(pairs);
@@ -54,7 +54,7 @@ fn pair_of_numbers(radius: u32, angle: u32) -> (f32, f32) {
 fn refine(generator: &mut WideChaCha, radii: &[u32], angles: &[u32], chunk: &mut [f32]) {
     for (index, (radius, angle)) in radii.iter().zip(angles).enumerate() {
         if *radius < REFINED_BELOW {
-            let (first, second) = refined(*radius, generator.next_one(), *angle);
+            let (first, second) = refined(*radius, generator.next_number(), *angle);
             chunk[index] = first;
             if let Some(place) = chunk.get_mut(radii.len() + index) {
                 *place = second;
@@ -221,7 +221,7 @@ mod tests {
             fill_normals(&mut generator.clone(), &mut draws);
             assert!(draws.iter().all(|draw| draw.is_finite()), "{length}");
         }
-        let (mut plain, numbers) = (vec![0.0; 1 << 20], generator.clone().next());
+        let (mut plain, numbers) = (vec![0.0; 1 << 20], generator.clone().next_numbers());
         fill_normals(&mut generator.clone(), &mut plain);
         let first = pair_of_numbers(numbers[0][0], numbers[8][0]);
         assert!(numbers[0][0] < REFINED_BELOW || (plain[0], plain[128]) == first);

@@ -38,7 +38,7 @@ impl WideChaCha {
     }
 
     /// The next 256 words.
-    pub fn next(&mut self) -> Numbers {
+    pub fn next_numbers(&mut self) -> Numbers {
         let mut numbers = [[0; LANES]; WORDS];
         blocks(&self.state, &mut numbers);
         let block = (u64::from(self.state[13]) << 32 | u64::from(self.state[12])) + LANES as u64;
@@ -47,9 +47,9 @@ impl WideChaCha {
     }
 
     /// One word, of 256 that are set apart for such calls.
-    pub fn next_one(&mut self) -> u32 {
+    pub fn next_number(&mut self) -> u32 {
         if self.spared == LANES * WORDS {
-            self.spare = self.next();
+            self.spare = self.next_numbers();
             self.spared = 0;
         }
         self.spared += 1;
@@ -72,8 +72,8 @@ fn blocks(state: &[u32; WORDS], out: &mut Numbers) {
         double_round(&mut x);
         double_round(&mut x);
         double_round(&mut x);
-        for word in 0..WORDS {
-            out[word][lane] = x[word].wrapping_add(start[word]);
+        for ((out, x), start) in out.iter_mut().zip(x).zip(start) {
+            out[lane] = x.wrapping_add(start);
         }
     }
 }
@@ -119,7 +119,7 @@ mod tests {
                 generator.set_word_pos(before_carry * WORDS as u128);
                 (wide.state[12], wide.state[13]) = (before_carry as u32, 0);
             }
-            let numbers = wide.next();
+            let numbers = wide.next_numbers();
             for block in 0..LANES {
                 for (word, lanes) in numbers.iter().enumerate() {
                     assert_eq!(lanes[block], generator.next_u32(), "round {round}, block {block}, word {word}");
@@ -133,9 +133,9 @@ mod tests {
     fn single_words_are_set_apart() {
         let generator = Streams::new(3).stream("wide", 7);
         let (mut wide, mut plain) = (WideChaCha::new(&generator), WideChaCha::new(&generator));
-        let apart = plain.next();
-        let singles: Vec<u32> = (0..LANES * WORDS).map(|_| wide.next_one()).collect();
+        let apart = plain.next_numbers();
+        let singles: Vec<u32> = (0..LANES * WORDS).map(|_| wide.next_number()).collect();
         assert_eq!(singles, apart.as_flattened());
-        assert_eq!(wide.next(), plain.next());
+        assert_eq!(wide.next_numbers(), plain.next_numbers());
     }
 }
