@@ -1,4 +1,4 @@
-//! Data of growing complexity: the mean error against the mean of log P(f), over label corruption, data sets and optimisers.
+//! Data of growing complexity: the mean error against the mean of log P(f), over random labels, data sets and optimisers.
 
 use crate::numeric::correlation::{kendall, pearson, spearman};
 use crate::study::measured::{Menu, measure_all};
@@ -11,9 +11,11 @@ use crate::study::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Shares of S that are given wrong labels.
+/// Shares of S whose labels are replaced by random ones (Zhang et al. 2017).
 const CORRUPTIONS: [f64; 7] = [0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
 const QUICK_CORRUPTIONS: [f64; 4] = [0.0, 0.2, 0.5, 1.0];
+/// Of random labels among two classes, half are wrong. All of them wrong would be as simple a function as all right.
+const WRONG: f64 = 0.5;
 /// The data set that is always there.
 const ALWAYS: &str = "digits";
 /// Coefficient from which a correlation is called strong.
@@ -38,7 +40,7 @@ impl Study for ComplexityStudy {
     }
 
     fn summary(&self) -> &'static str {
-        "mean error against mean log P(f) for data of growing complexity: corrupted labels, data sets, optimisers"
+        "mean error against mean log P(f) for data of growing complexity: random labels, data sets, optimisers"
     }
 
     fn source(&self) -> &'static str {
@@ -61,7 +63,7 @@ impl Study for ComplexityStudy {
                 for &corruption in corruptions {
                     for &seed in &setting.seeds {
                         let mut job = setting.training(optimizer, 0, seed);
-                        job.data.corruption = corruption;
+                        job.data.corruption = WRONG * corruption;
                         jobs.push(job);
                     }
                 }
@@ -76,9 +78,10 @@ impl Study for ComplexityStudy {
             let recipe = &settings_of[one.network.as_str()].data;
             let (error, log_prob) = (1.0 - one.accuracy, one.value(LOG_PROB).unwrap_or(f64::NAN));
             let data = source_name(&recipe.source).to_owned();
-            let known = levels.iter_mut().find(|level| {
-                level.data == data && level.optimizer == one.optimizer && level.corruption == recipe.corruption
-            });
+            let corruption = recipe.corruption / WRONG;
+            let known = levels
+                .iter_mut()
+                .find(|level| level.data == data && level.optimizer == one.optimizer && level.corruption == corruption);
             match known {
                 Some(level) => {
                     level.error += error;
@@ -88,7 +91,7 @@ impl Study for ComplexityStudy {
                 None => levels.push(Level {
                     data,
                     optimizer: one.optimizer.clone(),
-                    corruption: recipe.corruption,
+                    corruption,
                     error,
                     log_prob,
                     networks: 1,
@@ -99,7 +102,7 @@ impl Study for ComplexityStudy {
             level.error /= level.networks as f64;
             level.log_prob /= level.networks as f64;
         }
-        let sentence = format!("{}; share of corrupted labels {corruptions:?}", settings[0].sentence());
+        let sentence = format!("{}; share of labels replaced by random ones {corruptions:?}", settings[0].sentence());
         let mut findings = Findings::new(self.id(), sentence, &settings[0].seeds);
         findings.record("levels", levels.iter().map(Level::json).collect::<Vec<_>>());
         judge(&mut findings, &levels);
@@ -165,7 +168,7 @@ fn judge(findings: &mut Findings, levels: &[Level]) {
         "As data grow more complex, the error rises as log P(f) falls.",
         verdict(strong, groups.len()),
         format!(
-            "Pearson(mean log P(f), mean error) over shares of corrupted labels: {}. It is at most -{STRONG} for {strong} of \
+            "Pearson(mean log P(f), mean error) over shares of random labels: {}. It is at most -{STRONG} for {strong} of \
              {}.",
             texts.join(", "),
             groups.len()
@@ -202,10 +205,9 @@ fn figure(levels: &[Level]) -> Figure {
         .collect();
     Figure {
         name: "complexity".to_owned(),
-        caption:
-            "Mean error on E against mean log P(f), one mark a share of corrupted labels, from none (right) to all \
+        caption: "Mean error on E against mean log P(f), one mark a share of random labels, from none (right) to all \
                   (left)."
-                .to_owned(),
+            .to_owned(),
         panels: vec![Panel {
             title: "Error as data grow complex".to_owned(),
             x: Axis::linear(&format!("mean {}", axis(LOG_PROB))),

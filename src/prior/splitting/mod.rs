@@ -24,7 +24,7 @@ use std::time::Instant;
 /// Replicates of the default effort.
 const REPLICATES: usize = LEAST_REPLICATES;
 /// Particles of a replicate.
-const PARTICLES: usize = 1024;
+const PARTICLES: usize = 512;
 /// Sweeps of every particle at each level.
 const SWEEPS: usize = 3;
 /// Share of the particles that the pilot lets survive a level.
