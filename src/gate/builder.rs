@@ -5,12 +5,14 @@ use crate::gate::generated::run_generated;
 use crate::gate::law::{Context, Tier};
 use crate::gate::runner;
 use crate::gate::verdict::{Report, Verdict};
+use crate::kernel::KernelMethod;
 use crate::prior::Prior;
 
 /// Holds estimators written in Rust to the laws and certified values of what they claim to be.
 ///
 /// A measure is held to the definition registered under its [`Measure::id`] (`hessian_trace`, ...), a method to
-/// what its [`Prior::exactness`] promises.
+/// what its [`Prior::exactness`] promises, a method for Gram matrices to the kernel of infinitely wide networks unless it
+/// gives standard errors.
 ///
 /// ```
 /// use flatgauge::flatness::{FlatnessError, Measure, Options, Point, Responses};
@@ -45,6 +47,7 @@ use crate::prior::Prior;
 pub struct Gate<'a> {
     measures: Vec<&'a dyn Measure>,
     priors: Vec<&'a dyn Prior>,
+    kernels: Vec<&'a dyn KernelMethod>,
     tier: Tier,
     seed: u64,
     only: Option<String>,
@@ -54,7 +57,7 @@ pub struct Gate<'a> {
 impl<'a> Gate<'a> {
     /// A gate without estimators, at a tier.
     pub fn new(tier: Tier) -> Self {
-        Self { measures: Vec::new(), priors: Vec::new(), tier, seed: 0, only: None, cases: 0 }
+        Self { measures: Vec::new(), priors: Vec::new(), kernels: Vec::new(), tier, seed: 0, only: None, cases: 0 }
     }
 
     /// Few cases of every law: some seconds an estimator.
@@ -79,6 +82,12 @@ impl<'a> Gate<'a> {
         self
     }
 
+    /// Holds a method for Gram matrices to the gate too.
+    pub fn kernel(mut self, method: &'a dyn KernelMethod) -> Self {
+        self.kernels.push(method);
+        self
+    }
+
     /// Draws its cases from this seed; 0 unless set.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -100,7 +109,7 @@ impl<'a> Gate<'a> {
 
     /// Runs every check; nothing is printed.
     pub fn report(self) -> Report {
-        let context = Context::new(self.measures, self.priors, false, self.tier, self.seed);
+        let context = Context::new(self.measures, self.priors, false, self.tier, self.seed).with_kernels(self.kernels);
         let (only, command) = (self.only.as_deref(), "flatgauge verify");
         let laws = crate::gate::registry();
         let report = Report::new(runner::run(laws, &context, only, command, &|_, _, _| ()), self.seed);

@@ -1,7 +1,7 @@
 //! Cases: small networks with data, Gram matrices with labels, and how they are drawn.
 
 use crate::flatness::DensePoint;
-use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
+use crate::model::{Activation, Architecture, Loss, Model, Network, Objective, Role};
 use crate::numeric::Streams;
 use crate::prior::{Gram, Labels};
 use ndarray::Array2;
@@ -74,20 +74,25 @@ fn normal_matrix(rows: usize, columns: usize, streams: Streams, name: &str) -> A
     Array2::from_shape_simple_fn((rows, columns), || StandardNormal.sample(&mut generator))
 }
 
-/// Draws a fully connected case; small enough for the dense oracle if the widths are.
-pub fn draw_flatness_case(
+/// The fully connected architecture of drawn cases.
+pub(super) fn drawn_architecture(widths: &[usize], activation: Activation) -> Architecture {
+    Architecture::fully_connected(widths, activation, std::f64::consts::SQRT_2, 0.3)
+}
+
+/// Draws a network of vectors with data; small enough for the dense oracle if the widths are. Batch norms get scales,
+/// shifts and stored statistics of their own.
+pub(super) fn draw_flatness_case(
     name: String,
-    widths: &[usize],
-    activation: Activation,
+    architecture: Architecture,
     loss: Loss,
     samples: usize,
     streams: Streams,
 ) -> FlatnessCase {
-    let architecture = Architecture::fully_connected(widths, activation, std::f64::consts::SQRT_2, 0.3);
     let model = Arc::new(Model::new(architecture).expect("widths are at least 1"));
-    let network = Network::sample(model, streams);
-    let inputs = normal_matrix(samples, widths[0], streams, "inputs");
-    let outputs = *widths.last().expect("at least two widths");
+    let (features, outputs) = (model.inputs(), model.outputs());
+    let mut network = Network::sample(model, streams);
+    settle_batch_norms(&mut network, streams);
+    let inputs = normal_matrix(samples, features, streams, "inputs");
     let mut generator = streams.stream("targets", 0);
     let targets = match loss {
         Loss::Bce => Array2::from_shape_simple_fn((samples, 1), || f64::from(generator.random_range(0..2_u8))),
@@ -95,6 +100,27 @@ pub fn draw_flatness_case(
         Loss::Mse => normal_matrix(samples, outputs, streams, "targets"),
     };
     FlatnessCase::new(name, network, loss, inputs, targets)
+}
+
+/// Scales and variances from 0.5 to 2, shifts and means of deviation 0.5: as training might leave them, and none of
+/// them what a batch of the data would have.
+fn settle_batch_norms(network: &mut Network, streams: Streams) {
+    let mut generator = streams.stream("batch norms", 0);
+    let model = Arc::clone(&network.model);
+    let mut draw = |role: Role, values: &mut [f64]| {
+        for value in values {
+            *value = match role {
+                Role::Scale => 2_f64.powf(generator.random_range(-1.0..=1.0)),
+                _ => 0.5 * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut generator),
+            };
+        }
+    };
+    for tensor in model.tensors().iter().filter(|tensor| matches!(tensor.role, Role::Scale | Role::Shift)) {
+        draw(tensor.role, &mut network.theta[tensor.range.clone()]);
+    }
+    for tensor in model.buffers() {
+        draw(tensor.role, &mut network.buffers[tensor.range.clone()]);
+    }
 }
 
 /// A Gram matrix and labels.

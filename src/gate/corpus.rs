@@ -2,9 +2,9 @@
 //! or read from files beside it; reports keep counterexamples in the same format.
 
 use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
-use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case};
+use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::law::Tier;
-use crate::model::{Activation, Architecture, Loss, Model, Role, load_network, save_network};
+use crate::model::{Activation, Architecture, LayerSpec, Loss, Model, Role, load_network, save_network};
 use crate::numeric::{Streams, write_atomically};
 use crate::prior::{Gram, Labels};
 use ndarray::{ArrayView1, Ix2};
@@ -63,6 +63,9 @@ struct DrawnNetwork {
     /// Whether every third weight is 0.
     #[serde(default)]
     pruned: bool,
+    /// Whether a batch norm follows the first layer.
+    #[serde(default)]
+    batch_norm: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,8 +204,11 @@ impl Corpus {
                     return Err("drawn: widths and samples are at least 1, and there are two widths or more".to_owned());
                 }
                 let streams = Streams::new(seed).child(&name, 0);
-                let mut case =
-                    draw_flatness_case(name, &drawn.widths, drawn.activation, block.loss, drawn.samples, streams);
+                let mut architecture = drawn_architecture(&drawn.widths, drawn.activation);
+                if drawn.batch_norm {
+                    architecture.layers.insert(1, LayerSpec::BatchNorm);
+                }
+                let mut case = draw_flatness_case(name, architecture, block.loss, drawn.samples, streams);
                 if drawn.pruned {
                     let model = Arc::clone(&case.network.model);
                     for tensor in model.tensors().iter().filter(|tensor| tensor.role == Role::Weight) {

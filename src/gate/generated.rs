@@ -1,7 +1,7 @@
 //! Generated cases: networks with data and Gram matrices with labels drawn beyond the corpus, and every failure shrunk
 //! to the smallest case that still fails.
 
-use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case};
+use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::law::{Context, Law, Scope};
 use crate::gate::runner::{Progress, run, settle};
 use crate::gate::verdict::{Finding, Outcome, Verdict};
@@ -163,8 +163,8 @@ fn rounded(value: f64, decimals: Option<i32>) -> f64 {
 impl NetworkDraw {
     fn case(&self, name: &str) -> FlatnessCase {
         let streams = Streams::new(self.seed);
-        let drawn =
-            draw_flatness_case(name.to_owned(), &self.widths, self.activation, self.loss, self.samples, streams);
+        let architecture = drawn_architecture(&self.widths, self.activation);
+        let drawn = draw_flatness_case(name.to_owned(), architecture, self.loss, self.samples, streams);
         // Biases keep all their digits: with round numbers throughout a unit may stand at its kink, where there is no
         // Hessian and programs differ with the order of their sums.
         let mut theta = drawn.network.theta.clone();

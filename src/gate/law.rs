@@ -5,6 +5,7 @@ use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
 use crate::gate::laws::BaseAnswers;
 use crate::gate::verdict::Finding;
+use crate::kernel::KernelMethod;
 use crate::numeric::Streams;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,9 @@ pub struct Context<'a> {
     pub measures: Vec<&'a dyn Measure>,
     /// Methods for log P(f).
     pub priors: Vec<&'a dyn Prior>,
-    /// Whether laws without an estimator (of networks, rescalings, kernels) are checked too.
+    /// Methods for Gram matrices.
+    pub kernels: Vec<&'a dyn KernelMethod>,
+    /// Whether laws without an estimator (of networks, rescalings) are checked too.
     pub house: bool,
     /// How much is checked.
     pub tier: Tier,
@@ -49,6 +52,7 @@ impl<'a> Context<'a> {
         Self {
             measures,
             priors,
+            kernels: Vec::new(),
             house,
             tier,
             seed,
@@ -56,6 +60,11 @@ impl<'a> Context<'a> {
             prior_cases: Arc::new(corpus.grams(tier, seed).expect(sound)),
             base_answers: Arc::default(),
         }
+    }
+
+    /// Holds these methods for Gram matrices to the laws too.
+    pub fn with_kernels(self, kernels: Vec<&'a dyn KernelMethod>) -> Self {
+        Self { kernels, ..self }
     }
 
     /// The same estimators on other cases.
@@ -71,6 +80,7 @@ impl<'a> Context<'a> {
     /// All that is built in.
     pub fn built_in(tier: Tier, seed: u64) -> Self {
         Self::new(crate::flatness::registry().to_vec(), crate::prior::registry().to_vec(), true, tier, seed)
+            .with_kernels(crate::kernel::registry().to_vec())
     }
 
     /// The random streams of a law's case: a function of the seed and the case's name alone, so that

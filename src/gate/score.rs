@@ -64,9 +64,9 @@ fn digits(measured: f64, expected: f64) -> Option<f64> {
         return Some(MOST_DIGITS);
     }
     let error = if expected == 0.0 { measured.abs() } else { ((measured - expected) / expected).abs() };
-    // A finite number off an infinite one has no digit right.
+    // A finite number off an infinite one has no digit right; and -0 digits are 0.
     let error = if expected.is_infinite() && !measured.is_nan() { f64::INFINITY } else { error };
-    (!error.is_nan()).then(|| (-error.log10()).clamp(0.0, MOST_DIGITS))
+    (!error.is_nan()).then(|| (-error.log10()).clamp(0.0, MOST_DIGITS) + 0.0)
 }
 
 /// Runs `work` and says how long it took.

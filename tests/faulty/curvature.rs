@@ -2,10 +2,10 @@
 
 use super::{Answer, FaultyMeasure};
 use flatgauge::flatness::{self, FlatnessError, Options, Point};
-use flatgauge::model::{Objective, Role};
+use flatgauge::model::{Architecture, Model, Objective, Role};
 use flatgauge::numeric::Streams;
 use flatgauge::numeric::linalg::{add_scaled, dot, norm, symmetric_eigenvalues};
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, s};
 use rand_distr::{Distribution, StandardNormal};
 
 type Run = Result<Answer, FlatnessError>;
@@ -25,6 +25,8 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("fisher_rao_fixed_depth_factor", "fisher_rao", "curvature.definition", depth_factor),
     measure("power_iteration_returns_the_size", "hessian_max_eigenvalue", "curvature.definition", size_of_eigenvalue),
     measure("lanczos_without_reorthogonalisation", "hessian_frobenius", "curvature.definition", no_reorthogonalisation),
+    measure("sharpness_in_train_mode_on_one_side", "keskar_sharpness", "curvature.covariance", train_mode),
+    measure("n_replaced_by_the_batch_size", "local_learning_coefficient", "curvature.covariance", batch_for_n),
     measure("hutchinson_error_over_n", "hessian_trace", "curvature.definition", error_over_n),
 ];
 
@@ -128,6 +130,46 @@ fn no_parentheses(point: &Point, options: &Options, bug: bool) -> Run {
     let loss = point.objective().value(point.theta());
     let rise = sharpness * (1.0 + loss) / 100.0;
     Ok((if bug { 100.0 * rise + loss } else { 100.0 * rise / (1.0 + loss) }, None))
+}
+
+/// Means and variances of the batch behind the first layer, where a batch norm stands.
+fn batch_statistics(point: &Point) -> Vec<f64> {
+    let Objective { model, inputs, .. } = point.objective();
+    let architecture = model.architecture();
+    let first = Architecture { layers: architecture.layers[..1].to_vec(), ..architecture.clone() };
+    let first = Model::new(first).expect("a part of a network");
+    let values = first.logits(&point.theta()[..first.parameters()], &[], inputs.view());
+    let mean = values.mean_axis(Axis(0)).expect("there are samples");
+    let variance = values.var_axis(Axis(0), 0.0);
+    mean.into_iter().chain(variance).collect()
+}
+
+/// The loss at the parameters in train mode, the highest loss near them in eval mode: what a forgotten `eval()` does.
+fn train_mode(point: &Point, options: &Options, bug: bool) -> Run {
+    let sharpness = built_in("keskar_sharpness", point, options)?;
+    let eval = point.objective();
+    let loss = eval.value(point.theta());
+    let highest = loss + sharpness * (1.0 + loss) / 100.0;
+    let has_batch_norm = eval.model.buffer_len() > 0;
+    let before = if bug && has_batch_norm {
+        let buffers = batch_statistics(point);
+        let Objective { model, loss, inputs, targets, scale, .. } = eval;
+        let (inputs, targets) = (inputs.view(), targets.view());
+        Objective { model, buffers: &buffers, loss: *loss, inputs, targets, scale: *scale }.value(point.theta())
+    } else {
+        loss
+    };
+    Ok((100.0 * (highest - before) / (1.0 + before), None))
+}
+
+/// `n / log n` with the size of a batch for `n`.
+fn batch_for_n(point: &Point, options: &Options, bug: bool) -> Run {
+    const BATCH: f64 = 4.0;
+    let n = point.objective().samples() as f64;
+    let beta = bug.then(|| BATCH / (n * BATCH.ln()));
+    let options = Options { beta, ..options.clone() };
+    let measure = flatness::find("local_learning_coefficient").expect("it is registered");
+    measure.evaluate(point, &options).map(|estimate| (estimate.value, estimate.std_error))
 }
 
 /// Brings the step onto the ball by its length in units of the weights: 0/0 for a weight that is zero and stays so.

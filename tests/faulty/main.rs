@@ -5,13 +5,17 @@
 //! from.
 
 mod curvature;
+mod kernel;
 mod log_prob;
 mod orthant;
 
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{self, Context, Report, Tier, Verdict};
+use flatgauge::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
+use flatgauge::model::Architecture;
 use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use ndarray::{Array2, ArrayView2};
 
 /// What an estimator returns: a value, and a standard error if it draws.
 type Answer = (f64, Option<f64>);
@@ -109,8 +113,52 @@ impl Prior for PriorSubject<'_> {
     }
 }
 
-fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn Prior>) -> Report {
-    let context = Context::new(measures, priors, false, Tier::Quick, 0);
+/// An animal of the zoo that claims to be a method for Gram matrices.
+struct FaultyKernel {
+    /// Its name in the README.
+    name: &'static str,
+    /// The law that catches it.
+    law: &'static str,
+    /// The method; `true` plants the bug.
+    run: fn(&Architecture, ArrayView2<f64>, bool) -> Result<Array2<f64>, KernelError>,
+}
+
+/// A [`FaultyKernel`] with its switch set.
+struct KernelSubject<'z> {
+    animal: &'z FaultyKernel,
+    bug: bool,
+}
+
+impl KernelMethod for KernelSubject<'_> {
+    fn id(&self) -> &'static str {
+        "zoo"
+    }
+
+    fn summary(&self) -> &'static str {
+        self.animal.name
+    }
+
+    fn source(&self) -> &'static str {
+        "tests/faulty/README.md"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Nngp]
+    }
+
+    fn gram(
+        &self,
+        architecture: &Architecture,
+        inputs: ArrayView2<f64>,
+        _: &KernelOptions,
+    ) -> Result<KernelResult, KernelError> {
+        let matrix = (self.animal.run)(architecture, inputs, self.bug)?;
+        Ok(KernelResult { matrix, std_error: None, left_out: Vec::new(), info: Info::new() })
+    }
+}
+
+fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn Prior>, kernels: Vec<&dyn KernelMethod>) -> Report {
+    let context = Context::new(measures, priors, false, Tier::Quick, 0).with_kernels(kernels);
     Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
 }
 
@@ -143,7 +191,7 @@ fn complaints(name: &str, law: &str, twin: &Report, faulty: &Report) -> Vec<Stri
 fn every_faulty_measure_is_caught_by_its_law_and_its_correct_twin_by_none() {
     let mut wrong = Vec::new();
     for animal in curvature::ANIMALS {
-        let judged = [false, true].map(|bug| judge(vec![&MeasureSubject { animal, bug }], Vec::new()));
+        let judged = [false, true].map(|bug| judge(vec![&MeasureSubject { animal, bug }], vec![], vec![]));
         wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -153,7 +201,17 @@ fn every_faulty_measure_is_caught_by_its_law_and_its_correct_twin_by_none() {
 fn every_faulty_method_of_log_prob_is_caught_by_its_law_and_its_correct_twin_by_none() {
     let mut wrong = Vec::new();
     for animal in log_prob::ANIMALS {
-        let judged = [false, true].map(|bug| judge(Vec::new(), vec![&PriorSubject { animal, bug }]));
+        let judged = [false, true].map(|bug| judge(vec![], vec![&PriorSubject { animal, bug }], vec![]));
+        wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_faulty_kernel_is_caught_by_its_law_and_its_correct_twin_by_none() {
+    let mut wrong = Vec::new();
+    for animal in kernel::ANIMALS {
+        let judged = [false, true].map(|bug| judge(vec![], vec![], vec![&KernelSubject { animal, bug }]));
         wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -164,6 +222,7 @@ fn the_zoo_has_at_least_25_animals_and_the_readme_knows_each() {
     let readme = include_str!("README.md");
     let mut names: Vec<&str> = curvature::ANIMALS.iter().map(|animal| animal.name).collect();
     names.extend(log_prob::ANIMALS.iter().map(|animal| animal.name));
+    names.extend(kernel::ANIMALS.iter().map(|animal| animal.name));
     for name in &names {
         assert!(readme.contains(&format!("| `{name}` |")), "{name} is missing from the README");
     }

@@ -1,6 +1,7 @@
 //! Certified values: numbers by independent programs.
 
 use super::curvature::evaluate;
+use super::kernel::{gram, largest_error};
 use super::prior::{estimator, log_prob};
 use crate::flatness::{self, Options};
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
@@ -8,22 +9,23 @@ use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
 use crate::gate::verdict::Finding;
 use crate::kernel;
-use crate::numeric::Estimate;
+use crate::model::LayerSpec;
 use crate::numeric::normal::{hazard, log_ndtr};
 use crate::numeric::tolerance::{
     CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL,
 };
+use crate::numeric::{Estimate, Info};
 use crate::prior::{self, Exactness, Gram, Labels, Link};
 use crate::rescale::{LayerAlpha, Rescaling};
 use ndarray::Array2;
 use std::sync::Arc;
 
 /// Asks an estimator and, unless it is a built-in one that is gated as such, the built-in one too for its time.
-fn timed_answer(
+fn timed_answer<A>(
     house: bool,
-    own: impl FnOnce() -> Result<Estimate, Finding>,
-    built_in: impl FnOnce() -> Option<Result<Estimate, Finding>>,
-) -> Result<(Estimate, Option<[f64; 2]>), Finding> {
+    own: impl FnOnce() -> Result<A, Finding>,
+    built_in: impl FnOnce() -> Option<Result<A, Finding>>,
+) -> Result<(A, Option<[f64; 2]>), Finding> {
     let (answer, time) = timed(own);
     let answer = answer?;
     if house {
@@ -77,7 +79,8 @@ impl Law for Kernel {
     }
 
     fn statement(&self) -> &'static str {
-        "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included"
+        "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included; averages over \
+         sampled networks do for one hidden layer, where any width has the same kernel"
     }
 
     fn scope(&self) -> Scope {
@@ -85,24 +88,45 @@ impl Law for Kernel {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        if !context.house {
-            return Vec::new();
+        let (house, seed, rows) = (context.house, context.seed, Arc::new(kernels()));
+        let mut checks = Vec::new();
+        for &subject in &context.kernels {
+            for (index, row) in rows.iter().enumerate() {
+                let rows = Arc::clone(&rows);
+                checks.push(Check::new(subject.id(), row.name, move || {
+                    let row = &rows[index];
+                    let ask = |method| gram(method, &row.architecture, row.inputs.view(), seed);
+                    let built_in = || kernel::find(subject.id()).map(ask);
+                    let (answer, seconds) = match timed_answer(house, || ask(subject), built_in) {
+                        Ok(answer) => answer,
+                        Err(finding) => return finding,
+                    };
+                    let Some(std_error) = answer.std_error else {
+                        let worst = largest_error(answer.matrix.view(), row.nngp.view());
+                        let score = Score::of(worst, 0.0).map(|score| Score { seconds, ..score });
+                        return Finding::compare(worst, 0.0, CERTIFIED_KERNEL).scored(score);
+                    };
+                    let layers = &row.architecture.layers;
+                    if layers.iter().filter(|spec| matches!(spec, LayerSpec::Dense { .. })).count() > 2 {
+                        return Finding::skip(
+                            "it estimates the kernel of networks of finite width, which is that of infinite width for one \
+                             hidden layer only",
+                        );
+                    }
+                    let scale = row.nngp.diag().mapv(f64::sqrt);
+                    let upper = (0..scale.len()).flat_map(|i| (0..=i).map(move |j| (i, j)));
+                    Finding::worst(upper.map(|(i, j)| {
+                        let unit = scale[i] * scale[j];
+                        let [value, expected, error] =
+                            [answer.matrix[[i, j]], row.nngp[[i, j]], std_error[[i, j]]].map(|entry| entry / unit);
+                        let score = Score::of_estimate(&Estimate::stochastic(value - expected, error, Info::new()), 0.0, 0.0);
+                        Finding::test(value, expected, CERTIFIED_KERNEL, error)
+                            .scored(score.map(|score| Score { seconds, ..score }))
+                    }))
+                }));
+            }
         }
-        let check = |row: crate::gate::certified::KernelRow| {
-            Check::new("nngp", row.name, move || {
-                let gram = match kernel::nngp(&row.architecture, row.inputs.view()) {
-                    Ok(gram) => gram,
-                    Err(error) => return Finding::fail(error.to_string()),
-                };
-                // Largest error in units of sqrt(K_ii K_jj): an entry that cancels to nothing has no digits.
-                let scale = row.nngp.diag().mapv(f64::sqrt);
-                let errors =
-                    gram.indexed_iter().map(|((i, j), value)| (value - row.nngp[[i, j]]).abs() / (scale[i] * scale[j]));
-                let worst = errors.fold(0.0, |top: f64, e| if e > top || e.is_nan() { e } else { top });
-                Finding::compare(worst, 0.0, CERTIFIED_KERNEL).scored(Score::of(worst, 0.0))
-            })
-        };
-        kernels().into_iter().map(check).collect()
+        checks
     }
 }
 

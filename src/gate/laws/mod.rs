@@ -3,6 +3,7 @@
 mod certified;
 mod curvature;
 mod function;
+mod kernel;
 mod prior;
 mod prior_symmetry;
 mod prior_value;
@@ -19,6 +20,9 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &curvature::Definition,
         &curvature::Covariance,
         &curvature::Responds,
+        &kernel::Permutation,
+        &kernel::Homogeneity,
+        &kernel::Degenerate,
         &prior_symmetry::Scale,
         &prior_symmetry::Diagonal,
         &prior_symmetry::Permutation,

@@ -33,8 +33,8 @@ def read_network(path):
     return tensors
 
 
-def loss_function(request, names, shapes, x, y):
-    """The mean loss as a function of one flat vector of parameters."""
+def loss_function(request, network, names, x, y):
+    """The mean loss as a function of one flat vector of parameters, with stored statistics in batch norms."""
 
     def loss(theta):
         tensors = dict(zip(names, (part.reshape(shape) for part, shape in zip(theta.split(sizes), shapes))))
@@ -42,6 +42,10 @@ def loss_function(request, names, shapes, x, y):
         for spec in request["architecture"]["layers"]:
             if spec["type"] == "dense":
                 out = out @ tensors[f"{layer}.weight"].T + tensors[f"{layer}.bias"]
+                layer += 1
+            elif spec["type"] == "batch_norm":
+                stored = (network[f"{layer}.running_mean"], network[f"{layer}.running_var"])
+                out = torch.nn.functional.batch_norm(out, *stored, tensors[f"{layer}.weight"], tensors[f"{layer}.bias"])
                 layer += 1
             elif spec["type"] == "flatten":
                 out = out.flatten(1)
@@ -53,6 +57,7 @@ def loss_function(request, names, shapes, x, y):
             return torch.nn.functional.cross_entropy(out, y.long())
         return ((out - y.reshape(out.shape)) ** 2).sum(1).mean()
 
+    shapes = [network[name].shape for name in names]
     sizes = [int(np.prod(shape)) for shape in shapes]
     return loss
 
@@ -60,7 +65,7 @@ def loss_function(request, names, shapes, x, y):
 def measure(request):
     """tr H from the dense Hessian."""
     kinds = {layer["type"] for layer in request["architecture"]["layers"]}
-    if request["kind"] != "flatness" or kinds - {"dense", "flatten", *ACTIVATIONS}:
+    if request["kind"] != "flatness" or kinds - {"dense", "batch_norm", "flatten", *ACTIVATIONS}:
         return {"skip": "only flatness of dense networks"}
     network, data = read_network(request["net"]), np.load(request["data"])
     x, y = torch.tensor(data["x"]), torch.tensor(data["y"])
@@ -71,7 +76,7 @@ def measure(request):
     theta = torch.cat([network[name].flatten() for name in names])
     if len(theta) > 1000:
         return {"skip": f"{len(theta)} parameters are too many for a dense Hessian here"}
-    loss = loss_function(request, names, [network[name].shape for name in names], x, y)
+    loss = loss_function(request, network, names, x, y)
     hessian = torch.func.hessian(loss)(theta)
     if request["measure"] == "hessian_trace":
         return {"value": float(hessian.trace())}
