@@ -7,7 +7,8 @@ use half::f16;
 use ndarray::{Array2, ArrayView2};
 use std::f64::consts::PI;
 
-type Run = Result<Array2<f64>, KernelError>;
+/// What a method answers.
+pub type Run = Result<Array2<f64>, KernelError>;
 
 /// All of them.
 pub const ANIMALS: &[FaultyKernel] = &[

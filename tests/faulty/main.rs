@@ -15,7 +15,7 @@ use flatgauge::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, 
 use flatgauge::model::Architecture;
 use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
-use ndarray::{Array2, ArrayView2};
+use ndarray::ArrayView2;
 
 /// What an estimator returns: a value, and a standard error if it draws.
 type Answer = (f64, Option<f64>);
@@ -120,7 +120,7 @@ struct FaultyKernel {
     /// The law that catches it.
     law: &'static str,
     /// The method; `true` plants the bug.
-    run: fn(&Architecture, ArrayView2<f64>, bool) -> Result<Array2<f64>, KernelError>,
+    run: fn(&Architecture, ArrayView2<f64>, bool) -> kernel::Run,
 }
 
 /// A [`FaultyKernel`] with its switch set.
