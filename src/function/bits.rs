@@ -24,6 +24,13 @@ pub(super) fn pack(labels: impl IntoIterator<Item = bool>, words: &mut [u64]) {
     }
 }
 
+/// Writes at most 128 labels, bit `i` that of input `i`, as words; as many as there are.
+pub(super) fn unpack(labels: u128, words: &mut [u64]) {
+    for (word, half) in words.iter_mut().zip([labels as u64, (labels >> 64) as u64]) {
+        *word = half.reverse_bits();
+    }
+}
+
 impl Function {
     /// The function with these labels.
     pub fn new(labels: &[bool]) -> Self {

@@ -1,24 +1,22 @@
 //! Fully connected ReLU networks in single precision, with a bound on what rounding does to a logit.
 
+use super::exact::Exact;
+use super::fixed_point::{self, FixedPoint, LastLayers};
+use super::panel::{self, COLUMNS, Panel};
 use crate::model::{Architecture, LayerSpec};
 use multiversion::multiversion;
-use ndarray::{Array2, ArrayView1, Axis};
+use ndarray::{Array2, Axis};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Inputs that run through all layers together; their activations stay in cache.
-const COLUMNS: usize = 128;
-/// Vectors are at most this long; columns are padded to a multiple.
-const LANES: usize = 16;
-
 /// A dense layer within a flat parameter vector.
 #[derive(Debug, Clone)]
-struct Dense {
-    inputs: usize,
-    units: usize,
-    weight: Range<usize>,
-    bias: Range<usize>,
-    relu: bool,
+pub(super) struct Dense {
+    pub inputs: usize,
+    pub units: usize,
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
+    pub relu: bool,
 }
 
 /// A chain of dense layers and ReLUs with one logit, ready to run on fixed inputs.
@@ -31,27 +29,76 @@ pub(super) struct Forward {
     longest: f32,
     /// `gamma` of [`Forward::bound`].
     gamma: f32,
-}
-
-#[derive(Debug, Clone)]
-struct Panel {
-    /// `features x columns`, columns padded by zeros.
-    inputs: Vec<f32>,
-    columns: usize,
+    /// Whether the last hidden layer runs in fixed point first.
+    fixed_point: Option<FixedPoint>,
 }
 
 /// Room for the activations of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    activations: [Vec<f32>; 2],
+    activations: panel::Scratch,
+    fixed_point: fixed_point::Scratch,
+}
+
+/// What rounding can do to a network's logits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    pub logit: f32,
+    /// Frobenius norms of the weights of the last two layers.
+    norms: [f32; 2],
+}
+
+/// What is known of the labels of a panel, bit `i` for column `i`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs {
+    /// Logits above 0 for certain.
+    pub positive: u128,
+    /// Logits that may be on either side.
+    pub near: u128,
+}
+
+impl Signs {
+    /// Of logits, each with a bound on its error.
+    fn new(logits: &[f32], bounds: &[f32]) -> Self {
+        let halves = || logits.chunks(64).zip(bounds.chunks(64)).enumerate();
+        let mut signs = Self::default();
+        for (half, (logits, bounds)) in halves() {
+            let (positive, near) = signs_of(logits, bounds);
+            signs.positive |= u128::from(positive) << (64 * half);
+            signs.near |= u128::from(near) << (64 * half);
+        }
+        signs
+    }
+}
+
+/// [`Signs`] of at most 64 columns, compiled for each width of vectors.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn signs_of(logits: &[f32], bounds: &[f32]) -> (u64, u64) {
+    let (mut positive, mut near) = (0, 0);
+    for (column, (logit, bound)) in logits.iter().zip(bounds).enumerate() {
+        positive |= u64::from(logit > bound) << column;
+        // Written so that NaN and an infinite bound are near.
+        near |= u64::from(!(logit.abs() > *bound)) << column;
+    }
+    (positive, near)
+}
+
+/// The positions of the ones, ascending.
+pub(super) fn ones(mut bits: u128) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let first = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(first)
+    })
 }
 
 /// Added for every unit: more than all that underflow can do (see [`Forward::bound`]).
 const UNDERFLOW: f32 = 1.0 / (1_u128 << 100) as f32;
 
 impl Forward {
-    /// The chain of an architecture on inputs (`n` rows), or `None` if it is not one of dense layers and ReLUs.
-    pub fn new(architecture: &Architecture, inputs: &Array2<f64>) -> Option<Self> {
+    /// The chain of an architecture on inputs (`n` rows), or `None` if it is not one of dense layers and ReLUs. The `silent`
+    /// inputs are not labelled.
+    pub fn new(architecture: &Architecture, inputs: &Array2<f64>, silent: &[bool]) -> Option<Self> {
         let mut layers: Vec<Dense> = Vec::new();
         let mut width = inputs.ncols();
         let mut first = 0;
@@ -71,17 +118,8 @@ impl Forward {
         if width != 1 || layers.is_empty() {
             return None;
         }
-        let panels = inputs.axis_chunks_iter(Axis(0), COLUMNS).map(|rows| {
-            let columns = rows.nrows().next_multiple_of(LANES);
-            let mut transposed = vec![0.0; rows.ncols() * columns];
-            for (column, row) in rows.outer_iter().enumerate() {
-                for (feature, value) in row.iter().enumerate() {
-                    transposed[feature * columns + column] = *value as f32;
-                }
-            }
-            Panel { inputs: transposed, columns }
-        });
-        let panels = panels.collect();
+        let rows = inputs.axis_chunks_iter(Axis(0), COLUMNS);
+        let panels = rows.zip(silent.chunks(COLUMNS)).map(|(rows, silent)| Panel::new(rows, silent)).collect();
         let lengths = inputs.outer_iter().map(|row| row.dot(&row).sqrt());
         // Rounded up, so that the bound is one of the inputs as given.
         let longest = (lengths.fold(0.0, f64::max) as f32).next_up();
@@ -92,10 +130,18 @@ impl Forward {
         }
         // The norms are rounded themselves, by as much; a few parts in a hundred are plenty for both.
         let gamma = (1.05 * roundings) as f32;
-        Some(Self { layers, panels, longest, gamma })
+        let fixed_point = match &layers[..] {
+            [.., before, last, readout]
+                if before.relu && last.relu && !readout.relu && FixedPoint::suits(last.inputs, last.units) =>
+            {
+                FixedPoint::detect()
+            }
+            _ => None,
+        };
+        Some(Self { layers, panels, longest, gamma, fixed_point })
     }
 
-    /// A bound on `|fl(f(x)) - f(x)|` for every input, with `fl(f)` either as [`Forward::logits`] computes it or in f64 in
+    /// A bound on `|fl(f(x)) - f(x)|` for every input, with `fl(f)` either in f32 as [`Forward::signs`] computes it or in f64 in
     /// any order of summation.
     ///
     /// For a chain of affine maps and ReLUs `|fl(f) - f| <= gamma M`: `M` is the chain on absolute values of parameters
@@ -105,151 +151,83 @@ impl Forward {
     /// the longest of them: a single pass over the parameters, and some 2.5 times `M` itself for Gaussian layers. Underflow
     /// adds at most `2^-150` a product, `K 2^-150` a unit of fan-in `K`; `gamma > K 2^-24`, so `2^-100` more for each unit
     /// covers it.
-    pub fn bound(&self, theta: &[f32]) -> f32 {
-        let through = |magnitude: f32, layer: &Dense| {
-            let underflow = UNDERFLOW * layer.units as f32;
-            norm(&theta[layer.weight.clone()]) * magnitude + norm(&theta[layer.bias.clone()]) + underflow
-        };
-        self.gamma * self.layers.iter().fold(self.longest, through)
-    }
-
-    /// The logit of network `theta` on one input, in f64.
-    pub fn exact_logit(&self, theta: &[f32], input: ArrayView1<f64>) -> f64 {
-        let mut current = input.to_vec();
+    pub fn bound(&self, theta: &[f32]) -> Bound {
+        let (mut magnitude, mut norms) = (self.longest, [0.0; 2]);
         for layer in &self.layers {
-            let rows = theta[layer.weight.clone()].chunks_exact(layer.inputs);
-            let units = rows.zip(&theta[layer.bias.clone()]).map(|(row, bias)| {
-                let sum: f64 = row.iter().zip(&current).map(|(weight, x)| f64::from(*weight) * x).sum();
-                let sum = sum + f64::from(*bias);
-                // Not `max`, which would turn NaN into 0.
-                if layer.relu && sum < 0.0 { 0.0 } else { sum }
-            });
-            current = units.collect();
+            let weights = norm(&theta[layer.weight.clone()]);
+            let underflow = UNDERFLOW * layer.units as f32;
+            magnitude = weights * magnitude + norm(&theta[layer.bias.clone()]) + underflow;
+            norms = [norms[1], weights];
         }
-        current[0]
+        Bound { logit: self.gamma * magnitude, norms }
     }
 
-    /// The logits of network `theta` on all inputs, and whatever padding gives behind them.
-    pub fn logits(&self, theta: &[f32], scratch: &mut Scratch, out: &mut Vec<f32>) {
-        let widest = self.layers.iter().map(|layer| layer.units).max().unwrap_or_default();
-        for activations in &mut scratch.activations {
-            activations.resize(activations.len().max(widest * COLUMNS), 0.0);
-        }
-        let [current, next] = &mut scratch.activations;
-        out.clear();
-        for panel in &self.panels {
-            for (index, layer) in self.layers.iter().enumerate() {
-                let input = if index == 0 { &panel.inputs } else { &current[..layer.inputs * panel.columns] };
-                let output = &mut next[..layer.units * panel.columns];
-                let (weights, bias) = (&theta[layer.weight.clone()], &theta[layer.bias.clone()]);
-                pulp::Arch::new().dispatch(Affine { layer, weights, bias, input, output });
-                std::mem::swap(current, next);
+    /// The same chain in f64.
+    pub fn exact(&self) -> Exact<'_> {
+        Exact::new(&self.layers)
+    }
+
+    /// Number of panels, of [`COLUMNS`] inputs each, the last of fewer.
+    pub fn panels(&self) -> usize {
+        self.panels.len()
+    }
+
+    /// What single precision says of the labels of a panel, or fixed point where there is that; with the network's
+    /// [`Forward::bound`].
+    pub fn signs(&self, theta: &[f32], bound: Bound, panel: usize, scratch: &mut Scratch) -> Signs {
+        let panel = &self.panels[panel];
+        let single = [bound.logit; COLUMNS];
+        let (logits, bounds) = match (self.fixed_point, &self.layers[..]) {
+            (Some(fixed_point), [earlier @ .., last, readout]) => {
+                let hidden = panel.run(earlier, theta, &mut scratch.activations);
+                let layers = LastLayers {
+                    fan_in: last.inputs,
+                    weights: &theta[last.weight.clone()],
+                    bias: &theta[last.bias.clone()],
+                    readout: &theta[readout.weight.clone()],
+                    shift: theta[readout.bias.start],
+                    weights_norm: bound.norms[0],
+                    readout_norm: bound.norms[1],
+                };
+                fixed_point.logits(layers, hidden, panel.columns, bound.logit, &mut scratch.fixed_point);
+                (&scratch.fixed_point.logits[..], &scratch.fixed_point.bounds[..])
             }
-            out.extend_from_slice(&current[..panel.columns]);
-        }
+            _ => (panel.run(&self.layers, theta, &mut scratch.activations), &single[..]),
+        };
+        let Signs { positive, near } = Signs::new(logits, bounds);
+        Signs { positive: positive & panel.open, near: near & panel.open }
     }
 }
 
-/// The Euclidean norm, compiled for each width of vectors. A square below `2^-126` is rounded or lost;
-/// `2^-126` is added for each. An overflow is an infinite bound.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx+avx2+fma"))]
+/// The Euclidean norm. A square below `2^-126` is rounded or lost; `2^-126` is added for each. An overflow is an infinite
+/// bound.
 fn norm(values: &[f32]) -> f32 {
-    let mut sums = [0.0; LANES];
-    let (vectors, rest) = values.as_chunks::<LANES>();
-    for vector in vectors {
-        for lane in 0..LANES {
-            sums[lane] = vector[lane].mul_add(vector[lane], sums[lane]);
-        }
-    }
-    for (sum, value) in sums.iter_mut().zip(rest) {
-        *sum = value.mul_add(*value, *sum);
-    }
-    for width in [8, 4, 2, 1] {
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-    }
-    (sums[0] + f32::MIN_POSITIVE * values.len() as f32).sqrt()
+    let squares = pulp::Arch::new().dispatch(SumOfSquares(values));
+    (squares + f32::MIN_POSITIVE * values.len() as f32).sqrt()
 }
 
-/// One layer on one panel: `output = relu(weights input + bias)`, `units x columns`.
-struct Affine<'a> {
-    layer: &'a Dense,
-    weights: &'a [f32],
-    bias: &'a [f32],
-    input: &'a [f32],
-    output: &'a mut [f32],
-}
+struct SumOfSquares<'a>(&'a [f32]);
 
-impl WithSimd for Affine<'_> {
-    type Output = ();
+impl WithSimd for SumOfSquares<'_> {
+    type Output = f32;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (input, rest) = S::as_simd_f32s(self.input);
-        let (output, output_rest) = S::as_mut_simd_f32s(self.output);
-        assert!(rest.is_empty() && output_rest.is_empty(), "columns are padded to whole vectors");
-        let Dense { inputs, units, relu, .. } = *self.layer;
-        let vectors = output.len() / units;
-        let tile = Tile { simd, weights: self.weights, bias: self.bias, input, inputs, vectors, relu };
-        let mut unit = 0;
-        while unit + 4 <= units {
-            tile.rows::<4>(unit, output);
-            unit += 4;
-        }
-        for unit in unit..units {
-            tile.rows::<1>(unit, output);
-        }
-    }
-}
-
-struct Tile<'a, S: Simd> {
-    simd: S,
-    weights: &'a [f32],
-    bias: &'a [f32],
-    input: &'a [S::f32s],
-    inputs: usize,
-    vectors: usize,
-    relu: bool,
-}
-
-impl<S: Simd> Tile<'_, S> {
-    /// `UNITS` rows of the output.
-    #[inline(always)]
-    fn rows<const UNITS: usize>(&self, unit: usize, output: &mut [S::f32s]) {
-        let mut vector = 0;
-        while vector + 4 <= self.vectors {
-            self.block::<UNITS, 4>(unit, vector, output);
-            vector += 4;
-        }
-        for vector in vector..self.vectors {
-            self.block::<UNITS, 1>(unit, vector, output);
-        }
-    }
-
-    /// `UNITS` rows by `VECTORS` vectors of the output, all sums in registers.
-    #[inline(always)]
-    fn block<const UNITS: usize, const VECTORS: usize>(&self, unit: usize, vector: usize, output: &mut [S::f32s]) {
-        let simd = self.simd;
-        let mut sums: [[S::f32s; VECTORS]; UNITS] =
-            std::array::from_fn(|i| [simd.splat_f32s(self.bias[unit + i]); VECTORS]);
-        let weights: [&[f32]; UNITS] =
-            std::array::from_fn(|i| &self.weights[(unit + i) * self.inputs..][..self.inputs]);
-        for (k, row) in self.input.chunks_exact(self.vectors).enumerate() {
-            let row = &row[vector..][..VECTORS];
-            for i in 0..UNITS {
-                let weight = simd.splat_f32s(weights[i][k]);
-                for j in 0..VECTORS {
-                    sums[i][j] = simd.mul_add_f32s(weight, row[j], sums[i][j]);
-                }
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        // Several sums, for one has to wait for its last addition.
+        let mut sums = [simd.splat_f32s(0.0); 4];
+        let (vectors, rest) = S::as_simd_f32s(self.0);
+        let (blocks, others) = vectors.as_chunks::<4>();
+        for block in blocks {
+            for (sum, vector) in sums.iter_mut().zip(block) {
+                *sum = simd.mul_add_f32s(*vector, *vector, *sum);
             }
         }
-        let zero = simd.splat_f32s(0.0);
-        for (i, sums) in sums.into_iter().enumerate() {
-            let out = &mut output[(unit + i) * self.vectors + vector..][..VECTORS];
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = if self.relu { simd.max_f32s(sum, zero) } else { sum };
-            }
+        for (sum, vector) in sums.iter_mut().zip(others) {
+            *sum = simd.mul_add_f32s(*vector, *vector, *sum);
         }
+        let rest = simd.partial_load_f32s(rest);
+        sums[3] = simd.mul_add_f32s(rest, rest, sums[3]);
+        let [a, b, c, d] = sums;
+        simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
     }
 }

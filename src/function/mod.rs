@@ -6,9 +6,12 @@ mod complexity;
 mod count;
 mod counts;
 mod error;
+mod exact;
+mod fixed_point;
 mod forward;
 mod interval;
 mod optimised;
+mod panel;
 mod sampler;
 mod table;
 

@@ -1,11 +1,14 @@
 //! Networks drawn from the prior, and the functions they express.
 
 use super::FunctionError;
-use super::bits::{pack, words_of};
-use super::forward::{Forward, Scratch};
+use super::bits::{pack, unpack, words_of};
+use super::forward::{Forward, Scratch, Signs, ones};
+use super::panel::COLUMNS;
 use crate::model::{Architecture, Model, Network, Role};
 use crate::numeric::{Streams, WideChaCha, fill_normals};
-use ndarray::{Array2, Axis};
+use aligned_vec::{AVec, avec};
+use multiversion::multiversion;
+use ndarray::{Array2, Axis, s};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,8 +27,9 @@ const SCALES: Range<f64> = 1e-20..1e20;
 /// Network `i` is a function of (architecture, inputs, seed, `i`) alone: block `i / size` has a stream of its own, from which
 /// its networks' parameters are drawn one after the other, tensor after tensor, where their standard deviation is
 /// not 0. A parameter is `std z`, `z` standard normal, all in f32. The labels are those of an evaluation in f64
-/// of these parameters: chains of dense layers and ReLUs run in f32 with a bound on the rounding of each logit, and
-/// a logit within the bound is computed again in f64; all other networks run in f64.
+/// of these parameters: chains of dense layers and ReLUs run in f32, or their last hidden layer in fixed point where the
+/// machine has integer dot products, with a bound on the error of each logit, and a logit within its bound is computed again
+/// in f64; all other networks run in f64.
 #[derive(Debug)]
 pub struct Sampler {
     model: Arc<Model>,
@@ -36,8 +40,6 @@ pub struct Sampler {
     /// Parameters before anything is drawn.
     constant: Vec<f32>,
     forward: Option<Forward>,
-    /// Inputs whose logit is 0 whatever the weights: zeros, and no biases.
-    silent: Vec<bool>,
     block: usize,
 }
 
@@ -46,7 +48,7 @@ pub struct Sampler {
 pub struct Functions {
     /// Packed labels, [`Sampler::words`] words a network.
     pub(super) words: Vec<u64>,
-    /// Logits that were too close to 0 for f32 and computed again.
+    /// Logits that were too close to 0 for f32 or fixed point and computed again; how many depends on the machine.
     pub recounted: u64,
 }
 
@@ -97,14 +99,15 @@ impl Sampler {
                 deviations.push((tensor.range.clone(), deviation as f32));
             }
         }
-        let forward = Forward::new(architecture, &inputs);
+        // Inputs whose logit is 0 whatever the weights: zeros, and no biases.
         let unbiased = architecture.bias_std == 0.0;
-        let silent = inputs.axis_iter(Axis(0)).map(|row| unbiased && row.iter().all(|value| *value == 0.0)).collect();
+        let silent = inputs.axis_iter(Axis(0)).map(|row| unbiased && row.iter().all(|value| *value == 0.0));
+        let forward = Forward::new(architecture, &inputs, &silent.collect::<Vec<bool>>());
         let work = model.parameters().saturating_mul(inputs.nrows());
         // A power of two, so that it is a round number of networks.
         let most = (BLOCK_WORK / work.max(1)).min(BLOCK_WORDS / words_of(inputs.nrows()));
         let block = 1 << most.clamp(1, LARGEST_BLOCK).ilog2();
-        Ok(Self { streams: Streams::new(seed), inputs, deviations, constant, forward, silent, block, model })
+        Ok(Self { streams: Streams::new(seed), inputs, deviations, constant, forward, block, model })
     }
 
     /// The architecture.
@@ -145,8 +148,9 @@ impl Sampler {
 
     fn draw(&self, block: u64) -> Draw<'_> {
         let entries = self.deviations.iter().map(|(range, _)| range.len()).sum();
+        let theta = AVec::from_slice(0, &self.constant);
         let generator = WideChaCha::new(&self.streams.stream("networks of a sample", block));
-        Draw { sampler: self, generator, normals: vec![0.0; entries], theta: self.constant.clone() }
+        Draw { sampler: self, generator, normals: avec![0.0; entries], theta }
     }
 
     /// The functions of the first `count` networks of a block.
@@ -162,33 +166,26 @@ impl Sampler {
         let mut functions = Functions { words: vec![0; count * words], recounted: 0 };
         let mut draw = self.draw(block);
         let mut scratch = Scratch::default();
-        let mut logits = Vec::new();
+        let mut exact = self.forward.as_ref().map(Forward::exact);
         for (index, function) in functions.words.chunks_exact_mut(words).enumerate() {
             draw.next();
             let overflow = || FunctionError::Overflow { network: block * self.block as u64 + index as u64 };
-            match &self.forward {
-                Some(forward) => {
-                    forward.logits(&draw.theta, &mut scratch, &mut logits);
+            match self.forward.as_ref().zip(exact.as_mut()) {
+                Some((forward, exact)) => {
                     let bound = forward.bound(&draw.theta);
-                    let logits = &logits[..self.inputs.nrows()];
-                    pack(logits.iter().map(|logit| *logit > bound), function);
-                    // Written so that NaN and an infinite bound are near.
-                    let near = |logit: f32| !(logit.abs() > bound);
-                    if logits.iter().filter(|logit| near(**logit)).count() == 0 {
-                        continue;
-                    }
-                    for (input, _) in logits.iter().enumerate().filter(|(_, logit)| near(**logit)) {
-                        let label = if self.silent[input] {
-                            false
-                        } else {
-                            functions.recounted += 1;
-                            let logit = forward.exact_logit(&draw.theta, self.inputs.row(input));
-                            if !logit.is_finite() {
-                                return Err(overflow());
-                            }
-                            logit > 0.0
-                        };
-                        function[input / 64] |= u64::from(label) << (63 - input % 64);
+                    for panel in 0..forward.panels() {
+                        let Signs { mut positive, near } = forward.signs(&draw.theta, bound, panel, &mut scratch);
+                        let inputs = self.inputs.slice(s![panel * COLUMNS.., ..]);
+                        let mut finite = true;
+                        exact.logits(&draw.theta, inputs, ones(near), |column, logit| {
+                            positive |= u128::from(logit > 0.0) << column;
+                            finite &= logit.is_finite();
+                        });
+                        if !finite {
+                            return Err(overflow());
+                        }
+                        functions.recounted += u64::from(near.count_ones());
+                        unpack(positive, &mut function[panel * COLUMNS / 64..]);
                     }
                 }
                 None => {
@@ -209,8 +206,8 @@ impl Sampler {
 struct Draw<'a> {
     sampler: &'a Sampler,
     generator: WideChaCha,
-    normals: Vec<f32>,
-    theta: Vec<f32>,
+    normals: AVec<f32>,
+    theta: AVec<f32>,
 }
 
 impl Draw<'_> {
@@ -220,9 +217,15 @@ impl Draw<'_> {
         for (range, deviation) in &self.sampler.deviations {
             let normals = &self.normals[first..first + range.len()];
             first += range.len();
-            for (parameter, normal) in self.theta[range.clone()].iter_mut().zip(normals) {
-                *parameter = deviation * normal;
-            }
+            scaled(*deviation, normals, &mut self.theta[range.clone()]);
         }
+    }
+}
+
+/// Compiled for each width of vectors.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx"))]
+fn scaled(factor: f32, values: &[f32], out: &mut [f32]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = factor * value;
     }
 }

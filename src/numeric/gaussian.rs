@@ -17,9 +17,10 @@ const REFINED_BELOW: u32 = 1 << 22;
 /// precision adds a few units of its rounding, `2^-21` of the radius at most.
 pub fn fill_normals(generator: &mut WideChaCha, out: &mut [f32]) {
     const PAIRS: usize = size_of::<Numbers>() / 8;
+    let mut numbers = Numbers::default();
     for chunk in out.chunks_mut(2 * PAIRS) {
         let pairs = chunk.len().div_ceil(2);
-        let numbers = generator.next_numbers();
+        generator.fill_numbers(&mut numbers);
         let (radii, angles) = numbers.as_flattened().split_at(PAIRS);
         let (radii, angles) = (&radii[..pairs], &angles[..pairs]);
         let (first, second) = chunk.split_at_mut(pairs);

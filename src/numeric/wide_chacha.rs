@@ -40,10 +40,15 @@ impl WideChaCha {
     /// The next 256 words.
     pub fn next_numbers(&mut self) -> Numbers {
         let mut numbers = [[0; LANES]; WORDS];
-        blocks(&self.state, &mut numbers);
+        self.fill_numbers(&mut numbers);
+        numbers
+    }
+
+    /// The next 256 words.
+    pub fn fill_numbers(&mut self, numbers: &mut Numbers) {
+        blocks(&self.state, numbers);
         let block = (u64::from(self.state[13]) << 32 | u64::from(self.state[12])) + LANES as u64;
         (self.state[12], self.state[13]) = (block as u32, (block >> 32) as u32);
-        numbers
     }
 
     /// One word, of 256 that are set apart for such calls.
