@@ -1,10 +1,11 @@
-//! Networks a second: FCN 7-40-40-1 on all 128 inputs, drawn and evaluated, on one thread. The answer is checked first.
+//! Networks a second: FCN 7-40-40-1 on all 128 inputs, drawn and evaluated on one thread, and the whole job, with counting,
+//! on all of them. The answer is checked first.
 //!
 //! The same in PyTorch: `benches/peers/sample_torch.py`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flatgauge::data::load;
-use flatgauge::function::{Counts, Function, Sampler};
+use flatgauge::function::{CountOptions, Counts, Function, Sampler, count};
 use flatgauge::model::{Activation, Architecture};
 
 fn blocks(criterion: &mut Criterion) {
@@ -26,12 +27,16 @@ fn blocks(criterion: &mut Criterion) {
             sampler.functions(block, 256).unwrap()
         });
     });
+    group.throughput(Throughput::Elements(1 << 20));
+    group.bench_function("7-40-40-1 on 128 inputs, counted, all threads", |bencher| {
+        bencher.iter(|| count(&sampler, 1 << 20, &CountOptions::new(&sampler)).unwrap());
+    });
     group.finish();
 }
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20);
+    config = Criterion::default().sample_size(10);
     targets = blocks
 }
 criterion_main!(benches);

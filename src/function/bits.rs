@@ -70,8 +70,12 @@ impl Function {
 impl fmt::Display for Function {
     /// Character `i` is the label of input `i`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: String = (0..self.inputs).map(|input| if self.label(input) { '1' } else { '0' }).collect();
-        f.write_str(&text)
+        for (index, word) in self.words.iter().enumerate() {
+            let labels: [u8; 64] = std::array::from_fn(|input| b'0' + (word >> (63 - input) & 1) as u8);
+            let labels = &labels[..(self.inputs - 64 * index).min(64)];
+            f.write_str(std::str::from_utf8(labels).expect("digits are ASCII"))?;
+        }
+        Ok(())
     }
 }
 

@@ -40,14 +40,6 @@ pub(super) struct Scratch {
     fixed_point: fixed_point::Scratch,
 }
 
-/// What rounding can do to a network's logits.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
-    pub logit: f32,
-    /// Frobenius norms of the weights of the last two layers.
-    norms: [f32; 2],
-}
-
 /// What is known of the labels of a panel, bit `i` for column `i`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Signs {
@@ -151,15 +143,12 @@ impl Forward {
     /// the longest of them: a single pass over the parameters, and some 2.5 times `M` itself for Gaussian layers. Underflow
     /// adds at most `2^-150` a product, `K 2^-150` a unit of fan-in `K`; `gamma > K 2^-24`, so `2^-100` more for each unit
     /// covers it.
-    pub fn bound(&self, theta: &[f32]) -> Bound {
-        let (mut magnitude, mut norms) = (self.longest, [0.0; 2]);
-        for layer in &self.layers {
-            let weights = norm(&theta[layer.weight.clone()]);
+    pub fn bound(&self, theta: &[f32]) -> f32 {
+        let through = |magnitude: f32, layer: &Dense| {
             let underflow = UNDERFLOW * layer.units as f32;
-            magnitude = weights * magnitude + norm(&theta[layer.bias.clone()]) + underflow;
-            norms = [norms[1], weights];
-        }
-        Bound { logit: self.gamma * magnitude, norms }
+            norm(&theta[layer.weight.clone()]) * magnitude + norm(&theta[layer.bias.clone()]) + underflow
+        };
+        self.gamma * self.layers.iter().fold(self.longest, through)
     }
 
     /// The same chain in f64.
@@ -174,9 +163,9 @@ impl Forward {
 
     /// What single precision says of the labels of a panel, or fixed point where there is that; with the network's
     /// [`Forward::bound`].
-    pub fn signs(&self, theta: &[f32], bound: Bound, panel: usize, scratch: &mut Scratch) -> Signs {
+    pub fn signs(&self, theta: &[f32], bound: f32, panel: usize, scratch: &mut Scratch) -> Signs {
         let panel = &self.panels[panel];
-        let single = [bound.logit; COLUMNS];
+        let single = [bound; COLUMNS];
         let (logits, bounds) = match (self.fixed_point, &self.layers[..]) {
             (Some(fixed_point), [earlier @ .., last, readout]) => {
                 let hidden = panel.run(earlier, theta, &mut scratch.activations);
@@ -186,10 +175,8 @@ impl Forward {
                     bias: &theta[last.bias.clone()],
                     readout: &theta[readout.weight.clone()],
                     shift: theta[readout.bias.start],
-                    weights_norm: bound.norms[0],
-                    readout_norm: bound.norms[1],
                 };
-                fixed_point.logits(layers, hidden, panel.columns, bound.logit, &mut scratch.fixed_point);
+                fixed_point.logits(layers, hidden, panel.columns, bound, &mut scratch.fixed_point);
                 (&scratch.fixed_point.logits[..], &scratch.fixed_point.bounds[..])
             }
             _ => (panel.run(&self.layers, theta, &mut scratch.activations), &single[..]),

@@ -27,9 +27,9 @@ pub(super) fn detected() -> bool {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn logits(layers: LastLayers, largest: f32, hidden: &[f32], columns: usize, scratch: &mut Scratch) {
     let Numbers { weights, activations } = &mut scratch.numbers;
-    let scale = largest / largest_magnitude(layers.weights).max(SMALLEST);
+    let (maximum, from_columns) = sizes(layers.weights, layers.fan_in, layers.readout);
+    let scale = largest / maximum.max(SMALLEST);
     quantise_weights(layers.weights, layers.fan_in, scale, weights);
-    let (fan_in, units) = (layers.fan_in as f32, layers.bias.len() as f32);
     let work = Work {
         hidden: hidden.as_chunks::<LANES>().0,
         vectors: columns / LANES,
@@ -37,8 +37,8 @@ pub(super) fn logits(layers: LastLayers, largest: f32, hidden: &[f32], columns: 
         weights,
         largest,
         scale,
-        from_columns: layers.readout_norm * fan_in.sqrt() * layers.weights_norm,
-        from_weights: layers.readout_norm * units.sqrt() / scale,
+        from_columns,
+        from_weights: layers.readout.iter().map(|readout| readout.abs()).sum::<f32>() / scale,
         layers,
     };
     let logits = scratch.logits.as_chunks_mut::<LANES>().0;
@@ -69,24 +69,25 @@ fn store(vector: __m512, values: &mut [f32; LANES]) {
     unsafe { _mm512_storeu_ps(values.as_mut_ptr(), vector) }
 }
 
+/// `max |W_vu|` and `sum_v |r_v| ||W_v||_1`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn largest_magnitude(values: &[f32]) -> f32 {
-    let (vectors, rest) = values.as_chunks::<LANES>();
-    let (blocks, others) = vectors.as_chunks::<4>();
-    // Several maxima, for one has to wait for its last comparison.
-    let mut maxima = [_mm512_setzero_ps(); 4];
-    for block in blocks {
-        for (maximum, vector) in maxima.iter_mut().zip(block) {
-            *maximum = _mm512_max_ps(_mm512_abs_ps(load(vector)), *maximum);
+fn sizes(weights: &[f32], fan_in: usize, readout: &[f32]) -> (f32, f32) {
+    let (mut maximum, mut sum) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+    for (row, readout) in weights.chunks_exact(fan_in).zip(readout) {
+        let (vectors, rest) = row.as_chunks::<LANES>();
+        // SAFETY: only the numbers of `rest` are read.
+        let rest = unsafe { _mm512_maskz_loadu_ps((1 << rest.len()) - 1, rest.as_ptr()) };
+        let (mut row_maximum, mut row_sum) = (_mm512_abs_ps(rest), _mm512_abs_ps(rest));
+        for vector in vectors {
+            let sizes = _mm512_abs_ps(load(vector));
+            row_maximum = _mm512_max_ps(sizes, row_maximum);
+            row_sum = _mm512_add_ps(sizes, row_sum);
         }
+        maximum = _mm512_max_ps(row_maximum, maximum);
+        sum = _mm512_fmadd_ps(row_sum, _mm512_set1_ps(readout.abs()), sum);
     }
-    for (maximum, vector) in maxima.iter_mut().zip(others) {
-        *maximum = _mm512_max_ps(_mm512_abs_ps(load(vector)), *maximum);
-    }
-    let [a, b, c, d] = maxima;
-    let maximum = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(a, b), _mm512_max_ps(c, d)));
-    rest.iter().fold(maximum, |maximum, value| maximum.max(value.abs()))
+    (_mm512_reduce_max_ps(maximum), _mm512_reduce_add_ps(sum))
 }
 
 /// The nearest integers to products, in the lower halves of the lanes.
@@ -160,6 +161,10 @@ impl Work<'_> {
         let mut totals = [_mm512_set1_ps(self.layers.shift); COUNT];
         let units = self.layers.bias.len();
         let mut unit = 0;
+        while unit + 4 < units {
+            self.units::<3, COUNT>(unit, activations, &steps, &mut totals);
+            unit += 3;
+        }
         while unit + 2 <= units {
             self.units::<2, COUNT>(unit, activations, &steps, &mut totals);
             unit += 2;

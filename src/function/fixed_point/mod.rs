@@ -11,6 +11,8 @@ mod avx512;
 const LEAST_WIDTH: usize = 16;
 /// Layers of a larger fan-in would leave too few bits to a number.
 const LARGEST_FAN_IN: usize = 1 << 12;
+/// Sums over more weights could be off by a twentieth.
+const LARGEST_LAYER: usize = 1 << 22;
 /// The largest number of a column or a layer is taken to be at least this, so that no scale overflows.
 const SMALLEST: f32 = 1.0 / (1_u64 << 40) as f32;
 /// Bounds in single precision from here on are those of networks so large that sums could overflow.
@@ -29,9 +31,6 @@ pub(super) struct LastLayers<'a> {
     pub bias: &'a [f32],
     pub readout: &'a [f32],
     pub shift: f32,
-    /// Frobenius norms of weights and read-out, rounded.
-    pub weights_norm: f32,
-    pub readout_norm: f32,
 }
 
 /// Room for one thread.
@@ -56,7 +55,8 @@ impl FixedPoint {
 
     /// Whether a last hidden layer is worth it.
     pub fn suits(fan_in: usize, units: usize) -> bool {
-        (LEAST_WIDTH..=LARGEST_FAN_IN).contains(&fan_in) && units >= LEAST_WIDTH
+        let worth_it = fan_in >= LEAST_WIDTH && units >= LEAST_WIDTH;
+        worth_it && fan_in <= LARGEST_FAN_IN && fan_in * units <= LARGEST_LAYER
     }
 
     /// The logits of activations `h >= 0` (`fan_in x columns`, the columns a multiple of 16), and for each a bound
@@ -65,14 +65,14 @@ impl FixedPoint {
     /// Column `h`, whose largest entry is `m`, becomes `q = round(s h)` with `s = Q / m`, and the weights, the largest in
     /// size being `w`, become `p = round(t W)` with `t = Q / w`. Sums of products are exact in 32 bits with
     /// `Q = floor(sqrt((2^31 - 1) / fan_in))`. As `|h - q / s| <= 1 / (2 s)` and `|W - p / t| <= 1 / (2 t)`,
-    /// unit `v` is off by at most `||W_v||_1 / (2 s) + sum(q) / (2 s t)`, and the logit by
+    /// unit `v` is off by at most `||W_v||_1 / (2 s) + sum(q) / (2 s t)`, and the logit, for read-out `r`, by
     ///
     /// ```text
-    /// ||r|| (sqrt(fan_in) ||W||_F + sqrt(units) sum(q) / t) / (2 s)
+    /// (sum_v |r_v| ||W_v||_1 + ||r||_1 sum(q) / t) / (2 s)
     /// ```
     ///
-    /// (Cauchy and Schwarz, for read-out `r`). Six roundings take a sum to a unit's activation, fewer than the `fan_in + 2`
-    /// that `bound` counts for them; a twentieth more covers the roundings of the norms, and `bound` being
+    /// Six roundings take a sum to a unit's activation, fewer than the `fan_in + 2`
+    /// that `bound` counts for them; a twentieth more covers the roundings of these sums, and `bound` being
     /// relative to numbers that are off themselves.
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no other machine is detected"))]
     pub fn logits(self, layers: LastLayers, hidden: &[f32], columns: usize, bound: f32, scratch: &mut Scratch) {
@@ -127,8 +127,6 @@ mod tests {
             bias: &case.bias,
             readout: &case.readout,
             shift: 0.25,
-            weights_norm: norm(&case.weights) as f32,
-            readout_norm: norm(&case.readout) as f32,
         };
         let mut scratch = Scratch::default();
         fixed_point.logits(layers, &case.hidden, case.columns, bound, &mut scratch);
