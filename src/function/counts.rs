@@ -7,6 +7,8 @@ use std::fmt;
 
 /// Bytes of a table of the default size.
 const DEFAULT_BYTES: usize = 1 << 30;
+/// Functions that are looked up together.
+const FETCHED: usize = 32;
 /// Slots of an empty table.
 const FIRST_SLOTS: usize = 1 << 10;
 
@@ -109,8 +111,14 @@ impl Counts {
 
     /// Counts networks one by one.
     pub fn add_all(&mut self, functions: &Functions) {
-        for function in functions.words.chunks_exact(self.words) {
-            self.add_words(function, 1);
+        for batch in functions.words.chunks(FETCHED * self.words) {
+            // Their places are looked at first, so that memory is asked for all of them at once.
+            let mask = self.counts.len() - 1;
+            let places = batch.chunks_exact(self.words).map(|function| hash(function) as usize & mask);
+            std::hint::black_box(places.fold(0, |all, slot| all ^ self.counts[slot] ^ self.keys[slot * self.words]));
+            for function in batch.chunks_exact(self.words) {
+                self.add_words(function, 1);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Fixed point on vectors of 512 bits with integer dot products (AVX-512 VNNI).
 
-use super::{LastLayers, SMALLEST, Scratch};
+use super::{LastLayers, SMALLEST, Scratch, largest_number};
 use std::arch::x86_64::*;
 
 /// Columns of a vector.
@@ -25,10 +25,12 @@ pub(super) fn detected() -> bool {
 
 /// [`super::FixedPoint::logits`] without what rounding in single precision adds to the bounds.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn logits(layers: LastLayers, largest: f32, hidden: &[f32], columns: usize, scratch: &mut Scratch) {
+pub(super) fn logits(layers: LastLayers, hidden: &[f32], columns: usize, scratch: &mut Scratch) {
     let Numbers { weights, activations } = &mut scratch.numbers;
-    let (maximum, from_columns) = sizes(layers.weights, layers.fan_in, layers.readout);
-    let scale = largest / maximum.max(SMALLEST);
+    let [maximum, row, from_columns] = sizes(layers.weights, layers.fan_in, layers.readout);
+    let maximum = maximum.max(SMALLEST);
+    let largest = largest_number(layers.fan_in, row / maximum);
+    let scale = largest / maximum;
     quantise_weights(layers.weights, layers.fan_in, scale, weights);
     let work = Work {
         hidden: hidden.as_chunks::<LANES>().0,
@@ -69,11 +71,11 @@ fn store(vector: __m512, values: &mut [f32; LANES]) {
     unsafe { _mm512_storeu_ps(values.as_mut_ptr(), vector) }
 }
 
-/// `max |W_vu|` and `sum_v |r_v| ||W_v||_1`.
+/// `max |W_vu|`, a bound on `max ||W_v||_1`, and `sum_v |r_v| ||W_v||_1`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sizes(weights: &[f32], fan_in: usize, readout: &[f32]) -> (f32, f32) {
-    let (mut maximum, mut sum) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+fn sizes(weights: &[f32], fan_in: usize, readout: &[f32]) -> [f32; 3] {
+    let (mut maximum, mut largest_row, mut sum) = (_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps());
     for (row, readout) in weights.chunks_exact(fan_in).zip(readout) {
         let (vectors, rest) = row.as_chunks::<LANES>();
         // SAFETY: only the numbers of `rest` are read.
@@ -85,9 +87,10 @@ fn sizes(weights: &[f32], fan_in: usize, readout: &[f32]) -> (f32, f32) {
             row_sum = _mm512_add_ps(sizes, row_sum);
         }
         maximum = _mm512_max_ps(row_maximum, maximum);
+        largest_row = _mm512_max_ps(row_sum, largest_row);
         sum = _mm512_fmadd_ps(row_sum, _mm512_set1_ps(readout.abs()), sum);
     }
-    (_mm512_reduce_max_ps(maximum), _mm512_reduce_add_ps(sum))
+    [_mm512_reduce_max_ps(maximum), _mm512_reduce_add_ps(largest_row), _mm512_reduce_add_ps(sum)]
 }
 
 /// The nearest integers to products, in the lower halves of the lanes.

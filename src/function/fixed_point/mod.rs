@@ -63,8 +63,8 @@ impl FixedPoint {
     /// on its distance from that of exact activations; `bound` is the bound in single precision.
     ///
     /// Column `h`, whose largest entry is `m`, becomes `q = round(s h)` with `s = Q / m`, and the weights, the largest in
-    /// size being `w`, become `p = round(t W)` with `t = Q / w`. Sums of products are exact in 32 bits with
-    /// `Q = floor(sqrt((2^31 - 1) / fan_in))`. As `|h - q / s| <= 1 / (2 s)` and `|W - p / t| <= 1 / (2 t)`,
+    /// size being `w`, become `p = round(t W)` with `t = Q / w`, and [`Q`](largest_number) so that sums of products are exact
+    /// in 32 bits. As `|h - q / s| <= 1 / (2 s)` and `|W - p / t| <= 1 / (2 t)`,
     /// unit `v` is off by at most `||W_v||_1 / (2 s) + sum(q) / (2 s t)`, and the logit, for read-out `r`, by
     ///
     /// ```text
@@ -74,7 +74,6 @@ impl FixedPoint {
     /// Six roundings take a sum to a unit's activation, fewer than the `fan_in + 2`
     /// that `bound` counts for them; a twentieth more covers the roundings of these sums, and `bound` being
     /// relative to numbers that are off themselves.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "no other machine is detected"))]
     pub fn logits(self, layers: LastLayers, hidden: &[f32], columns: usize, bound: f32, scratch: &mut Scratch) {
         let (fan_in, units) = (layers.fan_in, layers.bias.len());
         assert_eq!(hidden.len(), fan_in * columns, "activations of another layer");
@@ -85,7 +84,7 @@ impl FixedPoint {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `detect` found the instructions.
         unsafe {
-            avx512::logits(layers, largest_number(fan_in), hidden, columns, scratch);
+            avx512::logits(layers, hidden, columns, scratch);
         }
         let finite = bound < LARGEST_BOUND;
         for distance in &mut scratch.bounds {
@@ -94,9 +93,15 @@ impl FixedPoint {
     }
 }
 
-/// The largest `Q` with `fan_in Q^2 < 2^31`.
-fn largest_number(fan_in: usize) -> f32 {
-    (i32::MAX as usize / fan_in).isqrt() as f32
+/// `Q`: the largest number for which sums of `fan_in` products stay below `2^31`, where `row` bounds `||W_v||_1 / w`.
+///
+/// With `P = sqrt(2^31 / fan_in)` they do whatever the weights are. A unit has `sum |p| <= Q row + fan_in / 2`, and so
+/// they do up to `Q^2 (row + fan_in / (2 P)) < 2^31` too where that is more. The ten-thousandth is for roundings.
+fn largest_number(fan_in: usize, row: f32) -> f32 {
+    const END: f32 = (1_u64 << 31) as f32;
+    let any_weights = (i32::MAX as usize / fan_in).isqrt() as f32;
+    let these_weights = 0.9999 * (END / (row + fan_in as f32 / (2.0 * any_weights))).sqrt();
+    these_weights.floor().max(any_weights).min(f32::from(i16::MAX))
 }
 
 #[cfg(test)]
@@ -118,7 +123,10 @@ mod tests {
     fn errors(case: &Case) -> Option<Vec<f64>> {
         let fixed_point = FixedPoint::detect()?;
         let norm = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-        let units = norm(&case.weights) * norm(&case.hidden) + norm(&case.bias);
+        let column =
+            |column: usize| -> Vec<f32> { case.hidden[column..].iter().step_by(case.columns).copied().collect() };
+        let longest = (0..case.columns).map(|index| norm(&column(index))).fold(0.0, f64::max);
+        let units = norm(&case.weights) * longest + norm(&case.bias);
         let roundings = (case.fan_in + case.bias.len() + 8) as f64 * f64::from(f32::EPSILON);
         let bound = (roundings * (norm(&case.readout) * units + 0.25)) as f32;
         let layers = LastLayers {
@@ -180,16 +188,35 @@ mod tests {
     #[test]
     fn the_bound_is_reached() {
         let (fan_in, columns) = (64, 16);
-        let half = 0.49 / largest_number(fan_in);
         let ones = |count: usize| vec![1.0; count];
-        let mut hidden = vec![half; fan_in * columns];
+        // Just below what is rounded up to 1, beside a number that is the largest.
+        let half = |row: f32| 0.49 / largest_number(fan_in, row);
+        let mut hidden = vec![half(fan_in as f32); fan_in * columns];
         hidden[..columns].fill(1.0);
-        let mut weights = vec![half; fan_in * 16];
+        let mut weights = vec![half(1.0); fan_in * 16];
         weights.iter_mut().step_by(fan_in).for_each(|weight| *weight = 1.0);
         for (weights, hidden) in [(ones(fan_in * 16), hidden), (weights, ones(fan_in * columns))] {
             let case = Case { fan_in, weights, bias: vec![0.0; 16], readout: ones(16), hidden, columns };
             let errors = errors(&case).unwrap_or_default();
             assert!(errors.iter().all(|error| (0.75..1.0).contains(error)), "{errors:?}");
+        }
+    }
+
+    /// The largest sums that numbers of 16 bits and their roundings can make, for rows of any shape.
+    #[test]
+    fn numbers_leave_room_for_their_sums() {
+        for fan_in in [16, 17, 40, 300, LARGEST_FAN_IN] {
+            for step in 0..=64 {
+                let row = 1.0 + (fan_in - 1) as f32 * step as f32 / 64.0;
+                let largest = largest_number(fan_in, row);
+                let (number, row) = (f64::from(largest), f64::from(row));
+                let sum = (number * row + fan_in as f64 / 2.0).min(number * fan_in as f64);
+                assert!(number * sum < 2.0_f64.powi(31) && largest <= 32767.0, "{fan_in}, {row}");
+                assert!(
+                    number * number * (row + 3.0) > 0.99 * 2.0_f64.powi(31) || largest == 32767.0,
+                    "{fan_in}, {row}"
+                );
+            }
         }
     }
 
