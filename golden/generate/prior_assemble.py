@@ -42,14 +42,26 @@ def trustworthy(record):
     return record["std_error"] * record.get("runs", 0) ** 0.5 <= 0.25
 
 
+def combined(records):
+    """The mean weighted by inverse variances, with its standard error."""
+    weights = [record["std_error"] ** -2 for record in records]
+    value = sum(w * record["value"] for w, record in zip(weights, records)) / sum(weights)
+    return {"value": value, "std_error": sum(weights) ** -0.5}
+
+
 def true_values(name):
     """The true value under each link, from all programs that have it."""
     for link in ["step", "probit"]:
         by = [
-            {"program": document["program"], "value": record["value"], "std_error": record["std_error"]}
+            {"program": document["program"], **combined(records)}
             for document in ESTIMATES
-            for record in document["records"]
-            if (record["case"], record["link"]) == (name, link) and trustworthy(record)
+            if (
+                records := [
+                    record
+                    for record in document["records"]
+                    if (record["case"], record["link"]) == (name, link) and trustworthy(record)
+                ]
+            )
         ]
         if len(by) < 2:
             # Not certified: shown in tables with a mark, held against nobody.
@@ -59,19 +71,16 @@ def true_values(name):
         for a, b in itertools.combinations(by, 2):
             apart = max(apart, abs(a["value"] - b["value"]) / math.hypot(a["std_error"], b["std_error"]))
         assert apart <= AGREE_SIGMAS, (name, link, apart, by)
-        weights = [record["std_error"] ** -2 for record in by]
-        value = sum(w * record["value"] for w, record in zip(weights, by)) / sum(weights)
         yield {
             "quantity": "true",
             "link": link,
-            "value": value,
-            "std_error": sum(weights) ** -0.5,
+            **combined(by),
             "largest_z": apart,
             "by": by,
         }
 
 
-ESTIMATES = [source(name) for name in ["true_guided", "true_tilted", "true_counting", "true_tilting"]]
+ESTIMATES = [source(name) for name in ["true_guided", "true_tilted", "true_counting", "true_tilting", "true_gpu"]]
 gpy, plain = source("ep_gpy"), source("ep_numpy")
 by_key = {(r["case"], r["link"]): r["value"] for r in gpy["records"]}
 cases = []
