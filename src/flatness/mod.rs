@@ -28,6 +28,7 @@ mod keskar_sharpness;
 mod layer_normalised_trace;
 mod local_entropy;
 mod local_learning_coefficient;
+mod measure_fn;
 mod pac_bayes;
 mod parameter_norm;
 mod path_norm;
@@ -35,6 +36,7 @@ mod relative_flatness;
 mod spectral_density;
 
 pub use error::FlatnessError;
+pub use measure_fn::{MeasureFn, measure_fn};
 pub use options::Options;
 pub use place::DENSE_REFUSAL;
 pub use point::{DensePoint, ORACLE_LIMIT, Point, STATIONARY_GRADIENT};

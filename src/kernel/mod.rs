@@ -15,6 +15,7 @@ mod empirical;
 mod erf;
 mod error;
 mod image;
+mod kernel_fn;
 mod memory;
 mod moments;
 mod pair;
@@ -27,6 +28,7 @@ mod source;
 
 pub use empirical::empirical;
 pub use error::KernelError;
+pub use kernel_fn::{KernelFn, kernel_fn};
 
 use crate::model::{Architecture, Model};
 use crate::numeric::{Estimate, Info};

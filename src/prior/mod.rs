@@ -13,6 +13,7 @@ pub mod exact;
 pub mod genz;
 mod gram;
 pub mod laplace;
+mod method_fn;
 mod monte_carlo;
 mod options;
 mod order;
@@ -25,6 +26,7 @@ pub mod tilting;
 pub mod twisted;
 
 pub use gram::{Gram, Labels, PriorError};
+pub use method_fn::{MethodFn, method_fn};
 pub use options::{Interim, PriorOptions, ProgressSink};
 pub use posterior::{pac_bayes_bound, posterior};
 
