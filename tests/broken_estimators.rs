@@ -3,7 +3,7 @@
 use flatgauge::cli::exit_code;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{self, Context, Report, Tier, Verdict};
-use flatgauge::numeric::Estimate;
+use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use flatgauge::rescale::Action;
 use std::process::Command;
@@ -150,6 +150,126 @@ fn the_laws_of_log_prob_catch_their_errors() {
     let order = |value: f64, gram: &Gram, _: &Labels| value - 1e-3 * (gram.matrix()[[0, 0]] / gram.matrix()[[1, 1]]);
     let report = judge_prior(&TamperedPrior { inner: exact, tamper: order });
     assert!(failed_laws(&report).contains(&"prior.permutation"), "{:?}", failed_laws(&report));
+}
+
+/// Answers that say nothing: constants, and constants under a standard error that swallows every value.
+const MUTE: [(f64, Option<f64>); 14] = [
+    (0.0, None),
+    (1.0, None),
+    (-1.0, None),
+    (1e300, None),
+    (f64::NEG_INFINITY, None),
+    (f64::INFINITY, None),
+    (0.0, Some(1e9)),
+    (1.0, Some(1e300)),
+    (-1.0, Some(f64::MAX)),
+    (0.0, Some(f64::MIN_POSITIVE)),
+    (1.0, Some(f64::INFINITY)),
+    (1.0, Some(f64::NAN)),
+    (-2.0, Some(2.0)),
+    (f64::NEG_INFINITY, Some(1.0)),
+];
+
+/// A registered measure or method that always says the same.
+struct Mute<'m, T: ?Sized>(&'m T, Estimate);
+
+fn mute<T: ?Sized>(inner: &T, (value, std_error): (f64, Option<f64>)) -> Mute<'_, T> {
+    Mute(inner, Estimate { value, std_error, info: Info::new() })
+}
+
+impl Measure for Mute<'_, dyn Measure> {
+    fn id(&self) -> &'static str {
+        self.0.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a constant"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn responses(&self) -> Responses {
+        self.0.responses()
+    }
+
+    fn evaluate(&self, _: &Point, _: &Options) -> Result<Estimate, FlatnessError> {
+        Ok(self.1.clone())
+    }
+}
+
+impl Prior for Mute<'_, dyn Prior> {
+    fn id(&self) -> &'static str {
+        self.0.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a constant"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn links(&self) -> &'static [Link] {
+        self.0.links()
+    }
+
+    fn exactness(&self) -> Exactness {
+        self.0.exactness()
+    }
+
+    fn log_prob(&self, _: &Gram, _: &Labels, _: &PriorOptions) -> Result<LogProb, PriorError> {
+        Ok(LogProb { estimate: self.1.clone(), upper_bound: None })
+    }
+}
+
+#[test]
+fn an_answer_that_says_nothing_passes_for_no_measure() {
+    let mut passed = Vec::new();
+    for &measure in flatness::registry() {
+        for answer in MUTE {
+            let report = judge_measure(&mute::<dyn Measure>(measure, answer));
+            if report.verdict != Verdict::Fail {
+                passed.push(format!("{}: {answer:?} passes {:?}", measure.id(), report.counts));
+            }
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+#[test]
+fn an_answer_that_says_nothing_passes_for_no_method_of_log_prob() {
+    let mut passed = Vec::new();
+    for &method in prior::registry() {
+        for answer in MUTE {
+            let report = judge_prior(&mute::<dyn Prior>(method, answer));
+            if report.verdict != Verdict::Fail {
+                passed.push(format!("{}: {answer:?} passes {:?}", method.id(), report.counts));
+            }
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+/// Under a standard error that swallows the value no single law of a measure's or a probability's value holds.
+#[test]
+fn a_standard_error_that_swallows_the_value_passes_no_law() {
+    let laws_held = |report: &Report| {
+        let passes = report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Pass);
+        passes.map(|outcome| outcome.law.clone()).collect::<Vec<_>>()
+    };
+    for answer in [(0.0, Some(1e9)), (1.0, Some(1e300))] {
+        for &measure in flatness::registry() {
+            let report = judge_measure(&mute::<dyn Measure>(measure, answer));
+            assert_eq!(laws_held(&report), Vec::<String>::new(), "{}: {answer:?}", measure.id());
+        }
+        for &method in prior::registry() {
+            let report = judge_prior(&mute::<dyn Prior>(method, answer));
+            assert_eq!(laws_held(&report), Vec::<String>::new(), "{}: {answer:?}", method.id());
+        }
+    }
 }
 
 /// Set in the child process of the next test.
