@@ -530,7 +530,9 @@ fn no_character_of_an_answer_reaches_a_terminal_that_would_obey_it() {
             texts.push((name.to_owned(), std::fs::read_to_string(place.path().join(name)).unwrap()));
         }
         for (name, text) in texts {
-            assert!(text.contains("1130 checks hold"), "{key}, {name}: the words themselves are shown");
+            // Reasons of skips stand in all of them but the short one for a pull request.
+            let shown = key == "error" || name != "report.md";
+            assert_eq!(text.contains("1130 checks hold"), shown, "{key}, {name}: the words themselves are shown");
             assert!(!text.lines().any(|line| line.trim_start().starts_with("PASS")), "{key}, {name}: a forged verdict");
             let obeyed = text.chars().find(|c| c.is_control() && *c != '\n' || ('\u{202a}'..='\u{202e}').contains(c));
             assert_eq!(obeyed, None, "{key}, {name}");

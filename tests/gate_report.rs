@@ -370,7 +370,7 @@ fn junit_and_markdown_say_the_same_and_are_well_formed() {
     assert!(markdown.starts_with("## flatgauge: the gate is shut\n"));
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| `")).collect();
     assert!(rows.iter().all(|row| [5, 6, 7].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
-    assert_eq!(rows.iter().filter(|row| row.contains("--only")).count(), report.counts.fail.min(20));
+    assert_eq!(rows.iter().filter(|row| row.contains(".only(")).count(), report.counts.fail.min(20));
 }
 
 /// A browser without a window, where the machine has one.

@@ -1,6 +1,6 @@
 //! What every subcommand does where its result cannot be printed, and what its refusals may print.
 
-use flatgauge::data::write_npy;
+use flatgauge::data::{write_npy, write_npy_vector};
 use ndarray::array;
 use std::process::{Command, Output, Stdio};
 
@@ -16,7 +16,7 @@ fn a_full_stdout_is_an_error_of_every_subcommand() {
     let [net, moved, gram, labels, inputs, kernel, table] =
         ["net.safetensors", "moved.safetensors", "gram.npy", "labels.npy", "x.npy", "k.npy", "counts.tsv"].map(path);
     write_npy(gram.as_ref(), array![[1.0, 0.5], [0.5, 1.0]].view()).unwrap();
-    write_npy(labels.as_ref(), array![[1.0, -1.0]].view()).unwrap();
+    write_npy_vector(labels.as_ref(), array![1.0, -1.0].view()).unwrap();
     write_npy(inputs.as_ref(), array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]].view()).unwrap();
     let train = ["train", "--arch", "fcn:64-4-1", "--data", "digits", "--train", "8", "--test", "8", "--out", &net];
     let network = ["--net", &net, "--arch", "fcn:64-4-1"];
