@@ -2,8 +2,8 @@
 
 use flatgauge::cli::exit_code;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
-use flatgauge::gate::{self, Context, Report, Tier, Verdict};
-use flatgauge::numeric::Estimate;
+use flatgauge::gate::{self, Context, Gate, Report, Tier, Verdict};
+use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use flatgauge::rescale::Action;
 use std::process::Command;
@@ -150,6 +150,130 @@ fn the_laws_of_log_prob_catch_their_errors() {
     let order = |value: f64, gram: &Gram, _: &Labels| value - 1e-3 * (gram.matrix()[[0, 0]] / gram.matrix()[[1, 1]]);
     let report = judge_prior(&TamperedPrior { inner: exact, tamper: order });
     assert!(failed_laws(&report).contains(&"prior.permutation"), "{:?}", failed_laws(&report));
+}
+
+/// Answers that say nothing: constants, and constants under a standard error that swallows every value.
+const MUTE: [(f64, Option<f64>); 11] = [
+    (0.0, None),
+    (1.0, None),
+    (1e300, None),
+    (f64::NEG_INFINITY, None),
+    (f64::INFINITY, None),
+    (0.0, Some(1e9)),
+    (1.0, Some(1e300)),
+    (1.0, Some(f64::INFINITY)),
+    (1.0, Some(f64::NAN)),
+    (-2.0, Some(2.0)),
+    (f64::NEG_INFINITY, Some(1.0)),
+];
+
+/// A registered measure or method that always says the same.
+struct Mute<'m, T: ?Sized>(&'m T, Estimate);
+
+fn mute<T: ?Sized>(inner: &T, (value, std_error): (f64, Option<f64>)) -> Mute<'_, T> {
+    Mute(inner, Estimate { value, std_error, info: Info::new() })
+}
+
+impl Measure for Mute<'_, dyn Measure> {
+    fn id(&self) -> &'static str {
+        self.0.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a constant"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn responses(&self) -> Responses {
+        self.0.responses()
+    }
+
+    fn evaluate(&self, _: &Point, _: &Options) -> Result<Estimate, FlatnessError> {
+        Ok(self.1.clone())
+    }
+}
+
+impl Prior for Mute<'_, dyn Prior> {
+    fn id(&self) -> &'static str {
+        self.0.id()
+    }
+
+    fn summary(&self) -> &'static str {
+        "a constant"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn links(&self) -> &'static [Link] {
+        self.0.links()
+    }
+
+    fn exactness(&self) -> Exactness {
+        self.0.exactness()
+    }
+
+    fn log_prob(&self, _: &Gram, _: &Labels, _: &PriorOptions) -> Result<LogProb, PriorError> {
+        Ok(LogProb { estimate: self.1.clone(), upper_bound: None })
+    }
+}
+
+/// Whether a gate fails, asked law by law so that the cheap ones may decide: what fails under one law fails as a whole.
+fn fails(gate: impl Fn() -> Gate<'static>, laws: &[&str]) -> bool {
+    laws.iter().any(|law| gate().only(law).report().counts.fail > 0)
+}
+
+/// The laws that held.
+fn held(report: &Report) -> Vec<&str> {
+    let passes = report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Pass);
+    passes.map(|outcome| outcome.law.as_str()).collect()
+}
+
+/// Under a standard error that swallows the value no single law holds.
+const SWALLOWED: [(f64, Option<f64>); 2] = [(0.0, Some(1e9)), (1.0, Some(1e300))];
+
+#[test]
+fn an_answer_that_says_nothing_passes_for_no_measure() {
+    let laws = ["curvature.definition", "curvature.response", "certified", "curvature.covariance"];
+    let mut passed = Vec::new();
+    for &measure in flatness::registry() {
+        for answer in MUTE {
+            let subject: &'static Mute<dyn Measure> = Box::leak(Box::new(mute(measure, answer)));
+            let gate = || Gate::quick().measure(subject);
+            if !fails(gate, &laws) {
+                passed.push(format!("{}: {answer:?} passes", measure.id()));
+            }
+            if SWALLOWED.contains(&answer) {
+                // What a stochastic measure's predictions cost is spent once.
+                for law in &laws[..if measure.is_stochastic() && answer != SWALLOWED[0] { 3 } else { 4 }] {
+                    assert_eq!(held(&gate().only(law).report()), [""; 0], "{}: {answer:?}", measure.id());
+                }
+            }
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
+}
+
+#[test]
+fn an_answer_that_says_nothing_passes_for_no_method_of_log_prob() {
+    let mut passed = Vec::new();
+    for &method in prior::registry() {
+        for answer in MUTE {
+            let subject: &'static Mute<dyn Prior> = Box::leak(Box::new(mute(method, answer)));
+            let gate = || Gate::quick().prior(subject);
+            if !fails(gate, &["prior.", "certified"]) {
+                passed.push(format!("{}: {answer:?} passes", method.id()));
+            }
+            if SWALLOWED.contains(&answer) {
+                assert_eq!(held(&gate().only("prior.").report()), [""; 0], "{}: {answer:?}", method.id());
+            }
+        }
+    }
+    assert!(passed.is_empty(), "{}", passed.join("\n"));
 }
 
 /// Set in the child process of the next test.

@@ -52,6 +52,87 @@ fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
     assert!(std::panic::catch_unwind(|| Gate::quick().assert()).is_err(), "an empty gate verifies nothing");
 }
 
+/// What the report of a Rust estimator tells a reader to run is that estimator's own gate: `flatgauge verify` would run the
+/// built-in one, and pass.
+#[test]
+fn every_reading_of_a_rust_estimators_report_names_the_gate_that_was_run() {
+    let gate = || Gate::full().measure(&Factor(1.01)).seed(3).only("curvature.definition");
+    let report = gate().report();
+    let failed = report.laws.iter().find(|outcome| outcome.verdict == Verdict::Fail).unwrap();
+    let address = format!("{}/{}/{}", failed.law, failed.estimator, failed.case);
+    let line = format!("Gate::full().only({address:?}).seed(3)");
+    assert_eq!(failed.reproduce, line);
+    let panic = std::panic::catch_unwind(|| gate().assert()).unwrap_err();
+    let quotes = |text: String| text.replace("&quot;", "\"");
+    for (name, text) in [
+        ("json", serde_json::to_string(&report).unwrap().replace("\\\"", "\"")),
+        ("junit", quotes(report::junit::junit(&report))),
+        ("markdown", report::markdown::markdown(&report)),
+        ("html", quotes(report::html::html(None, &report))),
+        ("text", report::text::verify(None, &report)),
+        ("assert", panic.downcast_ref::<String>().unwrap().clone()),
+    ] {
+        assert!(text.contains(&line) && !text.contains("flatgauge verify"), "{name}: {text}");
+    }
+    // The line is right: that gate runs this check alone, to the same end.
+    let alone = Gate::full().measure(&Factor(1.01)).only(&address).seed(3).report();
+    assert_eq!((alone.laws.len(), &alone.laws[0]), (1, failed));
+    // Generated cases are part of it.
+    let report = Gate::quick().measure(&Factor(1.01)).only("definition/hessian_trace/generated").cases(2).report();
+    assert!(report.laws[0].reproduce.ends_with(".seed(0).cases(2)"), "{}", report.laws[0].reproduce);
+    assert!(report.laws[0].reproduce.starts_with("Gate::quick().only("), "{}", report.laws[0].reproduce);
+}
+
+#[test]
+fn a_gate_on_which_nothing_matches_says_so() {
+    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&Factor(1.0)).only("permutatoin").assert());
+    let panic = panic.unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("no check's law/estimator/case contains \"permutatoin\""), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_verdict_is_printed_where_the_report_cannot_be_written() {
+    let place = tempfile::tempdir().unwrap();
+    // No file may grow, so that the folder can be made and its files not be written.
+    let line = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+    for arguments in [
+        &["verify", "--only", "curvature.definition/hessian_trace/fcn-5-6-1-relu-bce-0"][..],
+        &["check", "--prior", "exact", "--command", "cat >&2", "--only", "label_flip/exact-step/gram-2-0"],
+    ] {
+        for format in ["text", "json"] {
+            let folder = place.path().join(format);
+            let output = Command::new("sh")
+                .args(["-c", line, env!("CARGO_BIN_EXE_flatgauge")])
+                .args(arguments)
+                .args(["--format", format, "--report"])
+                .arg(&folder)
+                .output()
+                .unwrap();
+            let (stdout, stderr) = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).into();
+            assert_eq!(output.status.code(), Some(2), "{stdout}{stderr}");
+            if arguments[0] == "verify" {
+                let word = if format == "text" { "PASS: 1 checks hold" } else { "\"verdict\": \"pass\"" };
+                assert!(stdout.contains(word), "{stdout}");
+                assert!(stderr.contains("--report") && stderr.lines().count() == 1, "{stderr}");
+                assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing half-written");
+            }
+        }
+    }
+    // What can be seen at the start is: a folder in a file's place.
+    let folder = place.path().join("taken");
+    std::fs::create_dir_all(folder.join("junit.xml")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
+        .args(["verify", "--only", "digits", "--report"])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(output.stdout.is_empty() && stderr.contains("junit.xml"), "{stderr}");
+}
+
 #[test]
 fn scores_are_digits_standard_errors_and_speed() {
     // One per cent off is two digits right, in every certified value.
@@ -289,7 +370,7 @@ fn junit_and_markdown_say_the_same_and_are_well_formed() {
     assert!(markdown.starts_with("## flatgauge: the gate is shut\n"));
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| `")).collect();
     assert!(rows.iter().all(|row| [5, 6, 7].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
-    assert_eq!(rows.iter().filter(|row| row.contains("--only")).count(), report.counts.fail.min(20));
+    assert_eq!(rows.iter().filter(|row| row.contains(".only(")).count(), report.counts.fail.min(20));
 }
 
 /// A browser without a window, where the machine has one.

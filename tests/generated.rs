@@ -214,6 +214,34 @@ fn the_recorded_calibration_has_300_seeds_10000_decisions_and_no_false_alarm() {
     assert!(all > 1000 && (beyond as f64) < 0.01 * all as f64, "{beyond} of {all}");
 }
 
+/// The variables by which a user steers the property tests of their own crate.
+#[test]
+fn generated_cases_do_not_depend_on_the_environment() {
+    let run = |variables: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
+            .args(["verify", "--format", "json", "--cases", "3", "--seed", "4", "--only", "hessian_trace/generated"])
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{variables:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stderr.is_empty(), "{variables:?}");
+        output.stdout
+    };
+    let plain = run(&[]);
+    assert!(String::from_utf8_lossy(&plain).contains("generated-2"));
+    let algorithm: &[_] = &[("PROPTEST_RNG_ALGORITHM", "xs")];
+    let others: &[_] = &[
+        ("PROPTEST_RNG_SEED", "7"),
+        ("PROPTEST_MAX_DEFAULT_SIZE_RANGE", "3"),
+        ("PROPTEST_CASES", "1"),
+        ("PROPTEST_MAX_SHRINK_ITERS", "0"),
+        ("PROPTEST_MAX_LOCAL_REJECTS", "0"),
+    ];
+    for variables in [algorithm, others] {
+        assert!(plain == run(variables), "{variables:?}");
+    }
+}
+
 #[test]
 fn a_case_survives_its_files() {
     let place = tempfile::tempdir().unwrap();
@@ -255,6 +283,63 @@ fn files_of_cases_are_refused_in_one_sentence_that_names_what_is_wrong() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}: {stderr}");
         assert!(stderr.contains("--case") && stderr.contains(word) && stderr.lines().count() == 1, "{text}: {stderr}");
+    }
+    let network = |loss: &str, drawn: &str| {
+        format!(
+            "[[network]]\nname = \"n\"\nloss = \"{loss}\"\nalphas = [2.0]\ndrawn = {{ activation = \"relu\", {drawn} }}\n"
+        )
+    };
+    let gram = |drawn: &str| format!("[[gram]]\nname = \"g\"\ndrawn = {{ {drawn} }}\n");
+    // Sizes and numbers that cannot be drawn, and losses that do not fit: no panic, no endless allocation, and no failure of
+    // the estimators.
+    for (text, word) in [
+        (gram("points = 4, rank = 3, diagonal = inf"), "diagonal is inf"),
+        (gram("points = 4, rank = 3, diagonal = nan"), "diagonal is NaN"),
+        (gram("points = 4, rank = 3, diagonal = 0.0"), "diagonal is 0"),
+        (gram("points = 4, rank = 3, diagonal = -1.0"), "diagonal is -1"),
+        (gram("points = 4, rank = 3, diagonal = 1.7e308"), "drawn"),
+        (gram("points = 9223372036854775807, rank = 3, diagonal = 1.0"), "points are 9223372036854775807"),
+        (gram("points = 4294967296, rank = 3, diagonal = 1.0"), "points are 4294967296"),
+        (gram("points = 1, rank = 3, diagonal = 1.0"), "points are 1"),
+        (gram("points = 4, rank = 9223372036854775807, diagonal = 1.0"), "rank is 9223372036854775807"),
+        (gram("points = 4, rank = 4294967296, diagonal = 1.0"), "rank is 4294967296"),
+        (gram("points = -4, rank = 3, diagonal = 1.0"), "-4"),
+        ("[[gram]]\nname = \"g\"\ngiven = { matrix = [[1.0]], labels = [1] }".to_owned(), "1 points"),
+        ("[[gram]]\nname = \"g\"\ngiven = { matrix = [], labels = [] }".to_owned(), "gram"),
+        ("[[gram]]\nname = \"g\"\ngiven = { matrix = [[inf, 0.0], [0.0, 1.0]], labels = [1, 1] }".to_owned(), "gram"),
+        ("[[gram]]\nname = \"g\\u001b\"\ngiven = { matrix = [[1.0]], labels = [1] }".to_owned(), "control characters"),
+        (network("ce", "widths = [2, 2, 1], samples = 4"), "at least 2 for ce"),
+        (network("bce", "widths = [2, 2, 3], samples = 4"), "1 for bce"),
+        (network("bce", "widths = [2, 9223372036854775807, 1], samples = 4"), "9223372036854775807"),
+        (network("bce", "widths = [4294967296, 4294967296, 1], samples = 4"), "4294967296"),
+        (network("bce", "widths = [1048576, 3, 1], samples = 4"), "1048576"),
+        (network("bce", "widths = [2, 0, 1], samples = 4"), "widths"),
+        (network("bce", "widths = [2], samples = 4"), "widths"),
+        (network("bce", "widths = [2, 2, 1], samples = 0"), "samples are 0"),
+        (network("bce", "widths = [2, 2, 1], samples = 9223372036854775807"), "samples are 9223372036854775807"),
+        (network("bce", "widths = [2, 2, 1], samples = 4294967296"), "samples are 4294967296"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--case"]).arg(&path).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}: {stderr}");
+        assert!(stderr.contains("--case") && stderr.contains(word) && stderr.lines().count() == 1, "{text}: {stderr}");
+        assert!(!stderr.contains('\u{1b}') && output.stdout.is_empty(), "{stderr:?}");
+    }
+    #[cfg(unix)]
+    for endless in ["/dev/zero", "/dev/urandom"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--case", endless]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{endless}");
+    }
+    for many in ["100001", "18446744073709551615"] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--only", "x", "--cases", many]).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("--cases") && stderr.lines().count() == 1, "{stderr}");
     }
     std::fs::write(&path, format!("[[gram]]\nname = \"a\"\n{pair}")).unwrap();
     let output =

@@ -1,11 +1,12 @@
 //! `flatgauge check`: holds a command, in any language, to the laws and certified values.
 
-use super::cases::{CaseArguments, OfFile, keep_counterexamples, quoted};
+use super::cases::{CaseArguments, OfFile, nothing_matches, quoted};
+use super::interrupt::on_interrupt;
 use super::progress::bar;
-use super::verify::TierName;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use super::verify::{TierName, tell};
+use super::{Format, Naming, Outcome, Unusable, emit};
 use crate::flatness::Measure;
-use crate::gate::external::{External, ExternalMeasure, ExternalPrior, Language, template};
+use crate::gate::external::{External, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template};
 use crate::gate::{self, Context, Report};
 use crate::prior::Prior;
 use crate::report;
@@ -85,50 +86,66 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     if command.trim().is_empty() {
         return Err(Unusable("--command: it is empty, expected a command line".to_owned()));
     }
-    if let Some(folder) = &arguments.report {
-        report::folder::prepare(folder).naming("--report")?;
-    }
-    let external = External::start(command, arguments.timeout).naming("--command")?;
-    let external = Arc::new(external);
-    let measure = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
-    let method = method.map(|definition| ExternalPrior::new(definition, Arc::clone(&external)));
-    let measures: Vec<&dyn Measure> = measure.iter().map(|measure| measure as &dyn Measure).collect();
-    let priors: Vec<&dyn Prior> = method.iter().map(|method| method as &dyn Prior).collect();
-    let (flag, id) = match (measures.first(), priors.first()) {
+    let (flag, id) = match (measure, method) {
         (Some(measure), _) => ("--measure", measure.id()),
         (None, Some(method)) => ("--prior", method.id()),
         (None, None) => unreachable!("the parser asks for one of them"),
     };
     let line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
+    if let Some(folder) = &arguments.report {
+        report::folder::prepare(folder).naming("--report")?;
+    }
 
-    let context = Context::new(measures, priors, false, arguments.tier.into(), arguments.seed);
+    // What is to be asked is settled before anything is started: the definitions stand in for the command.
+    let (measures, methods) = (measure.into_iter().collect(), method.into_iter().collect());
+    let plan = Context::new(measures, methods, false, arguments.tier.into(), arguments.seed);
+    let only = arguments.only.as_deref();
+    let (plan, laws, reproduce) = match arguments.cases.of_file(&plan, &line)? {
+        Some(OfFile { context, laws, command }) => (context, laws, command),
+        None => (plan, gate::registry().to_vec(), line.clone()),
+    };
+    if !arguments.cases.generates() && gate::count(&laws, &plan, only) == 0 {
+        return Err(nothing_matches(only));
+    }
+
+    let external = Arc::new(start(command, arguments.timeout)?);
+    let interrupted = Arc::downgrade(&external);
+    on_interrupt(move || {
+        if let Some(external) = interrupted.upgrade() {
+            external.abort();
+        }
+    })?;
+    let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
+    let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();
+    let subject = method.map(|definition| ExternalPrior::new(definition, Arc::clone(&external)));
+    let methods = subject.iter().map(|method| method as &dyn Prior).collect();
+    let context = plan.with_estimators(measures, methods);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         bar.set_message(what.to_owned());
     };
-    let only = arguments.only.as_deref();
-    let mut report = match arguments.cases.of_file(&context, &line)? {
-        Some(OfFile { context, laws, command }) => {
-            Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed)
-        }
-        None => {
-            let report = Report::new(gate::run(gate::registry(), &context, only, &line, &progress), context.seed);
-            arguments.cases.generate(report, &context, only, &line, false, &progress)
-        }
-    };
-    report = report.with_generated(external.finish(id, &context, &line), Vec::new());
+    let report = Report::new(gate::run(&laws, &context, only, &reproduce, &progress), context.seed);
+    let report = arguments.cases.generate(report, &context, only, &line, false, &progress);
+    if report.laws.is_empty() {
+        return Err(nothing_matches(only));
+    }
+    let mut report = report.with_generated(external.finish(id, &context, &line), Vec::new());
     bar.finish_and_clear();
-    if let Some(folder) = &arguments.report {
-        keep_counterexamples(&mut report, folder, &line)?;
-        report::folder::write(folder, None, &report).naming("--report")?;
+    if let Some(fault) = external.host_fault() {
+        return Err(Unusable(format!("TMPDIR: the files of a request cannot be written: {fault}")));
     }
-    match arguments.format {
-        Format::Json => emit_json(&report),
-        Format::Text => emit(&report::text::verify(None, &report)),
-    }
-    Ok(Outcome::Judged(report.verdict))
+    tell(None, &mut report, &line, arguments.format, arguments.report.as_deref())
+}
+
+/// Starts the command so that neither it nor anything of its making stays behind, whatever ends this program.
+fn start(command: &str, timeout: Duration) -> Result<External, Unusable> {
+    adopt_orphans();
+    External::start(command, timeout).map_err(|error| match error {
+        StartError::Folder { .. } => Unusable(format!("TMPDIR: {error}")),
+        StartError::Shell(_) => Unusable(format!("--command: {error}")),
+    })
 }
 
 #[cfg(test)]

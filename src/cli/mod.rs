@@ -4,6 +4,7 @@ mod arguments;
 mod cases;
 mod check;
 mod flatness;
+mod interrupt;
 mod kernel;
 mod list;
 mod prior;
@@ -15,10 +16,11 @@ mod sample;
 mod train;
 mod verify;
 
-use crate::gate::{Report, Verdict};
+use crate::gate::{Report, Verdict, printable};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// Reference and conformance suite for flatness measures and log P(f) of trained neural networks.
 #[derive(Debug, Parser)]
@@ -119,8 +121,12 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             let missing = error.use_stderr();
-            let _ = error.print();
-            return ExitCode::from(if missing { 2 } else { 0 });
+            if let Err(error) = error.print().and_then(|()| std::io::stdout().flush())
+                && !missing
+            {
+                note_stdout(error);
+            }
+            return stdout_refusal().unwrap_or(ExitCode::from(if missing { 2 } else { 0 }));
         }
     };
     let quiet = cli.quiet;
@@ -143,15 +149,33 @@ pub fn run() -> ExitCode {
         }
     };
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Judged(verdict)) => ExitCode::from(code_of(verdict)),
         Err(Unusable(sentence)) => refuse(&sentence),
+        // Whoever asked has not seen the result.
+        Ok(outcome) => stdout_refusal().unwrap_or(match outcome {
+            Outcome::Done => ExitCode::SUCCESS,
+            Outcome::Judged(verdict) => ExitCode::from(code_of(verdict)),
+        }),
     }
 }
 
+/// Names of files and what stands in them may be in the sentence.
 fn refuse(sentence: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {}", sentence.replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "error: {}", printable(sentence));
     ExitCode::from(2)
+}
+
+/// The first thing that went wrong on stdout: whatever a subcommand still does is done, and its exit code says it.
+static STDOUT_FAULT: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Keeps an error of stdout; a reader that has gone away is none.
+fn note_stdout(error: std::io::Error) {
+    if error.kind() != std::io::ErrorKind::BrokenPipe {
+        let _ = STDOUT_FAULT.set(error);
+    }
+}
+
+fn stdout_refusal() -> Option<ExitCode> {
+    STDOUT_FAULT.get().map(|error| refuse(&format!("stdout: {error}, so the result could not be printed")))
 }
 
 /// What is wrong with the arguments in one sentence: clap's first paragraph, on one line.
@@ -162,9 +186,12 @@ fn usage_sentence(error: &clap::Error) -> String {
     words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
-/// Writes to stdout; a reader that has gone away is no error.
+/// Writes to stdout. What goes wrong there is kept, and in the end refused with exit code 2.
 fn emit(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        note_stdout(error);
+    }
 }
 
 /// Writes one JSON document to stdout.
@@ -175,6 +202,6 @@ fn emit_json(value: &impl serde::Serialize) {
 /// Writes a note to stderr unless asked not to.
 fn note(quiet: bool, text: &str) {
     if !quiet {
-        let _ = writeln!(std::io::stderr(), "note: {text}");
+        let _ = writeln!(std::io::stderr(), "note: {}", printable(text));
     }
 }

@@ -1,13 +1,13 @@
 //! `flatgauge verify`: the main job.
 
-use super::cases::{CaseArguments, OfFile, keep_counterexamples};
+use super::cases::{CaseArguments, OfFile, keep_counterexamples, nothing_matches};
 use super::progress::bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
-use crate::gate::{self, Context, Report, Tier};
+use crate::gate::{self, Context, Demonstration, Report, Tier};
 use crate::report;
 use crate::report::folder::GateDocument;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -76,18 +76,28 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     bar.finish_and_clear();
     if report.laws.is_empty() {
-        let only = only.unwrap_or_default();
-        return Err(Unusable(format!(
-            "--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`"
-        )));
+        return Err(nothing_matches(only));
     }
-    if let Some(folder) = &arguments.report {
-        keep_counterexamples(&mut report, folder, command)?;
-        report::folder::write(folder, demonstration.as_ref(), &report).naming("--report")?;
+    tell(demonstration.as_ref(), &mut report, command, arguments.format, arguments.report.as_deref())
+}
+
+/// Prints the report, then writes its folder if there is to be one: a full disk must not cost the verdict.
+pub(super) fn tell(
+    demonstration: Option<&Demonstration>,
+    report: &mut Report,
+    command: &str,
+    format: Format,
+    folder: Option<&Path>,
+) -> Result<Outcome, Unusable> {
+    // Lines that reproduce a failure name the files of its counterexample.
+    let kept = folder.map_or(Ok(()), |folder| keep_counterexamples(report, folder, command));
+    match format {
+        Format::Json => emit_json(&GateDocument { report, demonstration }),
+        Format::Text => emit(&report::text::verify(demonstration, report)),
     }
-    match arguments.format {
-        Format::Json => emit_json(&GateDocument { report: &report, demonstration: demonstration.as_ref() }),
-        Format::Text => emit(&report::text::verify(demonstration.as_ref(), &report)),
+    kept?;
+    if let Some(folder) = folder {
+        report::folder::write(folder, demonstration, report).naming("--report")?;
     }
     Ok(Outcome::Judged(report.verdict))
 }

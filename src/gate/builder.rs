@@ -3,6 +3,7 @@
 use crate::flatness::Measure;
 use crate::gate::generated::run_generated;
 use crate::gate::law::{Context, Tier};
+use crate::gate::origin::Origin;
 use crate::gate::runner;
 use crate::gate::verdict::{Report, Verdict};
 use crate::kernel::KernelMethod;
@@ -107,13 +108,15 @@ impl<'a> Gate<'a> {
         self
     }
 
-    /// Runs every check; nothing is printed.
+    /// Runs every check; nothing is printed. [`Outcome::reproduce`](crate::gate::Outcome::reproduce) holds the calls that
+    /// narrow this gate to one check.
+    #[must_use = "a report is looked at by nobody else"]
     pub fn report(self) -> Report {
         let context = Context::new(self.measures, self.priors, false, self.tier, self.seed).with_kernels(self.kernels);
-        let (only, command) = (self.only.as_deref(), "flatgauge verify");
+        let (only, origin) = (self.only.as_deref(), &Origin::RustTest { cases: 0 });
         let laws = crate::gate::registry();
-        let report = Report::new(runner::run(laws, &context, only, command, &|_, _, _| ()), self.seed);
-        let (outcomes, counterexamples) = run_generated(&context, self.cases, only, command, true, &|_, _, _| ());
+        let report = Report::new(runner::run(laws, &context, only, origin, &|_, _, _| ()), self.seed);
+        let (outcomes, counterexamples) = run_generated(&context, self.cases, only, origin, true, &|_, _, _| ());
         report.with_generated(outcomes, counterexamples)
     }
 
@@ -123,17 +126,18 @@ impl<'a> Gate<'a> {
     /// If a law does not hold, or nothing was verified: without an estimator, or by one that skips every case.
     #[track_caller]
     pub fn assert(self) {
-        let (seed, cases) = (self.seed, self.cases);
-        let generated = if cases == 0 { String::new() } else { format!(".cases({cases})") };
+        let only = self.only.clone();
         let report = self.report();
         if report.verdict == Verdict::Pass {
             return;
         }
+        if let (Some(only), true) = (only, report.laws.is_empty()) {
+            panic!("the gate is shut: no check's law/estimator/case contains {only:?}");
+        }
         let failures: String = (report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail))
             .map(|outcome| {
                 let (law, estimator, case) = (&outcome.law, &outcome.estimator, &outcome.case);
-                let address = format!("{law}/{estimator}/{case}");
-                format!("\n  {address}: {}\n    alone: .only({address:?}).seed({seed}){generated}", outcome.reason)
+                format!("\n  {law}/{estimator}/{case}: {}\n    alone: {}", outcome.reason, outcome.reproduce)
             })
             .collect();
         let counts = report.counts;

@@ -41,6 +41,16 @@ impl FlatnessCase {
         Self { name, network, loss, inputs, targets, alphas: Vec::new(), rescalings: false, dense: OnceLock::new() }
     }
 
+    /// The case itself, if its loss fits its outputs and data.
+    ///
+    /// # Errors
+    /// A sentence that says what does not fit.
+    pub(super) fn checked(self) -> Result<Self, String> {
+        let objective = Objective::new(&self.network, self.loss, self.inputs.view(), self.targets.view());
+        objective.map(drop).map_err(|error| error.to_string())?;
+        Ok(self)
+    }
+
     /// The objective of the case's network.
     pub fn objective(&self) -> Objective<'_> {
         Objective::new(&self.network, self.loss, self.inputs.view(), self.targets.view())
@@ -81,14 +91,17 @@ pub(super) fn drawn_architecture(widths: &[usize], activation: Activation) -> Ar
 
 /// Draws a network of vectors with data; small enough for the dense oracle if the widths are. Batch norms get scales,
 /// shifts and stored statistics of their own.
+///
+/// # Errors
+/// A sentence: the architecture is none, or the loss does not fit its outputs.
 pub(super) fn draw_flatness_case(
     name: String,
     architecture: Architecture,
     loss: Loss,
     samples: usize,
     streams: Streams,
-) -> FlatnessCase {
-    let model = Arc::new(Model::new(architecture).expect("widths are at least 1"));
+) -> Result<FlatnessCase, String> {
+    let model = Arc::new(Model::new(architecture).map_err(|error| error.to_string())?);
     let (features, outputs) = (model.inputs(), model.outputs());
     let mut network = Network::sample(model, streams);
     settle_batch_norms(&mut network, streams);
@@ -99,7 +112,7 @@ pub(super) fn draw_flatness_case(
         Loss::Ce => Array2::from_shape_simple_fn((samples, 1), || generator.random_range(0..outputs) as f64),
         Loss::Mse => normal_matrix(samples, outputs, streams, "targets"),
     };
-    FlatnessCase::new(name, network, loss, inputs, targets)
+    FlatnessCase::new(name, network, loss, inputs, targets).checked()
 }
 
 /// Scales and variances from 0.5 to 2, shifts and means of deviation 0.5: as training might leave them, and none of
@@ -134,14 +147,23 @@ pub struct PriorCase {
 }
 
 /// Draws `F F^T + diagonal I` with `F` of `rank` columns, and random labels.
-pub(super) fn draw_prior_case(name: String, points: usize, rank: usize, diagonal: f64, streams: Streams) -> PriorCase {
+///
+/// # Errors
+/// A sentence, where that is no Gram matrix in f64.
+pub(super) fn draw_prior_case(
+    name: String,
+    points: usize,
+    rank: usize,
+    diagonal: f64,
+    streams: Streams,
+) -> Result<PriorCase, String> {
     let streams = streams.child(&name, 0);
     let factor = normal_matrix(points, rank, streams, "factor");
     let matrix = factor.dot(&factor.t()) + Array2::<f64>::eye(points) * diagonal;
     let mut generator = streams.stream("labels", 0);
-    PriorCase {
+    Ok(PriorCase {
         name,
-        gram: Gram::new(matrix).expect("a Gram matrix by construction"),
+        gram: Gram::new(matrix).map_err(|error| error.to_string())?,
         labels: Labels::from_signs((0..points).map(|_| generator.random_range(0..2_u8) == 1)),
-    }
+    })
 }

@@ -10,6 +10,7 @@ use crate::prior::{Gram, Labels};
 use ndarray::{ArrayView1, Ix2};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,15 @@ const EMBEDDED: [(&str, &str); 2] = [
     ("networks.toml", include_str!("../../fixtures/cases/networks.toml")),
     ("grams.toml", include_str!("../../fixtures/cases/grams.toml")),
 ];
+
+/// Longest file of cases that is read.
+const MOST_BYTES: u64 = 16 << 20;
+/// Parameters of the largest network whose dense Hessian and its eigenvalues the laws can do: 0.8 GB and some minutes.
+const MOST_PARAMETERS: usize = 10_000;
+/// Entries of the largest array of data that is drawn: 128 MiB.
+const MOST_ENTRIES: usize = 1 << 24;
+/// Points of the largest Gram matrix that is drawn.
+const MOST_POINTS: usize = 4096;
 
 /// Blocks of cases.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -117,6 +127,47 @@ struct GramFiles {
     labels: PathBuf,
 }
 
+impl DrawnNetwork {
+    /// Sizes are looked at before anything is drawn: no number of a file may overflow, or take the machine's memory.
+    fn check(&self) -> Result<(), String> {
+        let (widths, samples) = (&self.widths, self.samples);
+        if widths.len() < 2 || widths.contains(&0) {
+            return Err(format!("widths are {widths:?}, expected two or more, each at least 1"));
+        }
+        let parameters = widths.windows(2).try_fold(0_usize, |sum, pair| {
+            let weights = pair[0].checked_mul(pair[1])?.checked_add(pair[1])?;
+            sum.checked_add(weights).filter(|sum| *sum <= MOST_PARAMETERS)
+        });
+        if parameters.is_none() {
+            return Err(format!(
+                "widths {widths:?} make more than {MOST_PARAMETERS} parameters, the most whose dense Hessian is taken"
+            ));
+        }
+        let largest = widths.iter().copied().max().unwrap_or(1);
+        if samples == 0 || samples.checked_mul(largest).is_none_or(|entries| entries > MOST_ENTRIES) {
+            let most = MOST_ENTRIES / largest;
+            return Err(format!("samples are {samples}, expected 1 to {most} for layers of width {largest}"));
+        }
+        Ok(())
+    }
+}
+
+impl DrawnGram {
+    fn check(&self) -> Result<(), String> {
+        let Self { points, rank, diagonal } = *self;
+        if !(2..=MOST_POINTS).contains(&points) {
+            return Err(format!("points are {points}, expected 2 to {MOST_POINTS}"));
+        }
+        if rank > MOST_POINTS {
+            return Err(format!("rank is {rank}, expected at most {MOST_POINTS}"));
+        }
+        if !(diagonal > 0.0 && diagonal.is_finite()) {
+            return Err(format!("diagonal is {diagonal}, expected a finite number above 0"));
+        }
+        Ok(())
+    }
+}
+
 fn quick() -> Tier {
     Tier::Quick
 }
@@ -140,7 +191,13 @@ impl Corpus {
     /// A sentence that names the file and what is wrong in it: an unknown key, a name that comes twice, a missing part.
     pub fn read(path: &Path) -> Result<Self, String> {
         let fault = |error: String| format!("file '{}': {error}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let mut text = String::new();
+        // A device or a pipe may have no end.
+        let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
+        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| fault(error.to_string()))?;
+        if text.len() as u64 > MOST_BYTES {
+            return Err(fault(format!("it is longer than {MOST_BYTES} bytes")));
+        }
         let corpus = Self::parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(fault)?;
         corpus.check_names().map_err(fault)?;
         Ok(corpus)
@@ -161,8 +218,10 @@ impl Corpus {
         let mut count = 0;
         for name in names {
             count += 1;
-            if name.is_empty() || name.contains(['/', '\'']) {
-                return Err(format!("a case is called '{name}', expected a name without / and quotes"));
+            if name.is_empty() || name.contains(['/', '\'']) || name.contains(char::is_control) {
+                return Err(format!(
+                    "a case is called '{name}', expected a name without /, quotes and control characters"
+                ));
             }
             if !seen.insert(name) {
                 return Err(format!("two cases are called '{name}'"));
@@ -200,15 +259,14 @@ impl Corpus {
         let name = block.name.clone();
         let mut case = match (&block.drawn, &block.files) {
             (Some(drawn), None) => {
-                if drawn.widths.len() < 2 || drawn.widths.contains(&0) || drawn.samples == 0 {
-                    return Err("drawn: widths and samples are at least 1, and there are two widths or more".to_owned());
-                }
+                drawn.check().map_err(|error| format!("drawn: {error}"))?;
                 let streams = Streams::new(seed).child(&name, 0);
                 let mut architecture = drawn_architecture(&drawn.widths, drawn.activation);
                 if drawn.batch_norm {
                     architecture.layers.insert(1, LayerSpec::BatchNorm);
                 }
-                let mut case = draw_flatness_case(name, architecture, block.loss, drawn.samples, streams);
+                let case = draw_flatness_case(name, architecture, block.loss, drawn.samples, streams);
+                let mut case = case.map_err(|error| format!("drawn: {error}"))?;
                 if drawn.pruned {
                     let model = Arc::clone(&case.network.model);
                     for tensor in model.tensors().iter().filter(|tensor| tensor.role == Role::Weight) {
@@ -225,6 +283,10 @@ impl Corpus {
                 let architecture =
                     Architecture::read(&arch, None, None, None).map_err(|error| format!("arch: {error}"))?;
                 let model = Arc::new(Model::new(architecture).map_err(|error| format!("arch: {error}"))?);
+                let parameters = model.parameters();
+                if parameters > MOST_PARAMETERS {
+                    return Err(format!("arch: {parameters} parameters, expected at most {MOST_PARAMETERS}"));
+                }
                 let network = load_network(&net, &model).map_err(|error| format!("net: {error}"))?.network;
                 let array = |key| read_npz(&data, key).map_err(|error| format!("data: {error}"));
                 let (x, y) = (array("x")?, array("y")?);
@@ -235,9 +297,7 @@ impl Corpus {
                     ndarray::Array2::from_shape_vec((rows, columns), values).map_err(|error| format!("data: {error}"))
                 };
                 let case = FlatnessCase::new(name, network, block.loss, matrix(x)?, matrix(y)?);
-                crate::model::Objective::new(&case.network, case.loss, case.inputs.view(), case.targets.view())
-                    .map_err(|error| format!("data: {error}"))?;
-                case
+                case.checked().map_err(|error| format!("data: {error}"))?
             }
             _ => return Err("expected exactly one of drawn and files".to_owned()),
         };
@@ -251,6 +311,9 @@ impl Corpus {
         let case = |matrix, labels: &[f64]| -> Result<PriorCase, String> {
             let gram = Gram::new(matrix).map_err(|error| format!("gram: {error}"))?;
             let labels = Labels::from_values(labels).map_err(|error| format!("labels: {error}"))?;
+            if gram.points() < 2 {
+                return Err(format!("{} points, expected at least 2", gram.points()));
+            }
             if labels.len() != gram.points() {
                 return Err(format!("{} labels for {} points", labels.len(), gram.points()));
             }
@@ -258,10 +321,9 @@ impl Corpus {
         };
         match (&block.drawn, &block.given, &block.files) {
             (Some(drawn), None, None) => {
-                if drawn.points < 2 || !(drawn.diagonal > 0.0) {
-                    return Err("drawn: expected points of at least 2 and a diagonal above 0".to_owned());
-                }
-                Ok(draw_prior_case(name, drawn.points, drawn.rank, drawn.diagonal, Streams::new(seed)))
+                drawn.check().map_err(|error| format!("drawn: {error}"))?;
+                let case = draw_prior_case(name, drawn.points, drawn.rank, drawn.diagonal, Streams::new(seed));
+                case.map_err(|error| format!("drawn: {error}"))
             }
             (None, Some(given), None) => {
                 let columns = given.matrix.first().map_or(0, Vec::len);

@@ -3,6 +3,8 @@
 
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::law::{Context, Law, Scope};
+use crate::gate::origin::Origin;
+use crate::gate::printable::printable;
 use crate::gate::runner::{Progress, run, settle};
 use crate::gate::verdict::{Finding, Outcome, Verdict};
 use crate::model::{Activation, Loss, Role};
@@ -11,7 +13,7 @@ use crate::prior::{Gram, Labels};
 use ndarray::Array2;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRunner};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,6 +167,7 @@ impl NetworkDraw {
         let streams = Streams::new(self.seed);
         let architecture = drawn_architecture(&self.widths, self.activation);
         let drawn = draw_flatness_case(name.to_owned(), architecture, self.loss, self.samples, streams);
+        let drawn = drawn.expect("outputs are drawn to fit the loss");
         // Biases keep all their digits: with round numbers throughout a unit may stand at its kink, where there is no
         // Hessian and programs differ with the order of their sums.
         let mut theta = drawn.network.theta.clone();
@@ -198,6 +201,7 @@ impl GramDraw {
     fn case(&self, name: &str) -> PriorCase {
         let streams = Streams::new(self.seed);
         let drawn = draw_prior_case("drawn".to_owned(), self.points, self.rank, self.diagonal, streams);
+        let drawn = drawn.expect("a diagonal of at least 0.01 makes it definite");
         let drawn = PriorCase { name: name.to_owned(), ..drawn };
         let labels = Labels::from_signs(self.negative.iter().map(|negative| !negative));
         // Rounding may cost a matrix its definiteness; then it stays as it came.
@@ -217,8 +221,29 @@ impl GramDraw {
 /// The tree of generated case `index`, the same for the same seed.
 fn tree<S: Strategy>(strategy: &S, seed: u64, kind: &str, index: usize) -> S::Tree {
     let seed = Streams::new(seed).child(kind, index as u64).seed();
-    let config = Config { rng_seed: RngSeed::Fixed(seed), failure_persistence: None, ..Config::default() };
-    strategy.new_tree(&mut TestRunner::new(config)).expect("these strategies reject nothing")
+    strategy.new_tree(&mut TestRunner::new(config(seed))).expect("these strategies reject nothing")
+}
+
+/// Every setting by which trees are drawn. The default ones are read from the variables `PROPTEST_*` of the user's
+/// environment, on which cases must not depend; what is left to the default says how proptest runs tests, which it
+/// does not do here.
+fn config(seed: u64) -> Config {
+    Config {
+        cases: 1,
+        max_local_rejects: 65_536,
+        max_global_rejects: 1024,
+        max_flat_map_regens: 1_000_000,
+        failure_persistence: None,
+        source_file: None,
+        test_name: None,
+        max_shrink_time: 0,
+        max_shrink_iters: u32::MAX,
+        max_default_size_range: 100,
+        verbose: 0,
+        rng_algorithm: RngAlgorithm::ChaCha,
+        rng_seed: RngSeed::Fixed(seed),
+        ..Config::default()
+    }
 }
 
 /// Walks to the smallest value that still fails: `fails` gives the finding of a failure.
@@ -247,13 +272,13 @@ fn name_of(index: usize) -> String {
 
 /// Runs the universal laws on `count` generated networks and Gram matrices each, and shrinks what fails.
 ///
-/// `command` is what a reader would type to run them again. A failure that is no comparison (an error, a panic) is
+/// `origin` says how a reader runs them again. A failure that is no comparison (an error, a panic) is
 /// shrunk only if `restartable`: a command that crashed once answers nothing more.
 pub fn run_generated(
     context: &Context,
     count: usize,
     only: Option<&str>,
-    command: &str,
+    origin: impl Into<Origin>,
     restartable: bool,
     progress: Progress,
 ) -> (Vec<Outcome>, Vec<Counterexample>) {
@@ -267,7 +292,7 @@ pub fn run_generated(
         (0..count).map(|index| network(index).current().case(&name_of(index))).collect(),
         (0..count).map(|index| gram(index).current().case(&name_of(index))).collect(),
     );
-    let mut outcomes = run(&laws, &drawn, only, &format!("{command} --cases {count}"), progress);
+    let mut outcomes = run(&laws, &drawn, only, origin.into().with_cases(count), progress);
     let mut counterexamples: Vec<Counterexample> = Vec::new();
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.verdict == Verdict::Fail) {
         let known = |other: &Counterexample| other.law == outcome.law && other.estimator == outcome.estimator;
@@ -296,13 +321,14 @@ pub fn run_generated(
         };
         // A failure that does not come again, under another seed of its law or from a command of moods, stays as it is.
         let Some((smallest, body, finding)) = shrunk else { continue };
-        outcome.reason += &format!("; smallest case that fails: {smallest}: {}", finding.reason);
+        let reason = printable(&finding.reason);
+        outcome.reason += &format!("; smallest case that fails: {smallest}: {reason}");
         counterexamples.push(Counterexample {
             law: outcome.law.clone(),
             estimator: outcome.estimator.clone(),
             case: outcome.case.clone(),
             smallest,
-            reason: finding.reason,
+            reason,
             body,
         });
     }

@@ -21,6 +21,16 @@ pub enum Tier {
     Full,
 }
 
+impl Tier {
+    /// Its name on the command line and in Rust.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// What is held to the laws, and how hard.
 #[derive(Clone)]
 pub struct Context<'a> {
@@ -65,6 +75,14 @@ impl<'a> Context<'a> {
     /// Holds these methods for Gram matrices to the laws too.
     pub fn with_kernels(self, kernels: Vec<&'a dyn KernelMethod>) -> Self {
         Self { kernels, ..self }
+    }
+
+    /// Other measures and methods for log P(f) on the same cases.
+    pub fn with_estimators<'b>(self, measures: Vec<&'b dyn Measure>, priors: Vec<&'b dyn Prior>) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        Context { measures, priors, base_answers: Arc::default(), ..self }
     }
 
     /// The same estimators on other cases.

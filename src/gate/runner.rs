@@ -1,7 +1,8 @@
 //! Runs the laws and gathers what they find.
 
 use crate::gate::demonstration::{Demonstration, demonstrate};
-use crate::gate::law::{Check, Context, Law, Tier};
+use crate::gate::law::{Check, Context, Law};
+use crate::gate::origin::Origin;
 use crate::gate::verdict::{Finding, Outcome, Report};
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,25 +33,31 @@ pub fn verify(
     Ok((demonstration, Report::new(outcomes, context.seed)))
 }
 
+/// The checks of `laws` whose `law/estimator/case` contains `only`.
+fn plan<'a>(laws: &[&dyn Law], context: &Context<'a>, only: Option<&str>) -> Vec<(&'static str, Check<'a>)> {
+    laws.iter()
+        .flat_map(|law| law.checks(context).into_iter().map(|check| (law.id(), check)))
+        .filter(|(law, check)| only.is_none_or(|only| address(law, &check.estimator, &check.case).contains(only)))
+        .collect()
+}
+
+/// How many checks [`run`] would run.
+pub fn count(laws: &[&dyn Law], context: &Context, only: Option<&str>) -> usize {
+    plan(laws, context, only).len()
+}
+
 /// Runs every check of `laws` whose `law/estimator/case` contains `only`.
 ///
-/// `command` is the program and subcommand that a reader would type to reproduce a case.
+/// `origin` says how a reader runs one of them again: a command line as `flatgauge verify`, or a test.
 pub fn run(
     laws: &[&dyn Law],
     context: &Context,
     only: Option<&str>,
-    command: &str,
+    origin: impl Into<Origin>,
     progress: Progress,
 ) -> Vec<Outcome> {
-    let tier = match context.tier {
-        Tier::Quick => "quick",
-        Tier::Full => "full",
-    };
-    let checks: Vec<_> = laws
-        .iter()
-        .flat_map(|law| law.checks(context).into_iter().map(|check| (law.id(), check)))
-        .filter(|(law, check)| only.is_none_or(|only| address(law, &check.estimator, &check.case).contains(only)))
-        .collect();
+    let origin = origin.into();
+    let checks = plan(laws, context, only);
     let done = AtomicUsize::new(0);
     checks
         .par_iter()
@@ -58,8 +65,8 @@ pub fn run(
             let finding = settle(check);
             let address = address(law, &check.estimator, &check.case);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
-            let reproduce = format!("{command} --tier {tier} --seed {} --only '{address}'", context.seed);
-            Outcome::new(law, &check.estimator, &check.case, finding, reproduce)
+            let alone = origin.alone(context.tier, context.seed, &address);
+            Outcome::new(law, &check.estimator, &check.case, finding, alone)
         })
         .collect()
 }

@@ -2,9 +2,10 @@
 
 use crate::gate::calibration::FalseAlarms;
 use crate::gate::generated::Counterexample;
+use crate::gate::printable::printable;
 use crate::gate::score::{EstimatorScore, Score, scores};
 use crate::numeric::serialize_optional_real;
-use crate::numeric::tolerance::{GATE_Z, POWER_Z};
+use crate::numeric::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.
@@ -40,48 +41,75 @@ pub struct Finding {
     pub decisions: u32,
     /// Differences in standard errors, of the two-sided ones among them.
     pub z_scores: Box<[f64]>,
+    /// Share of what the law allows that was used: at most 1 of a pass, and the larger the worse.
+    pub share: f64,
+}
+
+/// Why a comparison that agrees decides nothing.
+const POWERLESS: &str = "the standard error is so large that a wrong sign would pass, so nothing is decided";
+
+/// `used / allowed`; of nothing used 0, whatever is allowed, and of NaN more than anything.
+fn share(used: f64, allowed: f64) -> f64 {
+    let share = if used == 0.0 { 0.0 } else { used / allowed };
+    if share.is_nan() { f64::INFINITY } else { share }
 }
 
 impl Finding {
     /// Compares a measured number with the expected one: passes iff they differ by at most `tolerance`.
-    /// Equal infinities agree; NaN never does.
+    /// Equal infinities agree; an infinite number agrees with no finite one, whatever the tolerance; NaN never does.
     pub fn compare(measured: f64, expected: f64, tolerance: f64) -> Self {
-        let agrees = measured == expected || (measured - expected).abs() <= tolerance;
-        let reason = if agrees {
-            String::new()
-        } else {
-            format!("measured {measured}, expected {expected}, off by {:e}", (measured - expected).abs())
-        };
+        let off = if measured == expected { 0.0 } else { (measured - expected).abs() };
+        let agrees = off == 0.0 || (off.is_finite() && off <= tolerance);
+        let reason =
+            if agrees { String::new() } else { format!("measured {measured}, expected {expected}, off by {off:e}") };
         Self {
             verdict: if agrees { Verdict::Pass } else { Verdict::Fail },
             measured: Some(measured),
             expected: Some(expected),
             tolerance: Some(tolerance),
             catches: Some(tolerance),
+            share: if agrees { share(off, tolerance) } else { share(off, tolerance).max(1.0) },
             ..Self::fail(reason)
         }
     }
 
     /// Compares numbers whose difference has a standard error: passes iff they differ by at most `rounding` and
-    /// [`GATE_Z`] standard errors.
+    /// [`GATE_Z`] standard errors. Where that would let through an error of [`LEAST_POWER`] times the expected number, a
+    /// number that agrees is not tried: a standard error that swallows the value is no way to pass.
     pub fn test(measured: f64, expected: f64, rounding: f64, std_error: f64) -> Self {
+        Self::test_on_scale(measured, expected, rounding, std_error, expected.abs())
+    }
+
+    /// [`Finding::test`] of a number that may be 0: `scale` is the size of what it is made of.
+    pub fn test_on_scale(measured: f64, expected: f64, rounding: f64, std_error: f64, scale: f64) -> Self {
         let finding = Self::compare(measured, expected, rounding + GATE_Z * std_error);
         if !(std_error > 0.0) {
             return finding;
         }
         let z = (measured - expected) / std_error;
-        Self {
-            catches: Some(rounding + (GATE_Z + POWER_Z) * std_error),
-            decisions: 1,
-            z_scores: Some(z).into_iter().filter(|z| z.is_finite()).collect(),
-            ..finding
-        }
+        let z_scores = Some(z).into_iter().filter(|z| z.is_finite()).collect();
+        Self { z_scores, ..finding.resting_on(rounding, std_error, scale) }
     }
 
-    /// The same, as a decision that rests on a standard error.
-    pub fn decided_by_error(mut self, std_error: f64) -> Self {
-        self.decisions += u32::from(std_error > 0.0);
-        self
+    /// Passes iff `measured` is at most `bound`, but for `rounding` and [`GATE_Z`] standard errors; not tried where
+    /// [`Finding::test`] would not be.
+    pub fn test_at_most(measured: f64, bound: f64, rounding: f64, std_error: f64, what: &str) -> Self {
+        let allowed = rounding + GATE_Z * std_error;
+        let finding = Self::at_most(measured, bound + allowed, what);
+        let over = share((measured - bound).max(0.0), allowed);
+        let finding = Self { share: if finding.verdict == Verdict::Pass { over } else { over.max(1.0) }, ..finding };
+        if std_error > 0.0 { finding.resting_on(rounding, std_error, bound.abs()) } else { finding }
+    }
+
+    /// The same as a decision that rests on a standard error, of a number of size `scale`.
+    fn resting_on(self, rounding: f64, std_error: f64, scale: f64) -> Self {
+        let catches = rounding + (GATE_Z + POWER_Z) * std_error;
+        let finding = Self { catches: Some(catches), ..self };
+        // Written so that NaN has no power.
+        if finding.verdict == Verdict::Pass && !(catches <= LEAST_POWER * scale) {
+            return Self { verdict: Verdict::Skip, reason: POWERLESS.to_owned(), ..finding };
+        }
+        Self { decisions: 1, ..finding }
     }
 
     /// Passes iff the two numbers differ by more than `tolerance`: the power checks.
@@ -92,6 +120,7 @@ impl Finding {
             measured: Some(measured),
             expected: Some(other),
             tolerance: Some(tolerance),
+            share: if differs { share(tolerance, (measured - other).abs()) } else { f64::INFINITY },
             ..Self::fail(if differs { String::new() } else { format!("{what}: {measured} and {other} do not differ") })
         }
     }
@@ -104,6 +133,7 @@ impl Finding {
             measured: Some(measured),
             expected: Some(bound),
             tolerance: Some(0.0),
+            share: if holds { share(measured.max(0.0), bound) } else { share(measured, bound.max(0.0)).max(1.0) },
             ..Self::fail(if holds { String::new() } else { format!("{what}: {measured} is above {bound}") })
         }
     }
@@ -129,6 +159,8 @@ impl Finding {
             catches: None,
             decisions: 0,
             z_scores: Box::default(),
+            // An error or a panic is as bad as can be.
+            share: if verdict == Verdict::Fail { f64::INFINITY } else { 0.0 },
         }
     }
 
@@ -138,23 +170,26 @@ impl Finding {
         self
     }
 
-    /// Keeps the worst of several findings: the first failure, else the last; of their scores the worst, and all
-    /// decisions.
+    /// Keeps the worst of several findings: any failure is worse than all passes, and of two of a kind the one that used
+    /// more of what is allowed is, or else the first. What was not tried counts only where nothing was: it is better than a
+    /// pass. The score, the decisions and their z-scores are those of all.
     pub fn worst(findings: impl IntoIterator<Item = Self>) -> Self {
-        let mut last = Self::fail("nothing was compared");
-        for mut finding in findings {
-            finding.score = match (last.score, finding.score) {
-                (Some(before), Some(score)) => Some(Box::new(before.and(*score))),
-                (before, score) => score.or(before),
+        let rank = |finding: &Self| match finding.verdict {
+            Verdict::Fail => 2,
+            Verdict::Pass => 1,
+            Verdict::Skip => 0,
+        };
+        let worst = findings.into_iter().reduce(|before, next| {
+            let score = match (&before.score, &next.score) {
+                (Some(a), Some(b)) => Some(Box::new(a.and(**b))),
+                (a, b) => a.clone().or_else(|| b.clone()),
             };
-            finding.decisions += last.decisions;
-            finding.z_scores = [last.z_scores, finding.z_scores].concat().into();
-            last = finding;
-            if last.verdict == Verdict::Fail {
-                break;
-            }
-        }
-        last
+            let decisions = before.decisions + next.decisions;
+            let z_scores = [&before.z_scores[..], &next.z_scores[..]].concat().into();
+            let is_worse = (rank(&next), next.share) > (rank(&before), before.share);
+            Self { score, decisions, z_scores, ..if is_worse { next } else { before } }
+        });
+        worst.unwrap_or_else(|| Self::fail("nothing was compared"))
     }
 }
 
@@ -180,7 +215,7 @@ pub struct Outcome {
     pub tolerance: Option<f64>,
     /// Why it failed or was skipped.
     pub reason: String,
-    /// One command line that runs this case alone.
+    /// What runs this case alone: one command line, or the calls that narrow the [`Gate`](crate::gate::Gate) of a test.
     pub reproduce: String,
     /// How near it came to a certified value, where it was held to one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,7 +242,7 @@ impl Outcome {
             measured: finding.measured,
             expected: finding.expected,
             tolerance: finding.tolerance,
-            reason: finding.reason,
+            reason: printable(&finding.reason),
             reproduce,
             score: finding.score.map(|score| *score),
             catches: finding.catches,
@@ -270,12 +305,16 @@ pub struct Report {
     pub version: &'static str,
 }
 
+/// Law under which faults of a command's stream of answers are reported. It says nothing of any number, so that it alone
+/// verifies nothing.
+pub(super) const PROTOCOL: &str = "protocol.answers";
+
 /// Laws that an estimator may decline as a whole if it answers one of the others: they hold the same number to values, and
 /// the cases of the first (20 points and more) are beyond methods that enumerate or have closed forms.
 const DECLINED_FOR: [(&str, &[&str]); 1] = [("certified.prior", &["certified.closed_form", "prior.normalisation"])];
 
 impl Report {
-    /// Judges a list of outcomes. A law that no case answered is a failure of its own (but for those that may be declined):
+    /// Judges a list of outcomes: something must hold beyond the protocol of a command, and nothing fail. A law that no case answered is a failure of its own (but for those that may be declined):
     /// an estimator that skips everything does not pass.
     pub fn new(mut laws: Vec<Outcome>, seed: u64) -> Self {
         let mut unanswered: Vec<(String, String)> = Vec::new();
@@ -299,7 +338,8 @@ impl Report {
             laws.push(Outcome::new(&law, &estimator, "all", finding, reproduce));
         }
         let counts = Counts::of(&laws);
-        let verdict = if counts.fail == 0 && counts.pass > 0 { Verdict::Pass } else { Verdict::Fail };
+        let verified = laws.iter().any(|outcome| outcome.verdict == Verdict::Pass && outcome.law != PROTOCOL);
+        let verdict = if counts.fail == 0 && verified { Verdict::Pass } else { Verdict::Fail };
         let scores = scores(&laws);
         let version = env!("CARGO_PKG_VERSION");
         let false_alarms = FalseAlarms::of(laws.iter().map(|outcome| outcome.decisions).sum());
@@ -328,10 +368,69 @@ mod tests {
         }
         let infinity = f64::NEG_INFINITY;
         assert_eq!(Finding::compare(infinity, infinity, tolerance).verdict, Verdict::Pass);
-        assert_eq!(Finding::compare(infinity, -3.0, tolerance).verdict, Verdict::Fail);
+        for allowed in [tolerance, f64::INFINITY, f64::NAN] {
+            for (a, b) in [(infinity, -3.0), (-3.0, infinity), (f64::INFINITY, 8.31), (infinity, f64::INFINITY)] {
+                assert_eq!(Finding::compare(a, b, allowed).verdict, Verdict::Fail, "{a} for {b}, {allowed}");
+            }
+        }
         assert_eq!(Finding::differ(1.0, 1.0 + 1e-12, 1e-9, "x").verdict, Verdict::Fail);
         assert_eq!(Finding::differ(f64::NAN, 1.0, 1e-9, "x").verdict, Verdict::Fail);
         assert_eq!(Finding::at_most(f64::NAN, 1.0, "x").verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_standard_error_that_swallows_the_value_decides_nothing() {
+        let (expected, rounding) = (8.31, 1e-9);
+        // The largest standard error with which a wrong sign is caught with probability 0.99.
+        let most = (LEAST_POWER * expected - rounding) / (GATE_Z + POWER_Z);
+        let judged = |measured, std_error| Finding::test(measured, expected, rounding, std_error);
+        for std_error in [0.0, 0.01, 0.999 * most] {
+            assert_eq!(judged(expected, std_error).verdict, Verdict::Pass, "{std_error}");
+            assert_eq!(judged(-expected, std_error).verdict, Verdict::Fail, "{std_error}");
+            assert_eq!(judged(expected, std_error).decisions, u32::from(std_error > 0.0));
+        }
+        for std_error in [1.001 * most, 1e9, 1e300, f64::MAX, f64::INFINITY] {
+            for measured in [0.0, 1.0, expected] {
+                let finding = judged(measured, std_error);
+                assert_eq!((finding.verdict, finding.decisions), (Verdict::Skip, 0), "{measured} +- {std_error}");
+                let bound = Finding::test_at_most(measured, expected, rounding, std_error, "x");
+                assert_eq!(bound.verdict, Verdict::Skip, "{measured} +- {std_error}");
+            }
+            assert_eq!(judged(f64::NEG_INFINITY, std_error).verdict, Verdict::Fail);
+        }
+        // What is off by more than the tolerance fails however large the tolerance is; NaN is no standard error.
+        assert_eq!(judged(1e12, 1e9).verdict, Verdict::Fail);
+        assert_eq!(judged(expected + 1.0, f64::NAN).verdict, Verdict::Fail);
+        // A number that is 0 by cancellation is held to the size of what it is made of.
+        assert_eq!(Finding::test(0.0, 0.0, rounding, 0.01).verdict, Verdict::Skip);
+        assert_eq!(Finding::test_on_scale(0.0, 0.0, rounding, 0.01, 1.0).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn the_worst_finding_is_the_one_that_used_most_of_what_is_allowed() {
+        let pass = |off: f64| Finding::compare(1.0 + off, 1.0, 1.0);
+        let measured = |findings: Vec<Finding>| Finding::worst(findings).measured;
+        assert_eq!(measured(vec![pass(0.25), pass(0.75), pass(0.5)]), Some(1.75));
+        assert_eq!(measured(vec![pass(0.25), pass(2.0), pass(8.0), pass(4.0)]), Some(9.0));
+        assert_eq!(measured(vec![pass(0.0), Finding::skip("x")]), Some(1.0), "a pass is worse than a skip");
+        assert_eq!(Finding::worst([Finding::skip("x"), Finding::skip("y")]).reason, "x");
+        let verdict = |findings: [Finding; 3]| Finding::worst(findings).verdict;
+        for place in 0..3 {
+            let mut three = [pass(0.0), Finding::skip("x"), pass(0.9)];
+            three[place] = pass(1.1);
+            assert_eq!(verdict(three.clone()), Verdict::Fail, "a failure at {place}");
+            three[place] = Finding::fail("panicked");
+            assert_eq!(Finding::worst([pass(1e9)].into_iter().chain(three)).reason, "panicked");
+        }
+        // Relative to what is allowed, not in size; and a bound and a difference use it up as well.
+        assert_eq!(measured(vec![Finding::compare(1.0, 0.0, 10.0), Finding::compare(0.3, 0.0, 0.4)]), Some(0.3));
+        assert_eq!(measured(vec![Finding::at_most(0.2, 1.0, ""), Finding::at_most(0.9, 1.0, "")]), Some(0.9));
+        assert_eq!(measured(vec![Finding::differ(1.0, 9.0, 1.0, ""), Finding::differ(2.0, 4.0, 1.0, "")]), Some(2.0));
+        assert_eq!(Finding::worst([]).verdict, Verdict::Fail);
+        // Nothing is lost on the way, failures first or last.
+        let all = [pass(5.0), Finding::test(1.0, 1.5, 0.0, 0.1), Finding::test(1.0, 1.0, 0.0, 0.1), pass(3.0)];
+        let worst = Finding::worst(all);
+        assert_eq!((worst.measured, worst.decisions, worst.z_scores.len()), (Some(6.0), 2, 2));
     }
 
     fn outcome(law: &str, verdict: Verdict) -> Outcome {
@@ -347,5 +446,6 @@ mod tests {
         assert_eq!(report.counts, Counts { pass: 1, fail: 1, skip: 1 });
         let report = Report::new(vec![outcome("b", Verdict::Skip), outcome("b", Verdict::Pass)], 0);
         assert_eq!(report.verdict, Verdict::Pass);
+        assert_eq!(Report::new(vec![outcome(PROTOCOL, Verdict::Pass)], 0).verdict, Verdict::Fail, "nothing was asked");
     }
 }

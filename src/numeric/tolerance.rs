@@ -56,6 +56,13 @@ pub const GATE_FALSE_ALARM: f64 = 3.3e-11;
 /// distribution as for [`GATE_FALSE_ALARM`]). Where nothing is seen, nothing is decided, so no correct estimator fails by this.
 pub const SEEN_Z: f64 = 6.6;
 
+/// Size of an error, in units of the number itself, that a comparison must be able to catch with probability 0.99 to say
+/// anything: that of a wrong sign.
+///
+/// With [`GATE_Z`] and [`POWER_Z`] it takes a standard error below 16% of the number, about that with which a movement is
+/// seen at all ([`SEEN_Z`]: 15%).
+pub const LEAST_POWER: f64 = 2.0;
+
 /// Standard errors beyond [`GATE_Z`] at which a bias is caught with probability 0.99: Student's quantile with 31
 /// degrees of freedom.
 pub const POWER_Z: f64 = 2.46;

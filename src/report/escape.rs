@@ -1,5 +1,7 @@
 //! Text in XML, HTML and Markdown.
 
+use crate::gate::printable;
+
 /// `text` for XML and HTML, in content and in quoted attributes. Characters that XML has no place for are replaced.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -20,7 +22,7 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// `text` as code in a cell of a Markdown table.
 pub(super) fn code(text: &str) -> String {
-    format!("`{}`", text.replace('`', "'").replace('|', "\\|").replace(['\n', '\r'], " "))
+    format!("`{}`", printable(text).replace('`', "'").replace('|', "\\|"))
 }
 
 #[cfg(test)]
@@ -30,6 +32,6 @@ mod tests {
     #[test]
     fn markup_and_control_characters_do_no_harm() {
         assert_eq!(escaped("a<b & \"c\" > 'd'\u{1b}"), "a&lt;b &amp; &quot;c&quot; &gt; &#39;d&#39;\u{fffd}");
-        assert_eq!(code("a|b`\nc"), "`a\\|b' c`");
+        assert_eq!(code("a|b`\nc\u{1b}"), "`a\\|b' c\u{fffd}`");
     }
 }

@@ -17,6 +17,9 @@ pub struct GateDocument<'a> {
     pub demonstration: Option<&'a Demonstration>,
 }
 
+/// The files of a report.
+const FILES: [&str; 5] = ["report.txt", "report.json", "junit.xml", "report.md", "index.html"];
+
 /// Makes the folder and sees that files can be written there, before hours are spent on what goes into it.
 ///
 /// # Errors
@@ -25,7 +28,11 @@ pub fn prepare(folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
         .map(drop)
-        .map_err(|error| format!("{}: {error}", folder.display()))
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    match FILES.map(|name| folder.join(name)).iter().find(|path| path.is_dir()) {
+        Some(path) => Err(format!("{}: it is a folder, expected a file or nothing", path.display())),
+        None => Ok(()),
+    }
 }
 
 /// Writes `report.txt`, `report.json`, `junit.xml`, `report.md` and `index.html` into `folder`, which is made if it
@@ -37,14 +44,14 @@ pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Repo
     prepare(folder)?;
     let document = GateDocument { report, demonstration };
     let json = serde_json::to_string_pretty(&document).expect("results serialise") + "\n";
-    let files = [
-        ("report.txt", text::verify(demonstration, report)),
-        ("report.json", json),
-        ("junit.xml", junit::junit(report)),
-        ("report.md", markdown::markdown(report)),
-        ("index.html", html::html(demonstration, report)),
+    let contents = [
+        text::verify(demonstration, report),
+        json,
+        junit::junit(report),
+        markdown::markdown(report),
+        html::html(demonstration, report),
     ];
-    for (name, content) in files {
+    for (name, content) in FILES.into_iter().zip(contents) {
         let path = folder.join(name);
         write_atomically(&path, content.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
     }

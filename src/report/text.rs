@@ -2,7 +2,7 @@
 
 use super::Entry;
 use super::table::{Table, number};
-use crate::gate::{Calibration, Demonstration, EstimatorScore, Report, Verdict, median};
+use crate::gate::{Calibration, Demonstration, EstimatorScore, Report, Verdict, median, printable};
 use crate::numeric::{Estimate, Info, InfoValue};
 use crate::prior::{Link, LogProb};
 use std::collections::BTreeMap;
@@ -64,7 +64,11 @@ pub fn verify(demonstration: Option<&Demonstration>, report: &Report) -> String 
     for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
         text += &format!(
             "\nFAIL {} for {} on {}: {}\n     {}\n",
-            outcome.law, outcome.estimator, outcome.case, outcome.reason, outcome.reproduce
+            outcome.law,
+            outcome.estimator,
+            outcome.case,
+            printable(&outcome.reason),
+            printable(&outcome.reproduce)
         );
     }
     text += &format!("\n{}\n", verdict_line(report));
@@ -136,7 +140,7 @@ fn law_table(report: &Report) -> String {
     if !reasons.is_empty() {
         text += "\nskipped:\n";
         for (reason, count) in reasons {
-            text += &format!("  {count} x {reason}\n");
+            text += &format!("  {count} x {}\n", printable(reason));
         }
     }
     text

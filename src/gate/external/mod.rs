@@ -1,30 +1,32 @@
 //! Estimators in any language: a command that answers requests line by line stands in for a measure or a
 //! method, and owes the same laws and certified values.
 
+mod answer;
+mod descendants;
 mod process;
 mod template;
 
+pub use descendants::adopt_orphans;
 pub use process::Fault;
 pub use template::{Language, template};
 
 use crate::data::{write_npy, write_npy_vector, write_npz};
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
 use crate::gate::law::Context;
-use crate::gate::verdict::{Finding, Outcome};
+use crate::gate::printable::printable;
+use crate::gate::verdict::{Finding, Outcome, PROTOCOL};
 use crate::model::{Network, save_network};
-use crate::numeric::{Estimate, Info};
+use crate::numeric::Estimate;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use answer::Answer;
 use ndarray::ArrayView1;
-use process::Process;
+use process::{NoAnswer, Process};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-/// Law under which faults of the answer stream are reported.
-const PROTOCOL: &str = "protocol.answers";
 
 /// A command that answers requests, with the folder its files lie in.
 #[derive(Debug)]
@@ -32,27 +34,53 @@ pub struct External {
     process: Process,
     folder: tempfile::TempDir,
     asked: AtomicU64,
+    /// Why the files of a request could not be written.
+    host_fault: OnceLock<String>,
 }
 
-/// What a command said of one request.
-enum Answer {
-    Value(Estimate),
-    Skip(String),
+/// Why a command was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no folder for the files of requests.
+    #[error("no folder for the files of requests can be made in '{}': {reason}", folder.display())]
+    Folder {
+        /// Where it was to be, as the environment says (`TMPDIR`).
+        folder: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The shell cannot be started.
+    #[error("the shell cannot be started: {0}")]
+    Shell(std::io::Error),
+}
+
+/// A folder of absolute name for the files of requests, in the one that the environment names.
+fn folder() -> Result<tempfile::TempDir, StartError> {
+    let place = std::env::temp_dir();
+    let fault = |reason: String| StartError::Folder { folder: place.clone(), reason };
+    let absolute = std::path::absolute(&place).map_err(|error| fault(error.to_string()))?;
+    if absolute.to_str().is_none() {
+        return Err(fault("its name is not UTF-8, as requests need it".to_owned()));
+    }
+    let made = tempfile::Builder::new().prefix("flatgauge-check-").tempdir_in(absolute);
+    // The error of `tempfile` repeats the path.
+    made.map_err(|error| fault(error.get_ref().map_or(error.to_string(), |_| error.kind().to_string())))
 }
 
 impl External {
     /// Starts the command, through the shell.
     ///
     /// # Errors
-    /// Those of starting a process and of making a temporary folder.
-    pub fn start(command: &str, timeout: Duration) -> std::io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("flatgauge-check-").tempdir()?;
-        Ok(Self { process: Process::start(command, timeout)?, folder, asked: AtomicU64::new(0) })
+    /// The temporary folder cannot be made, or the shell not be started.
+    pub fn start(command: &str, timeout: Duration) -> Result<Self, StartError> {
+        let folder = folder()?;
+        let process = Process::start(command, timeout).map_err(StartError::Shell)?;
+        Ok(Self { process, folder, asked: AtomicU64::new(0), host_fault: OnceLock::new() })
     }
 
     /// Closes the command's stdin, waits for it to exit, and judges its stream of answers.
     pub fn finish(&self, estimator: &str, context: &Context, reproduce: &str) -> Vec<Outcome> {
-        let reproduce = format!("{reproduce} --tier {} --seed {}", context.by_tier("quick", "full"), context.seed);
+        let reproduce = format!("{reproduce} --tier {} --seed {}", context.tier.name(), context.seed);
         let outcome = |case: &str, finding| Outcome::new(PROTOCOL, estimator, case, finding, reproduce.clone());
         let faults = self.process.finish();
         if faults.is_empty() {
@@ -61,42 +89,55 @@ impl External {
         faults.into_iter().map(|fault| outcome(fault.kind, Finding::fail(fault.detail))).collect()
     }
 
+    /// Why the command was not asked everything, where that is no fault of its own: the files of a request could not be
+    /// written. What it was not asked is not tried.
+    pub fn host_fault(&self) -> Option<&str> {
+        self.host_fault.get().map(String::as_str)
+    }
+
+    /// Ends the command with everything it started and removes its folder, whatever else goes on: for a program that is
+    /// about to be ended by a signal.
+    pub fn abort(&self) {
+        self.process.abort("the gate was interrupted");
+        // A request may be writing its files just now.
+        for _ in 0..20 {
+            if std::fs::remove_dir_all(self.folder.path()).is_ok() || !self.folder.path().exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn path(&self, id: &str, ending: &str) -> PathBuf {
         self.folder.path().join(format!("{id}.{ending}"))
     }
 
-    fn next_id(&self, prefix: &str) -> String {
-        format!("{prefix}{}", self.asked.fetch_add(1, Ordering::Relaxed))
+    /// Asks a request with files: they are written by `request`, and removed afterwards, since a long run must not fill the
+    /// disk.
+    fn ask(
+        &self,
+        prefix: &str,
+        endings: [&str; 2],
+        request: impl FnOnce(&str, [&Path; 2]) -> Result<Value, String>,
+    ) -> Result<Answer, NoAnswer> {
+        let unasked = || NoAnswer::NotAsked("not asked: the files of a request could not be written".to_owned());
+        if self.host_fault().is_some() {
+            return Err(unasked());
+        }
+        let id = format!("{prefix}{}", self.asked.fetch_add(1, Ordering::Relaxed));
+        let files = endings.map(|ending| self.path(&id, ending));
+        let answer = match request(&id, [&files[0], &files[1]]) {
+            Ok(request) => self.process.ask(&id, &request),
+            Err(reason) => {
+                let _ = self.host_fault.set(printable(&reason));
+                Err(unasked())
+            }
+        };
+        for file in files {
+            let _ = std::fs::remove_file(file);
+        }
+        answer
     }
-
-    fn ask(&self, id: &str, request: &Value) -> Result<Answer, String> {
-        let answer = self.process.ask(id, request)?;
-        if let Some(reason) = answer.get("skip") {
-            return Ok(Answer::Skip(reason.as_str().unwrap_or("no reason given").to_owned()));
-        }
-        if let Some(error) = answer.get("error") {
-            return Err(format!("error: {}", error.as_str().unwrap_or("no reason given")));
-        }
-        let value = answer.get("value").ok_or("missing-value: the answer has neither value, skip nor error")?;
-        let value = real(value).ok_or_else(|| format!("not-a-number: value is {value}"))?;
-        match answer.get("std_error") {
-            None | Some(Value::Null) => Ok(Answer::Value(Estimate::deterministic(value, Info::new()))),
-            Some(error) => match real(error).filter(|error| *error >= 0.0 && error.is_finite()) {
-                Some(error) => Ok(Answer::Value(Estimate::stochastic(value, error, Info::new()))),
-                None => Err(format!("not-a-number: std_error is {error}, expected a finite number of at least 0")),
-            },
-        }
-    }
-}
-
-/// A number of an answer: `-inf` may come as a string; NaN in any form is none.
-fn real(value: &Value) -> Option<f64> {
-    let number = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(word) if word == "-inf" => f64::NEG_INFINITY,
-        _ => return None,
-    };
-    (!number.is_nan()).then_some(number)
 }
 
 /// A command in the place of a registered measure: its laws and definition are those of the registry.
@@ -111,17 +152,16 @@ impl ExternalMeasure {
         Self { definition, external }
     }
 
-    fn request(&self, id: &str, point: &Point, options: &Options) -> Result<Value, String> {
+    fn request(&self, id: &str, [net, data]: [&Path; 2], point: &Point, options: &Options) -> Result<Value, String> {
         let objective = point.objective();
-        let (net, data) = (self.external.path(id, "safetensors"), self.external.path(id, "npz"));
         let model = Arc::new(
             crate::model::Model::new(objective.model.architecture().clone()).map_err(|error| error.to_string())?,
         );
         let mut network = Network::new(model, point.theta().to_vec());
         network.buffers = objective.buffers.to_vec();
-        save_network(&net, &network, &BTreeMap::new()).map_err(|error| error.to_string())?;
+        save_network(net, &network, &BTreeMap::new()).map_err(|error| error.to_string())?;
         let shape = &objective.model.architecture().input;
-        write_npz(&data, objective.inputs, shape, objective.targets).map_err(|error| error.to_string())?;
+        write_npz(data, objective.inputs, shape, objective.targets).map_err(|error| error.to_string())?;
         Ok(json!({
             "id": id,
             "kind": "flatness",
@@ -159,17 +199,13 @@ impl Measure for ExternalMeasure {
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
         let measure = self.definition.id();
-        let fault = |reason| FlatnessError::External { measure, reason };
-        let id = self.external.next_id("c");
-        let request = self.request(&id, point, options).map_err(fault)?;
-        let answer = self.external.ask(&id, &request);
-        // The files have served; a long run must not fill the disk.
-        for ending in ["safetensors", "npz"] {
-            let _ = std::fs::remove_file(self.external.path(&id, ending));
-        }
-        match answer.map_err(fault)? {
-            Answer::Value(estimate) => Ok(estimate),
-            Answer::Skip(reason) => Err(FlatnessError::NotApplicable { measure, reason }),
+        let request = |id: &str, files: [&Path; 2]| self.request(id, files, point, options);
+        match self.external.ask("c", ["safetensors", "npz"], request) {
+            Ok(Answer::Value(estimate)) => Ok(estimate),
+            Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
+                Err(FlatnessError::NotApplicable { measure, reason })
+            }
+            Err(NoAnswer::Fault(reason)) => Err(FlatnessError::External { measure, reason }),
         }
     }
 }
@@ -186,11 +222,17 @@ impl ExternalPrior {
         Self { definition, external }
     }
 
-    fn request(&self, id: &str, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<Value, String> {
-        let (gram_path, labels_path) = (self.external.path(id, "gram.npy"), self.external.path(id, "labels.npy"));
+    fn request(
+        &self,
+        id: &str,
+        [gram_path, labels_path]: [&Path; 2],
+        gram: &Gram,
+        labels: &Labels,
+        options: &PriorOptions,
+    ) -> Result<Value, String> {
         let signs: Vec<f64> = labels.signs().iter().map(|sign| f64::from(*sign)).collect();
-        write_npy(&gram_path, gram.matrix()).map_err(|error| error.to_string())?;
-        write_npy_vector(&labels_path, ArrayView1::from(&signs)).map_err(|error| error.to_string())?;
+        write_npy(gram_path, gram.matrix()).map_err(|error| error.to_string())?;
+        write_npy_vector(labels_path, ArrayView1::from(&signs)).map_err(|error| error.to_string())?;
         // Approximate methods owe the fixed point of their own method; of the others any way to the truth will do.
         let method = match self.definition.exactness() {
             Exactness::Approximate => self.definition.id(),
@@ -231,16 +273,13 @@ impl Prior for ExternalPrior {
 
     fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
         let method = self.definition.id();
-        let fault = |reason| PriorError::External { method, reason };
-        let id = self.external.next_id("p");
-        let request = self.request(&id, gram, labels, options).map_err(fault)?;
-        let answer = self.external.ask(&id, &request);
-        for ending in ["gram.npy", "labels.npy"] {
-            let _ = std::fs::remove_file(self.external.path(&id, ending));
-        }
-        match answer.map_err(fault)? {
-            Answer::Value(estimate) => Ok(LogProb { estimate, upper_bound: None }),
-            Answer::Skip(reason) => Err(PriorError::NotApplicable { method, reason }),
+        let request = |id: &str, files: [&Path; 2]| self.request(id, files, gram, labels, options);
+        match self.external.ask("p", ["gram.npy", "labels.npy"], request) {
+            Ok(Answer::Value(estimate)) => Ok(LogProb { estimate, upper_bound: None }),
+            Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
+                Err(PriorError::NotApplicable { method, reason })
+            }
+            Err(NoAnswer::Fault(reason)) => Err(PriorError::External { method, reason }),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Law for Kernel {
                         let [value, expected, error] =
                             [answer.matrix[[i, j]], row.nngp[[i, j]], std_error[[i, j]]].map(|entry| entry / unit);
                         let score = Score::of_estimate(&Estimate::stochastic(value - expected, error, Info::new()), 0.0, 0.0);
-                        Finding::test(value, expected, CERTIFIED_KERNEL, error)
+                        Finding::test_on_scale(value, expected, CERTIFIED_KERNEL, error, 1.0)
                             .scored(score.map(|score| Score { seconds, ..score }))
                     }))
                 }));

@@ -16,7 +16,7 @@ fn definition(subject: &dyn Measure) -> &dyn Measure {
     flatness::find(subject.id()).unwrap_or(subject)
 }
 
-/// Asks a measure; "does not apply" is a skip, any other error and NaN a failure.
+/// Asks a measure; "does not apply" is a skip, any other error, NaN and infinities failures.
 pub(super) fn evaluate(
     subject: &dyn Measure,
     case: &FlatnessCase,
@@ -28,7 +28,10 @@ pub(super) fn evaluate(
 
 fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> {
     match result {
-        Ok(estimate) if estimate.value.is_nan() => Err(Finding::fail("the measure is NaN")),
+        Ok(estimate) if !estimate.value.is_finite() => Err(Finding::fail(format!("the measure is {}", estimate.value))),
+        Ok(Estimate { std_error: Some(error), .. }) if !(error >= 0.0 && error.is_finite()) => {
+            Err(Finding::fail(format!("the standard error is {error}")))
+        }
         Ok(estimate) => Ok(estimate),
         Err(FlatnessError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
         Err(error) => Err(Finding::fail(error.to_string())),
@@ -228,6 +231,7 @@ fn has_definition(measure: &dyn Measure) -> bool {
         2,
         Streams::new(0),
     );
+    let case = case.expect("a sound case");
     let dense: DensePoint = case.dense();
     definition(measure).on_dense(&dense, &Options::default()).is_some()
 }

@@ -5,7 +5,7 @@ use crate::gate::law::{Check, Context};
 use crate::gate::verdict::Finding;
 use crate::numeric::Estimate;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
-use crate::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +71,11 @@ pub(super) fn log_prob(
     let options = PriorOptions { link, seed, ..PriorOptions::default() };
     match subject.log_prob(gram, labels, &options) {
         Ok(answer) if answer.estimate.value.is_nan() => Err(Finding::fail("log P is NaN")),
+        Ok(LogProb { estimate: Estimate { std_error: Some(error), .. }, .. })
+            if !(error >= 0.0 && error.is_finite()) =>
+        {
+            Err(Finding::fail(format!("the standard error is {error}")))
+        }
         Ok(answer) => Ok(answer.estimate),
         Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
         // It says itself that its answer would be worth nothing.

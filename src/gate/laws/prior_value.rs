@@ -3,7 +3,7 @@
 use super::prior::{Owes, at, each, same};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::verdict::Finding;
-use crate::numeric::tolerance::{GATE_Z, PRIOR_SYMMETRY};
+use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
 
@@ -90,8 +90,8 @@ impl Law for Marginalisation {
                     let expected = without.value.exp();
                     let sum = Finding::test(total, expected, PRIOR_SYMMETRY * expected, std_error);
                     let most = plus.value.max(minus.value).exp();
-                    let bound = expected * (1.0 + PRIOR_SYMMETRY) + GATE_Z * std_error;
-                    let rise = Finding::at_most(most, bound, "P rose with a point").decided_by_error(std_error);
+                    let rounding = PRIOR_SYMMETRY * expected;
+                    let rise = Finding::test_at_most(most, expected, rounding, std_error, "P rose with a point");
                     Finding::worst([rise, sum])
                 }
                 (Err(finding), ..) | (_, Err(finding), _) | (.., Err(finding)) => finding,
