@@ -8,11 +8,19 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub(super) struct CaseArguments {
     /// Also generate this many networks and Gram matrices, and shrink what fails to the smallest case
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = case_count)]
     cases: usize,
     /// Run the laws on the cases of this TOML file, in place of all others
     #[arg(long, value_name = "FILE", conflicts_with = "cases")]
     case: Option<PathBuf>,
+}
+
+/// Most cases that are generated: each is kept until all are judged.
+const MOST_CASES: usize = 1_000_000;
+
+fn case_count(text: &str) -> Result<usize, String> {
+    let count: Option<usize> = text.parse().ok().filter(|count| *count <= MOST_CASES);
+    count.ok_or_else(|| format!("expected a whole number from 0 to {MOST_CASES}"))
 }
 
 /// `text` as one word of a shell.

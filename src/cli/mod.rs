@@ -115,7 +115,7 @@ pub fn run() -> ExitCode {
             if error.use_stderr()
                 && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            return refuse(&usage_sentence(&error));
+            return refuse(&not_text(&error).unwrap_or_else(|| usage_sentence(&error)));
         }
         Err(error) => {
             let missing = error.use_stderr();
@@ -150,8 +150,46 @@ pub fn run() -> ExitCode {
 }
 
 fn refuse(sentence: &str) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "error: {}", sentence.replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "error: {}", printable(sentence));
     ExitCode::from(2)
+}
+
+/// Characters of a message; a file can make it say more.
+const MOST_CHARACTERS: usize = 2000;
+
+/// Text on one line of a terminal, on which it does nothing: names and contents of files may hold control characters, and marks
+/// that turn the direction of writing.
+fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for (place, character) in text.chars().enumerate() {
+        if place == MOST_CHARACTERS {
+            return out + " ...";
+        }
+        match character {
+            '\n' => out.push(' '),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {
+                out.extend(character.escape_unicode());
+            }
+            _ if character.is_control() => out.extend(character.escape_default()),
+            _ => out.push(character),
+        }
+    }
+    out
+}
+
+/// The flag whose value is no UTF-8 text, which clap does not name.
+fn not_text(error: &clap::Error) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::InvalidUtf8 {
+        return None;
+    }
+    let words: Vec<_> = std::env::args_os().collect();
+    let place = words.iter().position(|word| word.to_str().is_none())?;
+    let (word, before) = (words[place].to_string_lossy(), words[place.saturating_sub(1)].to_string_lossy());
+    Some(match word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {
+        Some((flag, value)) => format!("{flag}: its value '{value}' is not UTF-8 text"),
+        None if before.starts_with("--") => format!("{before}: its value '{word}' is not UTF-8 text"),
+        None => format!("argument {place}, '{word}', is not UTF-8 text"),
+    })
 }
 
 /// What is wrong with the arguments in one sentence: clap's first paragraph, on one line.
@@ -175,6 +213,6 @@ fn emit_json(value: &impl serde::Serialize) {
 /// Writes a note to stderr unless asked not to.
 fn note(quiet: bool, text: &str) {
     if !quiet {
-        let _ = writeln!(std::io::stderr(), "note: {text}");
+        let _ = writeln!(std::io::stderr(), "note: {}", printable(text));
     }
 }
