@@ -115,14 +115,21 @@ impl From<LossName> for Loss {
 /// Sees that results can be written to `out`, before they are computed: a place where a regular file can be put, and none of
 /// the files that are read, nor one with the ending of unfinished work.
 pub(super) fn check_out(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Unusable> {
+    check_name(out, inputs)?;
+    check_writable(out)
+        .map_err(|error| Unusable(format!("--out: file '{}': cannot write the file ({error})", out.display())))
+}
+
+/// [`check_out`] of the name alone.
+pub(super) fn check_name(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Unusable> {
     let fault = |reason: String| Unusable(format!("--out: file '{}': {reason}", out.display()));
     if out.extension().is_some_and(|ending| ending == "partial") {
         return Err(fault("a result cannot end in .partial, the ending of unfinished work".to_owned()));
     }
-    if let Some((flag, _)) = inputs.iter().find(|(_, input)| are_one_file(out, input)) {
-        return Err(fault(format!("it is the file of {flag}, which would be overwritten; name another")));
+    match inputs.iter().find(|(_, input)| are_one_file(out, input)) {
+        Some((flag, _)) => Err(fault(format!("it is the file of {flag}, which would be overwritten; name another"))),
+        None => Ok(()),
     }
-    check_writable(out).map_err(|error| fault(format!("cannot write the file ({error})")))
 }
 
 /// Whether two paths lead to one file that is there.

@@ -2,7 +2,7 @@
 
 use super::arguments::{ArchitectureArguments, check_out, read_labels, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, processes};
+use super::{Naming, Outcome, Unusable, emit, processes, shown};
 use crate::data::write_npy;
 use crate::kernel::{self, KernelError, KernelOptions, KernelResult, Kind};
 use crate::numeric::with_appended;
@@ -117,14 +117,14 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         write_npy(&std_errors, std_error.view()).naming("--out")?;
         let rank = result.info.number("rank_bound").unwrap_or_default();
         let networks = result.info.number("networks").unwrap_or_default();
-        lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", std_errors.display());
+        lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", shown(&std_errors));
     }
     write_npy(&arguments.out, result.matrix.view()).naming("--out")?;
     if empirical && partial.exists() {
         std::fs::remove_file(&partial).naming(&format!("file '{}'", partial.display()))?;
     }
     let n = result.matrix.nrows();
-    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", arguments.out.display()));
+    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", shown(&arguments.out)));
     Ok(Outcome::Done)
 }
 

@@ -18,6 +18,7 @@ mod verify;
 use crate::gate::{Report, Verdict};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Reference and conformance suite for flatness measures and log P(f) of trained neural networks.
@@ -156,6 +157,11 @@ fn refuse(sentence: &str) -> ExitCode {
 
 /// Characters of a message; a file can make it say more.
 const MOST_CHARACTERS: usize = 2000;
+
+/// A path as a line of results shows it.
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
 
 /// Text on one line of a terminal, on which it does nothing: names and contents of files may hold control characters, and marks
 /// that turn the direction of writing.

@@ -1,7 +1,7 @@
 //! `flatgauge rescale`: another network with the same function.
 
 use super::arguments::{NetworkArguments, check_out, two_numbers};
-use super::{Naming, Outcome, Unusable, emit};
+use super::{Naming, Outcome, Unusable, emit, shown};
 use crate::model::{Model, save_network};
 use crate::numeric::Streams;
 use crate::rescale::{LayerAlpha, NeuronScaling, Permutation, Rescaling};
@@ -67,6 +67,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let history = metadata.remove("rescaled").map_or(String::new(), |earlier| earlier + "; ");
     metadata.insert("rescaled".to_owned(), history + &map.describe());
     save_network(&arguments.out, &rescaled, &metadata).naming("--out")?;
-    emit(&format!("wrote {}: {}\n", arguments.out.display(), map.describe()));
+    emit(&format!("wrote {}: {}\n", shown(&arguments.out), map.describe()));
     Ok(Outcome::Done)
 }

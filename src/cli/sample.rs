@@ -2,7 +2,7 @@
 
 use super::arguments::{ArchitectureArguments, check_out, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, note, processes};
+use super::{Naming, Outcome, Unusable, emit, note, processes, shown};
 use crate::data;
 use crate::function::{CountOptions, Counts, FunctionError, Sampler, count, write_table};
 use crate::numeric::with_appended;
@@ -129,7 +129,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 fn summary(out: &Path, sampler: &Sampler, counts: &Counts) -> String {
     let (networks, functions) = (counts.networks(), counts.functions());
     let mut text =
-        format!("wrote {}: {functions} functions of {networks} networks {}\n", out.display(), sampler.architecture());
+        format!("wrote {}: {functions} functions of {networks} networks {}\n", shown(out), sampler.architecture());
     let dropped = counts.dropped();
     if dropped.functions > 0 {
         text += &format!(

@@ -1,8 +1,8 @@
 //! `flatgauge train`: one network, or a sweep over attack sizes and seeds.
 
-use super::arguments::{ArchitectureArguments, LossName, attack_sizes, check_out, seeds, tell_notes, two_numbers};
+use super::arguments::{ArchitectureArguments, LossName, attack_sizes, check_name, check_out, seeds, tell_notes, two_numbers};
 use super::progress::bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes};
+use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes, shown};
 use crate::data::{LabelRule, Recipe, Source, load_source_of};
 use crate::model::Loss;
 use crate::train::{Event, OptimizerSettings, Settings, Summary, Trainer, grid, sweep};
@@ -147,8 +147,15 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, Unusable> {
     let settings = arguments.settings(attack)?;
     let source = arguments.check(quiet)?;
-    let inputs = [("--data", Path::new(&arguments.data))];
-    check_out(&arguments.out, &inputs.into_iter().chain(arguments.architecture.file().map(|file| ("--arch", file))).collect::<Vec<_>>())?;
+    let files: Vec<_> = [("--data", Path::new(&arguments.data))]
+        .into_iter()
+        .chain(arguments.architecture.file().map(|file| ("--arch", file)))
+        .collect();
+    match arguments.out.is_file() {
+        // A network that is there is read.
+        true => check_name(&arguments.out, &files)?,
+        false => check_out(&arguments.out, &files)?,
+    }
     let bar = bar(quiet);
     bar.set_length(arguments.max_epochs as u64);
     let summary = settings.run_to_file(&source, &arguments.out, CHECKPOINT_EVERY, &mut |epoch| {
@@ -158,7 +165,7 @@ fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome,
     bar.finish_and_clear();
     match arguments.format {
         Format::Json => emit_json(&summary),
-        Format::Text => emit(&format!("{summary}\nwrote {}\n", arguments.out.display())),
+        Format::Text => emit(&format!("{summary}\nwrote {}\n", shown(&arguments.out))),
     }
     Ok(Outcome::Done)
 }

@@ -202,6 +202,97 @@ mod tests {
         }
     }
 
+    /// Count, trials, confidence and both ends, to 40 digits (`golden/generate/clopper_pearson.py`): few hits in many trials, as
+    /// many as are usually drawn, and more.
+    const CERTIFIED: &[(u64, u64, f64, f64, f64)] = &[
+        (1, 178_000_000, 0.95, 1.4223487630612e-10, 3.130136696286266e-08),
+        (2, 180_000_000, 0.95, 1.345607105854496e-09, 4.013715312706619e-08),
+        (3, 320_000_000, 0.95, 1.9333503882215526e-09, 2.7397728096053858e-08),
+        (10, 320_000_000, 0.95, 1.4985589773864763e-08, 5.74698618778796e-08),
+        (1, 1_000_000_000, 0.95, 2.5317807983969402e-11, 5.571643378203114e-09),
+        (2, 1_000_000_000, 0.95, 2.42209278635737e-10, 7.224687648850591e-09),
+        (30, 1_000_000_000, 0.95, 2.02408741100671e-08, 4.2826865120140444e-08),
+        (1, 10_000_000_000, 0.95, 2.531780798425785e-12, 5.571643389665319e-10),
+        (100, 3_200_000_000, 0.95, 2.542624733597872e-08, 3.800837293169586e-08),
+        (1_000, 5_600_000_000, 0.95, 1.6767375418574467e-07, 1.8999145177520036e-07),
+        (100_000, 32_000_000_000, 0.95, 3.1056610507236776e-06, 3.1444294925695896e-06),
+        (7, 1_000_000_000_000, 0.95, 2.8143630515243496e-12, 1.442267536164885e-11),
+        (1, 1_000_000_000_000_000, 0.95, 2.5317807984289898e-17, 5.571643390938885e-15),
+        (1, 100_000_000_000_000_000, 0.95, 2.53178079842899e-19, 5.571643390938897e-17),
+        (5_000, 100_000_000_000_000_000, 0.95, 4.862359188694903e-14, 5.1405489485350014e-14),
+        (10_000_000, 100_000_000_000_000_000, 0.95, 9.993802996884576e-11, 1.0006199897731187e-10),
+        (10_000_000_000_000_000, 100_000_000_000_000_000, 0.95, 0.09999999814061492, 0.10000000185938511),
+        (50_000_000_000_000_000, 100_000_000_000_000_000, 0.95, 0.4999999969010248, 0.5000000030989752),
+        (3, 7, 0.95, 0.0989882784425079, 0.815948432359917),
+        (1, 2, 0.95, 0.01257911709342506, 0.9874208829065749),
+        (999_999, 1_000_000_000, 0.95, 0.0009980409616543607, 0.0010019599278412855),
+        (1_000_001, 1_000_000_000, 0.95, 0.0009980429596973318, 0.0010019619297983017),
+        (3_000_000, 10_000_000, 0.95, 0.29971598216542433, 0.3002841336338418),
+        (9_998_500, 10_000_000, 0.95, 0.9998422129097114, 0.9998574952261897),
+        (17, 40, 0.95, 0.27042903126886286, 0.5910994195730367),
+        (1, 178_000_000, 0.999, 2.8096912454022234e-12, 5.617234407238987e-08),
+        (2, 180_000_000, 0.999, 1.7756123523278868e-10, 6.695221756116666e-08),
+        (3, 320_000_000, 0.999, 4.678245323624107e-10, 4.354382176136434e-08),
+        (10, 320_000_000, 0.999, 8.434478539392174e-09, 7.892362117891865e-08),
+        (1, 1_000_000_000, 0.999, 5.001250416821734e-13, 9.998677452636367e-09),
+        (2, 1_000_000_000, 0.999, 3.1961022271428623e-11, 1.205139943692503e-08),
+        (30, 1_000_000_000, 0.999, 1.517023783454442e-08, 5.2644728886941214e-08),
+        (1, 10_000_000_000, 0.999, 5.0012504168228586e-14, 9.998677493125059e-10),
+        (100, 3_200_000_000, 0.999, 2.1978195460800954e-08, 4.292977903697466e-08),
+        (1_000, 5_600_000_000, 0.999, 1.605729805591218e-07, 1.9792750186248673e-07),
+    ];
+
+    #[test]
+    fn both_ends_keep_their_digits_for_few_and_for_many_hits() {
+        for &(count, trials, confidence, low, high) in CERTIFIED {
+            let (lower, upper) = clopper_pearson(count, trials, confidence);
+            for (found, expected) in [(lower, low), (upper, high)] {
+                // Written so that NaN fails.
+                let agrees = (found / expected - 1.0).abs() <= 1e-13;
+                assert!(agrees, "{count} of {trials}: {found:e} for {expected:e}");
+            }
+            // The interval of the misses is the mirror image.
+            let (mirrored_upper, mirrored_lower) = clopper_pearson(trials - count, trials, confidence);
+            for (found, expected) in [(mirrored_lower, 1.0 - low), (mirrored_upper, 1.0 - high)] {
+                assert!((found - expected).abs() <= 1e-13 * expected, "{count} of {trials}: {found:e} for {expected:e}");
+            }
+        }
+    }
+
+    /// All ends are numbers, in order, and move up with the count, through the change of method and at the edges.
+    #[test]
+    fn ends_are_ordered_for_every_size_of_count_and_trials() {
+        for power in 0..=17 {
+            for trials in [10_u64.pow(power), 3 * 10_u64.pow(power), u64::MAX >> (3 * power)] {
+                let counts = (0..18).flat_map(|power| [1, 2, 5].map(|first| first * 10_u64.pow(power)));
+                let inside: Vec<u64> = counts.filter(|count| *count < trials).collect();
+                let mirrored = inside.iter().rev().map(|count| trials - count);
+                let mut counts: Vec<u64> = [0].into_iter().chain(inside.iter().copied()).chain(mirrored).chain([trials]).collect();
+                counts.sort_unstable();
+                counts.dedup();
+                let ends: Vec<(f64, f64)> = counts.iter().map(|count| clopper_pearson(*count, trials, 0.95)).collect();
+                for ((low, high), count) in ends.iter().zip(&counts) {
+                    let share = *count as f64 / trials as f64;
+                    assert!(0.0 <= *low && *low <= share && share <= *high && *high <= 1.0, "{count} of {trials}");
+                }
+                assert!(ends.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1), "{trials}: {ends:?}");
+            }
+        }
+    }
+
+    /// On both sides of the change of method the two agree to what the slower one is known to.
+    #[test]
+    fn the_fraction_and_the_integral_agree() {
+        for (hits, misses) in [(1e6, 1e6), (1e6, 3e6), (2e6, 1e6), (1e6, 1e9), (1e9, 1e6)] {
+            let n: f64 = hits + misses;
+            for deviations in [1.5, 2.0, 3.3, 5.0] {
+                let p = (hits + deviations * (hits * misses / n).sqrt()) / n;
+                let (one, other) = (by_fraction(hits, misses, p, 1.0 - p), by_integral(hits, misses, p, 1.0 - p));
+                assert!((one / other - 1.0).abs() <= 1e-9, "{hits} {misses} {deviations}: {one} {other}");
+            }
+        }
+    }
+
     /// Far beyond what factorials in f64 resolve: the ends by 40 digits (mpmath 1.3, the tails integrated).
     #[test]
     fn ends_of_large_counts_keep_their_digits() {

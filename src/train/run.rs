@@ -104,7 +104,7 @@ impl Run {
     pub fn is_finished(&self) -> bool {
         let epoch = self.last().epoch;
         epoch >= self.trainer.max_epochs
-            || self.zero_error_epoch.is_some_and(|zero| epoch >= zero + self.trainer.extra_epochs)
+            || self.zero_error_epoch.is_some_and(|zero| epoch >= zero.saturating_add(self.trainer.extra_epochs))
     }
 
     /// Trains for an epoch: until all rows were used once more.
