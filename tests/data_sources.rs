@@ -158,7 +158,9 @@ fn what_is_wrong_with_a_file_is_named() {
     assert!(message(&labels, &labels).contains("starts with 0x00000801, expected 0x00000803"));
     assert!(message(&pixels, &idx(&[9], &[0; 9])).contains("9 labels, expected 10"));
     assert!(message(&idx(&[10, 0, 3], &[]), &labels).contains("0 x 3 pixels"));
-    assert!(message(&pixels, &idx(&[10], &[61, 0, 0, 200, 0, 0, 0, 0, 0, 0])).contains("label 3 is 200, expected 0 to 61"));
+    assert!(
+        message(&pixels, &idx(&[10], &[61, 0, 0, 200, 0, 0, 0, 0, 0, 0])).contains("label 3 is 200, expected 0 to 61")
+    );
     let floats = [&[0, 0, 0x0d, 3][..], &pixels[4..]].concat();
     assert!(message(&floats, &labels).contains("starts with 0x00000d03"));
     // Sizes whose product overflows, and sizes that only claim too much.
@@ -198,7 +200,8 @@ fn npy(header: &str, entries: &[u8]) -> Vec<u8> {
 fn arrays_of_every_kind_are_read() {
     let read = |header: &str, entries: &[u8]| data::parse_npy(&npy(header, entries));
     let vector = |descr: &str, entries: &[u8], n: usize| {
-        read(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},), }}\n"), entries).map(|array| array.into_raw_vec_and_offset().0)
+        read(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},), }}\n"), entries)
+            .map(|array| array.into_raw_vec_and_offset().0)
     };
     for (descr, entries) in [
         ("<f8", [1.5_f64, -2.0].map(f64::to_le_bytes).concat()),
@@ -217,7 +220,12 @@ fn arrays_of_every_kind_are_read() {
     ] {
         assert_eq!(vector(descr, &entries, 2).unwrap(), [3.0, -2.0], "{descr}");
     }
-    for (descr, entries) in [("|u1", vec![200]), (">u2", vec![0, 200]), ("<u4", vec![200, 0, 0, 0]), ("<u8", vec![200, 0, 0, 0, 0, 0, 0, 0])] {
+    for (descr, entries) in [
+        ("|u1", vec![200]),
+        (">u2", vec![0, 200]),
+        ("<u4", vec![200, 0, 0, 0]),
+        ("<u8", vec![200, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
         assert_eq!(vector(descr, &entries, 1).unwrap(), [200.0], "{descr}");
     }
     assert_eq!(vector("|b1", &[1, 0], 2).unwrap(), [1.0, 0.0]);
@@ -237,8 +245,16 @@ fn what_is_wrong_with_an_array_is_named() {
     assert!(message(vector, &[0; 64]).contains("48 bytes follow the array of 2 entries"));
     // A second array behind the first, as by two saves to one open file.
     assert!(message(vector, &[&[0; 16][..], &npy(vector, &[0; 16])].concat()).contains("bytes follow the array"));
-    assert!(message("{'descr': '|b1', 'fortran_order': False, 'shape': (6,), }", &[0, 1, 2, 0, 0, 0]).contains("entry 2 of an array of booleans is 2"));
-    for shape in ["(0, 4611686018427387904, 4)", "(0, 18446744073709551615, 18446744073709551615)", "(4294967296, 4294967296, 0)", "(300000000,)"] {
+    assert!(
+        message("{'descr': '|b1', 'fortran_order': False, 'shape': (6,), }", &[0, 1, 2, 0, 0, 0])
+            .contains("entry 2 of an array of booleans is 2")
+    );
+    for shape in [
+        "(0, 4611686018427387904, 4)",
+        "(0, 18446744073709551615, 18446744073709551615)",
+        "(4294967296, 4294967296, 0)",
+        "(300000000,)",
+    ] {
         let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
         assert!(message(&header, &[]).contains("more than 268435456 entries"), "{shape}");
     }
@@ -308,10 +324,12 @@ fn deflated(members: &[(&str, (Vec<u8>, usize))]) -> Vec<u8> {
         common.extend([name.len() as u8, 0, 0, 0]);
         let start = out.len() as u32;
         out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), packed].concat());
-        directory.extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
+        directory
+            .extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
     }
     let (start, size, count) = (out.len() as u32, directory.len() as u32, members.len() as u16);
-    let counts = [&count.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat();
+    let counts =
+        [&count.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat();
     [&out[..], &directory, b"PK\x05\x06\x00\x00\x00\x00", &counts].concat()
 }
 

@@ -55,7 +55,9 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is '{text}', expected a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is '{text}', expected a number")))
 }
 
 /// Runs `parse` on inputs made by `mutate`, and on `known` ones; a parser answers with a value or a sentence.
@@ -79,7 +81,9 @@ fn fuzz(
         let shown = String::from_utf8_lossy(&input[..input.len().min(300)]).escape_debug().to_string();
         match outcome {
             Err(_) => panic!("{parser}: a panic; {again}\n{shown}"),
-            Ok(Err(sentence)) => assert!(!sentence.is_empty(), "{parser}: an error without a sentence; {again}\n{shown}"),
+            Ok(Err(sentence)) => {
+                assert!(!sentence.is_empty(), "{parser}: an error without a sentence; {again}\n{shown}")
+            }
             Ok(Ok(())) => values += 1,
         }
         assert!(taken <= MOST_MEMORY, "{parser}: {taken} bytes of memory; {again}\n{shown}");
@@ -117,7 +121,11 @@ const NUMBERS: [u64; 16] = [
 ];
 
 fn number(generator: &mut dyn Rng) -> u64 {
-    if generator.random_range(0..4) == 0 { generator.next_u64() >> generator.random_range(0..64) } else { NUMBERS[generator.random_range(0..16)] }
+    if generator.random_range(0..4) == 0 {
+        generator.next_u64() >> generator.random_range(0..64)
+    } else {
+        NUMBERS[generator.random_range(0..16)]
+    }
 }
 
 fn place(generator: &mut dyn Rng, length: usize) -> usize {
@@ -138,7 +146,11 @@ fn bytes(generator: &mut dyn Rng, valid: &[u8]) -> Vec<u8> {
                 let number = number(generator);
                 let width = 1 << generator.random_range(0..4);
                 let little: bool = generator.random();
-                let number = if little { number.to_le_bytes()[..width].to_vec() } else { number.to_be_bytes()[8 - width..].to_vec() };
+                let number = if little {
+                    number.to_le_bytes()[..width].to_vec()
+                } else {
+                    number.to_be_bytes()[8 - width..].to_vec()
+                };
                 for (byte, new) in input[at..].iter_mut().zip(number) {
                     *byte = new;
                 }
@@ -161,8 +173,36 @@ fn bytes(generator: &mut dyn Rng, valid: &[u8]) -> Vec<u8> {
 
 /// Pieces that texts of all formats here are made of, and some that they are not.
 const WORDS: [&str; 30] = [
-    "'<f8'", "'|b1'", "'>i2'", "'|O'", "True", "False", "(", ")", "[", "]", "{", "}", ",", ":", "\"", "'", "\n", "=", "-1", "1e308",
-    "nan", "inf", "null", "2L", "[[layers]]\n", "type = \"residual\"\n", "type = \"conv\"\n", "\u{1b}[2J", "\u{202e}", "é",
+    "'<f8'",
+    "'|b1'",
+    "'>i2'",
+    "'|O'",
+    "True",
+    "False",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    "\"",
+    "'",
+    "\n",
+    "=",
+    "-1",
+    "1e308",
+    "nan",
+    "inf",
+    "null",
+    "2L",
+    "[[layers]]\n",
+    "type = \"residual\"\n",
+    "type = \"conv\"\n",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "é",
 ];
 
 /// One to four changes of text: numbers replaced, words put in, lines left out, doubled and moved.
@@ -267,11 +307,17 @@ fn npy_files() {
         npy_frame(&"[".repeat(3000)),
         [valid.clone(), valid.clone()].concat(),
     ];
-    fuzz("npy_files", 20_000, &known, |generator| npy(generator, &valid), |input| {
-        let array = parse_npy(input)?;
-        assert_eq!(array.len(), array.shape().iter().product::<usize>());
-        Ok(())
-    });
+    fuzz(
+        "npy_files",
+        20_000,
+        &known,
+        |generator| npy(generator, &valid),
+        |input| {
+            let array = parse_npy(input)?;
+            assert_eq!(array.len(), array.shape().iter().product::<usize>());
+            Ok(())
+        },
+    );
 }
 
 /// An archive of stored members, as NumPy writes it.
@@ -290,12 +336,15 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         common.extend([0, 0]);
         let start = out.len() as u32;
         out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), bytes].concat());
-        directory.extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
+        directory
+            .extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
     }
     let (start, size, count) = (out.len() as u32, directory.len() as u32, members.len() as u16);
     out.extend(directory);
     out.extend(b"PK\x05\x06\x00\x00\x00\x00");
-    out.extend([&count.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat());
+    out.extend(
+        [&count.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat(),
+    );
     out
 }
 
@@ -355,7 +404,13 @@ fn safetensors_files() {
         "safetensors_files",
         10_000,
         &[],
-        |generator| if generator.random_range(0..4) == 0 { safetensors(generator, &foreign) } else { safetensors(generator, &own) },
+        |generator| {
+            if generator.random_range(0..4) == 0 {
+                safetensors(generator, &foreign)
+            } else {
+                safetensors(generator, &own)
+            }
+        },
         |input| {
             which += 1;
             read(input, &foreign_model).or_else(|_| read(input, &model))
@@ -369,7 +424,10 @@ fn safetensors_files() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         if let Ok(found) = parse_network(&flipped, path, &model) {
             let same = found.network.theta == theta;
-            assert!(same && (found.metadata == metadata || found.metadata.is_empty() || found.metadata.len() == 2), "bit {bit}");
+            assert!(
+                same && (found.metadata == metadata || found.metadata.is_empty() || found.metadata.len() == 2),
+                "bit {bit}"
+            );
         }
     }
 }
@@ -388,10 +446,16 @@ fn idx_files() {
     let source = format!("mnist:{}", folder.path().display());
     std::fs::write(folder.path().join("train-labels-idx1-ubyte"), idx(&[4], &[0, 1, 2, 3])).unwrap();
     let valid = idx(&[4, 2, 3], &[7; 24]);
-    fuzz("idx_files", 500, &[idx(&[u32::MAX; 3], &[1])], |generator| bytes(generator, &valid), |input| {
-        std::fs::write(&images, input).unwrap();
-        load_source(&source).map(drop).map_err(|error| error.to_string())
-    });
+    fuzz(
+        "idx_files",
+        500,
+        &[idx(&[u32::MAX; 3], &[1])],
+        |generator| bytes(generator, &valid),
+        |input| {
+            std::fs::write(&images, input).unwrap();
+            load_source(&source).map(drop).map_err(|error| error.to_string())
+        },
+    );
 }
 
 #[test]
@@ -399,10 +463,16 @@ fn cifar_files() {
     let folder = tempfile::tempdir().unwrap();
     let source = format!("cifar10:{}", folder.path().display());
     let valid = [vec![3; 3073], vec![1; 3073]].concat();
-    fuzz("cifar_files", 300, &[], |generator| bytes(generator, &valid), |input| {
-        std::fs::write(folder.path().join("data_batch_1.bin"), input).unwrap();
-        load_source(&source).map(drop).map_err(|error| error.to_string())
-    });
+    fuzz(
+        "cifar_files",
+        300,
+        &[],
+        |generator| bytes(generator, &valid),
+        |input| {
+            std::fs::write(folder.path().join("data_batch_1.bin"), input).unwrap();
+            load_source(&source).map(drop).map_err(|error| error.to_string())
+        },
+    );
 }
 
 const ARCHITECTURE: &str = "input = [2, 8, 8]\nweight_std = 1.4\nbias_std = 0.5\n\
@@ -483,12 +553,18 @@ fn unfinished_kernels() {
     let result = pool.install(|| method.gram(&architecture, inputs.view(), &options)).unwrap();
     let valid = read(&path);
     let sum = |bytes: &[u8]| Checksum::default().bytes(bytes).value();
-    fuzz("unfinished_kernels", 500, &[], |generator| summed(generator, &valid, sum), |input| {
-        std::fs::write(&path, input).unwrap();
-        let found = method.gram(&architecture, inputs.view(), &options).map_err(|error| error.to_string())?;
-        assert!(found.matrix.iter().all(|value| value.is_finite()));
-        Ok(())
-    });
+    fuzz(
+        "unfinished_kernels",
+        500,
+        &[],
+        |generator| summed(generator, &valid, sum),
+        |input| {
+            std::fs::write(&path, input).unwrap();
+            let found = method.gram(&architecture, inputs.view(), &options).map_err(|error| error.to_string())?;
+            assert!(found.matrix.iter().all(|value| value.is_finite()));
+            Ok(())
+        },
+    );
     // Without the right checksum nothing but the very file is taken.
     for bit in 0..8 * valid.len() {
         let mut flipped = valid.clone();
@@ -517,10 +593,16 @@ fn unfinished_samples() {
         words.fold(Checksum::default().bytes(&bytes[..end]), Checksum::word).value()
     };
     assert_eq!(valid[valid.len() - 8..], sum(&valid[..valid.len() - 8]).to_le_bytes(), "this is how it is summed");
-    fuzz("unfinished_samples", 500, &[], |generator| summed(generator, &valid, sum), |input| {
-        std::fs::write(&path, input).unwrap();
-        count(&sampler, networks, &options(true)).map(drop).map_err(|error| error.to_string())
-    });
+    fuzz(
+        "unfinished_samples",
+        500,
+        &[],
+        |generator| summed(generator, &valid, sum),
+        |input| {
+            std::fs::write(&path, input).unwrap();
+            count(&sampler, networks, &options(true)).map(drop).map_err(|error| error.to_string())
+        },
+    );
 }
 
 #[test]
@@ -540,8 +622,14 @@ fn unfinished_trainings() {
     run.advance().unwrap();
     run.save(&path).unwrap();
     let valid = read(&path);
-    fuzz("unfinished_trainings", 500, &[], |generator| safetensors(generator, &valid), |input| {
-        std::fs::write(&path, input).unwrap();
-        Run::resume(&path, &trainer, &model, &data, 4).map(drop).map_err(|error| error.to_string())
-    });
+    fuzz(
+        "unfinished_trainings",
+        500,
+        &[],
+        |generator| safetensors(generator, &valid),
+        |input| {
+            std::fs::write(&path, input).unwrap();
+            Run::resume(&path, &trainer, &model, &data, 4).map(drop).map_err(|error| error.to_string())
+        },
+    );
 }

@@ -62,7 +62,8 @@ impl Folder {
 
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
@@ -75,8 +76,7 @@ fn golden(name: &str) -> String {
 const TRAIN: [&str; 9] = ["train", "--train", "20", "--test", "5", "--max-epochs", "2", "--seed", "1"];
 
 fn train(arch: &str, out: &str, more: &[&str]) -> Vec<String> {
-    let words = TRAIN.iter().chain(&["--arch", arch, "--out", out]).chain(more);
-    words.map(|word| (*word).to_owned()).collect()
+    [&TRAIN[..], &["--arch", arch, "--out", out], more].concat().into_iter().map(str::to_owned).collect()
 }
 
 fn run(words: &[String]) -> Output {
@@ -131,7 +131,19 @@ fn architectures_of_absurd_sizes() {
     for (arch, inputs) in &architectures {
         for arguments in [
             vec!["kernel", "--arch", arch, "--inputs", inputs, "--out", &out],
-            vec!["kernel", "--arch", arch, "--inputs", inputs, "--method", "empirical", "--samples", "2", "--out", &out],
+            vec![
+                "kernel",
+                "--arch",
+                arch,
+                "--inputs",
+                inputs,
+                "--method",
+                "empirical",
+                "--samples",
+                "2",
+                "--out",
+                &out,
+            ],
             vec!["sample", "--arch", arch, "--inputs", inputs, "--count", "10", "--out", &out],
             vec!["train", "--arch", arch, "--out", &out],
             vec!["flatness", "--arch", arch, "--net", inputs, "--loss", "bce", "--data", "digits"],
@@ -177,7 +189,10 @@ fn counts_that_no_memory_holds() {
         ("--seeds", vec!["train", "--arch", "fcn:64-2-1", "--seeds", "100000000", "--out", &out]),
         ("--seeds", vec!["train", "--arch", "fcn:64-2-1", "--seeds", "2", "--seed", most, "--out", &out]),
         ("--seeds", vec!["reproduce", "correlation", "--quick", "--seeds", most, "--out", &out]),
-        ("--attack", vec!["reproduce", "correlation", "--quick", "--attack", "0..18446744073709551615:1", "--out", &out]),
+        (
+            "--attack",
+            vec!["reproduce", "correlation", "--quick", "--attack", "0..18446744073709551615:1", "--out", &out],
+        ),
         ("--cases", vec!["verify", "--only", "no such law", "--cases", most]),
     ] {
         let sentence = refusal(&arguments);
@@ -218,7 +233,8 @@ fn two_values_in_one_word_or_two_and_no_third() {
     let folder = Folder::new();
     let net = golden("flatness/fcn_relu_bce_1.safetensors");
     let rescale = |range: &[&str], out: &str| {
-        let mut words = vec!["--quiet", "rescale", "--net", &net, "--arch", "fcn:64-12-10-1", "--neurons", "--out", out];
+        let mut words =
+            vec!["--quiet", "rescale", "--net", &net, "--arch", "fcn:64-12-10-1", "--neurons", "--out", out];
         words.extend(range);
         flatgauge(&words)
     };
@@ -232,7 +248,9 @@ fn two_values_in_one_word_or_two_and_no_third() {
         })
         .collect();
     assert!(files.iter().all(|bytes| *bytes == files[0]));
-    for range in [&["--range", "0.1,10", "3"][..], &["--range", "0.1"], &["--range", "1,2,3"], &["--range", "1", "2", "3"]] {
+    for range in
+        [&["--range", "0.1,10", "3"][..], &["--range", "0.1"], &["--range", "1,2,3"], &["--range", "1", "2", "3"]]
+    {
         let output = rescale(range, &folder.path("never"));
         let sentence = sentence_of(&output, &format!("{range:?}"));
         assert!(sentence.contains("--range") || sentence.contains("'3'"), "{sentence}");
@@ -268,7 +286,9 @@ fn arrays_of_the_wrong_shape() {
     let empty = folder.file("empty.npy", &header("(0, 4)", 0));
     let product = folder.file("product.npy", &header("(0, 4611686018427387904, 4)", 0));
     for inputs in [&empty, &product] {
-        for method in [&["kernel"][..], &["kernel", "--method", "empirical", "--samples", "2"], &["sample", "--count", "5"]] {
+        for method in
+            [&["kernel"][..], &["kernel", "--method", "empirical", "--samples", "2"], &["sample", "--count", "5"]]
+        {
             let rest = ["--arch", "fcn:4-3-1", "--inputs", inputs, "--out", &folder.path("never")];
             let sentence = refusal(&[method, &rest].concat());
             assert!(sentence.starts_with("--inputs: "), "{sentence}");
@@ -294,7 +314,9 @@ fn messages_are_harmless() {
 
 #[test]
 fn what_is_no_text_names_its_flag() {
-    for (flag, rest) in [("--arch", vec!["train", "--out", "never"]), ("--data", vec!["train", "--arch", "fcn:64-1", "--out", "never"])] {
+    for (flag, rest) in
+        [("--arch", vec!["train", "--out", "never"]), ("--data", vec!["train", "--arch", "fcn:64-1", "--out", "never"])]
+    {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flatgauge"));
         command.args(rest).arg(flag).arg(OsStr::from_bytes(b"ab\xff"));
         let sentence = sentence_of(&command.output().unwrap(), flag);
@@ -326,7 +348,17 @@ fn only_regular_files_are_read() {
     // Unfinished work, too.
     symlink("/dev/zero", folder.at("K.npy.partial")).unwrap();
     let sentence = refusal(&[
-        "kernel", "--arch", "fcn:2-3-1", "--inputs", &inputs, "--method", "empirical", "--samples", "3", "--out", &folder.path("K.npy"),
+        "kernel",
+        "--arch",
+        "fcn:2-3-1",
+        "--inputs",
+        &inputs,
+        "--method",
+        "empirical",
+        "--samples",
+        "3",
+        "--out",
+        &folder.path("K.npy"),
     ]);
     assert!(sentence.starts_with("--out: ") && sentence.contains("a device"), "{sentence}");
 }
@@ -368,10 +400,28 @@ fn results_go_where_a_regular_file_can_be() {
     let pipe = folder.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let net = golden("flatness/fcn_relu_bce_1.safetensors");
-    for out in [pipe.as_str(), "/dev/null", folder.0.path().to_str().unwrap(), &folder.path("none/out"), &folder.path("K.partial")] {
+    for out in [
+        pipe.as_str(),
+        "/dev/null",
+        folder.0.path().to_str().unwrap(),
+        &folder.path("none/out"),
+        &folder.path("K.partial"),
+    ] {
         for arguments in [
             vec!["kernel", "--arch", "fcn:2-1", "--inputs", &x, "--out", out],
-            vec!["kernel", "--arch", "fcn:2-3-1", "--inputs", &x, "--method", "empirical", "--samples", "3", "--out", out],
+            vec![
+                "kernel",
+                "--arch",
+                "fcn:2-3-1",
+                "--inputs",
+                &x,
+                "--method",
+                "empirical",
+                "--samples",
+                "3",
+                "--out",
+                out,
+            ],
             vec!["sample", "--arch", "fcn:2-1", "--inputs", &x, "--count", "5", "--out", out],
             vec!["rescale", "--arch", "fcn:64-12-10-1", "--net", &net, "--permute", "--out", out],
             // Before hours of training.
@@ -460,8 +510,19 @@ fn a_flipped_bit_in_a_finished_network() {
     let words = train("fcn:64-3-1", &net, &[]);
     assert!(run(&words).status.success());
     let whole = std::fs::read(&net).unwrap();
-    let flatness =
-        ["flatness", "--net", &net, "--arch", "fcn:64-3-1", "--loss", "bce", "--data", "digits", "--measure", "parameter_norm"];
+    let flatness = [
+        "flatness",
+        "--net",
+        &net,
+        "--arch",
+        "fcn:64-3-1",
+        "--loss",
+        "bce",
+        "--data",
+        "digits",
+        "--measure",
+        "parameter_norm",
+    ];
     // The lowest bit of the last number, and one in the middle.
     for place in [whole.len() - 8, whole.len() - 700] {
         let mut flipped = whole.clone();
@@ -485,7 +546,10 @@ fn the_right_flag_is_blamed() {
     let x = folder.matrix("x.npy", &array![[1.0, 2.0], [0.5, 1.0], [1.5, 0.0]]);
     let huge = folder.matrix("huge.npy", &array![[1e300, 2e300]]);
     let out = folder.path("never");
-    let bad = folder.file("bad.toml", b"input = [2]\n[[layers]]\ntype = \"conv\"\nchannels = 1\nkernel = [1, 1]\npadding = \"same\"\n");
+    let bad = folder.file(
+        "bad.toml",
+        b"input = [2]\n[[layers]]\ntype = \"conv\"\nchannels = 1\nkernel = [1, 1]\npadding = \"same\"\n",
+    );
     let kernel = |arch: &str, inputs: &str, more: &[&str]| {
         refusal(&[&["kernel", "--arch", arch, "--inputs", inputs, "--out", &out][..], more].concat())
     };
@@ -503,7 +567,10 @@ fn the_right_flag_is_blamed() {
         (refusal(&["train", "--arch", &bad, "--out", &out]), arch(&bad)),
         (refusal(&["train", "--arch", "fcn:65-1", "--out", &out]), "--data: ".to_owned()),
         (refusal(&["sample", "--arch", &bad, "--inputs", &x, "--count", "1", "--out", &out]), arch(&bad)),
-        (refusal(&["sample", "--arch", "fcn:3-1", "--inputs", &x, "--count", "1", "--out", &out]), "--inputs: ".to_owned()),
+        (
+            refusal(&["sample", "--arch", "fcn:3-1", "--inputs", &x, "--count", "1", "--out", &out]),
+            "--inputs: ".to_owned(),
+        ),
         (refusal(&["sample", "--arch", "fcn:2-2", "--inputs", &x, "--count", "1", "--out", &out]), arch("fcn:2-2")),
     ] {
         assert!(sentence.starts_with(&beginning), "{sentence}");
@@ -521,8 +588,21 @@ fn a_missing_batch_of_cifar10_is_noted() {
     }
     let source = format!("cifar10:{}", folder.0.path().display());
     let out = folder.path("net");
-    let arguments =
-        ["train", "--arch", "fcn:3072-1", "--data", &source, "--train", "2", "--test", "1", "--max-epochs", "1", "--out", &out];
+    let arguments = [
+        "train",
+        "--arch",
+        "fcn:3072-1",
+        "--data",
+        &source,
+        "--train",
+        "2",
+        "--test",
+        "1",
+        "--max-epochs",
+        "1",
+        "--out",
+        &out,
+    ];
     let notes = done(&arguments);
     assert!(notes.contains("lacks data_batch_5.bin; 8 images of 4 of 5 files"), "{notes}");
 }

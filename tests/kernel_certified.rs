@@ -221,7 +221,9 @@ fn what_overflows_or_vanishes_is_an_error() {
                     for bias_std in [0.0, 1.0, 1e155, 1e300] {
                         let widths: Vec<usize> = [2].into_iter().chain(vec![1; depth + 1]).collect();
                         let architecture = Architecture::fully_connected(&widths, activation, weight_std, bias_std);
-                        let inputs = ordinary.mapv(|value| value * input_scale).mapv(|value: f64| value.clamp(-1.7e308, 1.7e308));
+                        let inputs = ordinary
+                            .mapv(|value| value * input_scale)
+                            .mapv(|value: f64| value.clamp(-1.7e308, 1.7e308));
                         for kernel in [kernel::nngp, kernel::ntk] {
                             let name = format!("{activation} {depth} {input_scale:e} {weight_std:e} {bias_std:e}");
                             match kernel(&architecture, inputs.view()) {

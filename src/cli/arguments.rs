@@ -79,7 +79,10 @@ pub(super) struct NetworkArguments {
 impl NetworkArguments {
     /// The files it is read from, with their flags.
     pub fn files(&self) -> Vec<(&str, &Path)> {
-        [("--net", self.net.as_path())].into_iter().chain(self.architecture.file().map(|file| ("--arch", file))).collect()
+        [("--net", self.net.as_path())]
+            .into_iter()
+            .chain(self.architecture.file().map(|file| ("--arch", file)))
+            .collect()
     }
 
     pub fn load(&self, quiet: bool) -> Result<Checkpoint, Unusable> {
@@ -239,7 +242,9 @@ pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
     }
     let sizes = (last - first) / step;
     if sizes >= MOST_NETWORKS {
-        return Err(Unusable(format!("--attack: '{text}' is more than {MOST_NETWORKS} sizes, expected at most so many")));
+        return Err(Unusable(format!(
+            "--attack: '{text}' is more than {MOST_NETWORKS} sizes, expected at most so many"
+        )));
     }
     Ok((first..=last).step_by(step).collect())
 }
@@ -262,7 +267,9 @@ mod tests {
     #[test]
     fn counts_that_no_memory_holds_are_refused() {
         assert_eq!(seeds(3, 2, 5).unwrap(), 3..5);
-        for (first, count, each) in [(0, 0, 1), (0, u64::MAX, 1), (0, 100_000_000, 1), (0, 1000, 1000), (u64::MAX, 2, 1)] {
+        for (first, count, each) in
+            [(0, 0, 1), (0, u64::MAX, 1), (0, 100_000_000, 1), (0, 1000, 1000), (u64::MAX, 2, 1)]
+        {
             assert!(seeds(first, count, each).unwrap_err().0.contains("--seeds"));
         }
         for text in ["0..18446744073709551615:1", "0..10000000:1", "5..18446744073709551615:3"] {

@@ -76,10 +76,10 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     }
     let inputs = read_rows(&arguments.inputs, "--inputs", Some(model.inputs()))?;
     let bar = bar(quiet || !root);
-    let shown = bar.clone();
+    let display = bar.clone();
     let progress = move |done: usize, total: usize| {
-        shown.set_length(total as u64);
-        shown.set_position(done as u64);
+        display.set_length(total as u64);
+        display.set_position(done as u64);
     };
     let samples = match (arguments.samples, empirical) {
         (Some(samples), true) => samples,

@@ -70,7 +70,10 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let model = arguments.architecture.model()?;
     if root {
         let files = [("--inputs", Path::new(&arguments.inputs))].into_iter();
-        check_out(&arguments.out, &files.chain(arguments.architecture.file().map(|file| ("--arch", file))).collect::<Vec<_>>())?;
+        check_out(
+            &arguments.out,
+            &files.chain(arguments.architecture.file().map(|file| ("--arch", file))).collect::<Vec<_>>(),
+        )?;
     }
     let inputs = read_inputs(&arguments.inputs, model.inputs())?;
     let sampler = Sampler::new(model.architecture().clone(), inputs, arguments.seed).map_err(|error| {

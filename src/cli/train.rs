@@ -1,6 +1,8 @@
 //! `flatgauge train`: one network, or a sweep over attack sizes and seeds.
 
-use super::arguments::{ArchitectureArguments, LossName, attack_sizes, check_name, check_out, seeds, tell_notes, two_numbers};
+use super::arguments::{
+    ArchitectureArguments, LossName, attack_sizes, check_name, check_out, seeds, tell_notes, two_numbers,
+};
 use super::progress::bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes, shown};
 use crate::data::{LabelRule, Recipe, Source, load_source_of};

@@ -49,7 +49,12 @@ impl Loader for Cifar10 {
             names.iter().zip(&paths).filter(|(_, path)| path.is_none()).map(|(name, _)| name.as_str()).collect();
         let missing = (!missing.is_empty()).then(|| {
             let (place, read) = (folder.display(), names.len() - missing.len());
-            format!("{place} lacks {}; {} images of {read} of {} files are used", missing.join(", "), classes.len(), names.len())
+            format!(
+                "{place} lacks {}; {} images of {read} of {} files are used",
+                missing.join(", "),
+                classes.len(),
+                names.len()
+            )
         });
         let test = match find(folder, &["test_batch.bin".to_owned()]) {
             None => None,

@@ -85,7 +85,8 @@ pub fn load_source_of(source: &str, features: Option<usize>) -> Result<Source, D
     match features.filter(|features| *features != there) {
         None => Ok(source),
         Some(features) => {
-            let reason = format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
+            let reason =
+                format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
             Err(DataError::Inputs { source_name: source.name, reason })
         }
     }

@@ -174,15 +174,14 @@ fn read_array(reader: &mut dyn Read, length: u64, fits: Fits) -> Result<ArrayD<f
     let mut block = vec![0; BLOCK.min(entries * size)];
     while values.len() < entries {
         let wanted = block.len().min((entries - values.len()) * size);
-        fill(reader, &mut block[..wanted])
-            .map_err(|(there, reason)| {
-                let there = values.len() + there / size;
-                if reason.is_empty() {
-                    format!("truncated after {there} of {entries} entries")
-                } else {
-                    format!("damaged after {there} of {entries} entries ({reason})")
-                }
-            })?;
+        fill(reader, &mut block[..wanted]).map_err(|(there, reason)| {
+            let there = values.len() + there / size;
+            if reason.is_empty() {
+                format!("truncated after {there} of {entries} entries")
+            } else {
+                format!("damaged after {there} of {entries} entries ({reason})")
+            }
+        })?;
         append(&header, &mut block[..wanted], &mut values)?;
     }
     // An archive compares its checksum when it is read to the end.
@@ -191,7 +190,9 @@ fn read_array(reader: &mut dyn Read, length: u64, fits: Fits) -> Result<ArrayD<f
         Ok(0) => {}
         Ok(_) => {
             let surplus = length - expected;
-            return Err(format!("{surplus} bytes follow the array of {entries} entries, expected one array and no more"));
+            return Err(format!(
+                "{surplus} bytes follow the array of {entries} entries, expected one array and no more"
+            ));
         }
         Err(error) => return Err(format!("damaged ({error})")),
     }

@@ -264,16 +264,14 @@ mod tests {
     #[test]
     fn unknown_options_and_values_are_named() {
         let mut options = Options::default();
-        for (name, text, word) in
-            [
-                ("epsilon", "1", "eps"),
-                ("eps", "wide", "wide"),
-                ("trace", "guess", "guess"),
-                ("draws", "-3", "draws"),
-                ("steps", "18446744073709551615", "at most"),
-                ("chains", "9223372036854775808", "at most"),
-            ]
-        {
+        for (name, text, word) in [
+            ("epsilon", "1", "eps"),
+            ("eps", "wide", "wide"),
+            ("trace", "guess", "guess"),
+            ("draws", "-3", "draws"),
+            ("steps", "18446744073709551615", "at most"),
+            ("chains", "9223372036854775808", "at most"),
+        ] {
             let error = options.set(name, text).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(word), "{error}");
         }

@@ -119,7 +119,13 @@ fn by_integral(hits: f64, misses: f64, p: f64, q: f64) -> f64 {
     let sum: f64 = (0..=POINTS)
         .map(|k| {
             // Simpson's rule.
-            let weight = if k == 0 || k == POINTS { 1.0 } else if k % 2 == 1 { 4.0 } else { 2.0 };
+            let weight = if k == 0 || k == POINTS {
+                1.0
+            } else if k % 2 == 1 {
+                4.0
+            } else {
+                2.0
+            };
             weight * exponent(width * f64::from(k)).exp()
         })
         .sum();
@@ -254,7 +260,10 @@ mod tests {
             // The interval of the misses is the mirror image.
             let (mirrored_upper, mirrored_lower) = clopper_pearson(trials - count, trials, confidence);
             for (found, expected) in [(mirrored_lower, 1.0 - low), (mirrored_upper, 1.0 - high)] {
-                assert!((found - expected).abs() <= 1e-13 * expected, "{count} of {trials}: {found:e} for {expected:e}");
+                assert!(
+                    (found - expected).abs() <= 1e-13 * expected,
+                    "{count} of {trials}: {found:e} for {expected:e}"
+                );
             }
         }
     }
@@ -267,7 +276,8 @@ mod tests {
                 let counts = (0..18).flat_map(|power| [1, 2, 5].map(|first| first * 10_u64.pow(power)));
                 let inside: Vec<u64> = counts.filter(|count| *count < trials).collect();
                 let mirrored = inside.iter().rev().map(|count| trials - count);
-                let mut counts: Vec<u64> = [0].into_iter().chain(inside.iter().copied()).chain(mirrored).chain([trials]).collect();
+                let mut counts: Vec<u64> =
+                    [0].into_iter().chain(inside.iter().copied()).chain(mirrored).chain([trials]).collect();
                 counts.sort_unstable();
                 counts.dedup();
                 let ends: Vec<(f64, f64)> = counts.iter().map(|count| clopper_pearson(*count, trials, 0.95)).collect();

@@ -48,7 +48,9 @@ pub enum KernelError {
         root: f64,
     },
     /// The result cannot be represented.
-    #[error("entry ({row}, {column}) of the kernel is {value}: weight_std and bias_std do not suit this depth and these inputs")]
+    #[error(
+        "entry ({row}, {column}) of the kernel is {value}: weight_std and bias_std do not suit this depth and these inputs"
+    )]
     Entry {
         /// Row of the entry.
         row: usize,

@@ -63,7 +63,8 @@ pub(super) fn load(path: &Path, key: &Value, n: usize, groups: usize) -> Result<
     if header["key"] != *key {
         return Err(fault(path, "it belongs to another kernel; remove it to start anew"));
     }
-    let count = header["count"].as_u64().filter(|_| rest.len() as u64 == end as u64 + 1 + numbers).ok_or_else(damaged)?;
+    let count =
+        header["count"].as_u64().filter(|_| rest.len() as u64 == end as u64 + 1 + numbers).ok_or_else(damaged)?;
     let values = rest[end + 1..].as_chunks().0.iter().map(|eight| f64::from_le_bytes(*eight));
     if values.clone().any(|value| !value.is_finite()) {
         return Err(damaged());

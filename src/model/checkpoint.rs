@@ -38,8 +38,7 @@ fn fault(path: &Path, reason: impl Into<String>) -> ModelError {
 /// [`ModelError::Checkpoint`]: the file cannot be read, is not safetensors, lacks a tensor, or holds one
 /// of another shape or type or with a NaN or infinity in it.
 pub fn load_network(path: &Path, model: &Arc<Model>) -> Result<Checkpoint, ModelError> {
-    let bytes =
-        read_file(path, MOST_BYTES).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
+    let bytes = read_file(path, MOST_BYTES).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
     parse_network(&bytes, path, model)
 }
 

@@ -71,9 +71,8 @@ pub fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of [`read_file`]; bytes that are not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(read_file(path, most)?).map_err(|error| {
-        refusal(format!("it is not UTF-8 text from byte {} on", error.utf8_error().valid_up_to()))
-    })
+    String::from_utf8(read_file(path, most)?)
+        .map_err(|error| refusal(format!("it is not UTF-8 text from byte {} on", error.utf8_error().valid_up_to())))
 }
 
 /// Opens a regular file; also says how many bytes it has.
@@ -254,7 +253,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("inner")).unwrap();
-        for (link, target) in [("link", "inner/file"), ("second", "link"), ("dangling", "inner/new"), ("loop", "loop")] {
+        for (link, target) in [("link", "inner/file"), ("second", "link"), ("dangling", "inner/new"), ("loop", "loop")]
+        {
             symlink(target, path(link)).unwrap();
         }
         std::fs::write(path("inner/file"), b"old").unwrap();

@@ -17,7 +17,9 @@ mod wide_chacha;
 
 pub use checksum::Checksum;
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
-pub use file::{check_writable, open_file, read_file, read_text, with_appended, write_atomically, write_atomically_with};
+pub use file::{
+    check_writable, open_file, read_file, read_text, with_appended, write_atomically, write_atomically_with,
+};
 pub use gaussian::fill_normals;
 #[cfg(feature = "mpi")]
 pub use mpi::World;

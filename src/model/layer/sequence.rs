@@ -343,7 +343,10 @@ fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer
         let window = Window::new(shape, size, stride, padding).map_err(&fault)?;
         let [rows, columns] = window.padded();
         check("positions of one padded input", &[rows, columns])?;
-        check("entries in the windows of one input", &[shape[0], size[0], size[1], window.output[0], window.output[1]])?;
+        check(
+            "entries in the windows of one input",
+            &[shape[0], size[0], size[1], window.output[0], window.output[1]],
+        )?;
         Ok::<_, ModelError>(window)
     };
     match spec {

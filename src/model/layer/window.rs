@@ -33,7 +33,9 @@ impl Window {
         }
         let sizes = [size, stride, if let Padding::Zeros(zeros) = padding { zeros } else { [0; 2] }];
         if let Some(extent) = sizes.iter().flatten().find(|extent| **extent > MOST_NUMBERS) {
-            return Err(format!("its window {size:?} with stride {stride:?} and padding {padding} reaches over {extent} positions, more than {MOST_NUMBERS}"));
+            return Err(format!(
+                "its window {size:?} with stride {stride:?} and padding {padding} reaches over {extent} positions, more than {MOST_NUMBERS}"
+            ));
         }
         let input = [height, width];
         let (mut before, mut output) = ([0; 2], [0; 2]);
