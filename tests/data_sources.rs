@@ -107,6 +107,8 @@ fn cifar10_is_cars_against_cats() {
         (source.training.len(), source.shape.clone(), source.test.as_ref().unwrap().len()),
         (12, vec![3, 32, 32], 1)
     );
+    let note = source.notes.concat();
+    assert!(note.contains("lacks data_batch_3.bin, data_batch_4.bin, data_batch_5.bin"), "{note}");
     let data = source.dataset().unwrap();
     let first_pixels: Vec<f64> = data.inputs.column(0).iter().map(|pixel| (pixel * 255.0).round()).collect();
     assert_eq!(
@@ -156,6 +158,9 @@ fn what_is_wrong_with_a_file_is_named() {
     assert!(message(&labels, &labels).contains("starts with 0x00000801, expected 0x00000803"));
     assert!(message(&pixels, &idx(&[9], &[0; 9])).contains("9 labels, expected 10"));
     assert!(message(&idx(&[10, 0, 3], &[]), &labels).contains("0 x 3 pixels"));
+    assert!(
+        message(&pixels, &idx(&[10], &[61, 0, 0, 200, 0, 0, 0, 0, 0, 0])).contains("label 3 is 200, expected 0 to 61")
+    );
     let floats = [&[0, 0, 0x0d, 3][..], &pixels[4..]].concat();
     assert!(message(&floats, &labels).contains("starts with 0x00000d03"));
     // Sizes whose product overflows, and sizes that only claim too much.
@@ -185,6 +190,147 @@ fn what_is_wrong_with_a_file_is_named() {
     assert!(message(vec![3; 3072]).contains("3072 bytes, expected a multiple of 3073"));
     assert!(message(vec![10; 3073]).contains("label 0 is 10, expected 0 to 9"));
     assert!(message(Vec::new()).contains("0 bytes"));
+}
+
+fn npy(header: &str, entries: &[u8]) -> Vec<u8> {
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), entries].concat()
+}
+
+#[test]
+fn arrays_of_every_kind_are_read() {
+    let read = |header: &str, entries: &[u8]| data::parse_npy(&npy(header, entries));
+    let vector = |descr: &str, entries: &[u8], n: usize| {
+        read(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({n},), }}\n"), entries)
+            .map(|array| array.into_raw_vec_and_offset().0)
+    };
+    for (descr, entries) in [
+        ("<f8", [1.5_f64, -2.0].map(f64::to_le_bytes).concat()),
+        (">f8", [1.5_f64, -2.0].map(f64::to_be_bytes).concat()),
+        ("<f4", [1.5_f32, -2.0].map(f32::to_le_bytes).concat()),
+        (">f4", [1.5_f32, -2.0].map(f32::to_be_bytes).concat()),
+        ("<f2", vec![0x00, 0x3e, 0x00, 0xc0]),
+    ] {
+        assert_eq!(vector(descr, &entries, 2).unwrap(), [1.5, -2.0], "{descr}");
+    }
+    for (descr, entries) in [
+        ("|i1", vec![3, 0xfe]),
+        ("<i2", [3_i16, -2].map(i16::to_le_bytes).concat()),
+        (">i4", [3_i32, -2].map(i32::to_be_bytes).concat()),
+        ("<i8", [3_i64, -2].map(i64::to_le_bytes).concat()),
+    ] {
+        assert_eq!(vector(descr, &entries, 2).unwrap(), [3.0, -2.0], "{descr}");
+    }
+    for (descr, entries) in [
+        ("|u1", vec![200]),
+        (">u2", vec![0, 200]),
+        ("<u4", vec![200, 0, 0, 0]),
+        ("<u8", vec![200, 0, 0, 0, 0, 0, 0, 0]),
+    ] {
+        assert_eq!(vector(descr, &entries, 1).unwrap(), [200.0], "{descr}");
+    }
+    assert_eq!(vector("|b1", &[1, 0], 2).unwrap(), [1.0, 0.0]);
+    // Fortran order; Python 2's long integers; other spacing and quotes; a scalar.
+    let matrix = read("{\"shape\":(2L, 3L),'fortran_order' :True , 'descr':'|u1'}", &[1, 2, 3, 4, 5, 6]).unwrap();
+    assert_eq!(matrix.shape(), [2, 3]);
+    assert_eq!(matrix.iter().copied().collect::<Vec<_>>(), [1.0, 3.0, 5.0, 2.0, 4.0, 6.0]);
+    assert_eq!(data::rows_of(matrix).row(1).to_vec(), [2.0, 4.0, 6.0]);
+    assert_eq!(read("{'descr': '|u1', 'fortran_order': False, 'shape': ()}", &[9]).unwrap().ndim(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_an_array_is_named() {
+    let message = |header: &str, entries: &[u8]| data::parse_npy(&npy(header, entries)).unwrap_err();
+    let vector = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n";
+    assert!(message(vector, &[0; 15]).contains("truncated after 1 of 2 entries"));
+    assert!(message(vector, &[0; 64]).contains("48 bytes follow the array of 2 entries"));
+    // A second array behind the first, as by two saves to one open file.
+    assert!(message(vector, &[&[0; 16][..], &npy(vector, &[0; 16])].concat()).contains("bytes follow the array"));
+    assert!(
+        message("{'descr': '|b1', 'fortran_order': False, 'shape': (6,), }", &[0, 1, 2, 0, 0, 0])
+            .contains("entry 2 of an array of booleans is 2")
+    );
+    for shape in [
+        "(0, 4611686018427387904, 4)",
+        "(0, 18446744073709551615, 18446744073709551615)",
+        "(4294967296, 4294967296, 0)",
+        "(300000000,)",
+    ] {
+        let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+        assert!(message(&header, &[]).contains("more than 268435456 entries"), "{shape}");
+    }
+    for (header, word) in [
+        ("", "'{' is expected"),
+        ("{'descr': '<f8', 'shape': (2,)}", "no key 'fortran_order'"),
+        ("{'descr': '<c16', 'fortran_order': False, 'shape': (2,)}", "'<c16'"),
+        ("{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (2,)}", "records"),
+        ("{'descr': '<f8', 'fortran_order': 0, 'shape': (2,)}", "True or False"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-2,)}", "'-2"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2.5,)}", "'.5"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), 'descr': '<f8'}", "twice"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)} + {}", "goes on"),
+        ("{'\u{1b}[2J': 1}", "\\u{1b}[2J"),
+    ] {
+        let message = message(header, &[0; 16]);
+        assert!(message.contains(word) && !message.chars().any(char::is_control), "{header}: {message}");
+    }
+}
+
+/// An archive that says of its member what it is not.
+#[test]
+fn damage_of_an_archive_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.npz");
+    let x = Array2::from_shape_fn((20, 3), |(i, j)| (7 * i + j) as f64);
+    data::write_npz(&path, x.view(), &[3], x.slice(s![.., ..1])).unwrap();
+    let valid = std::fs::read(&path).unwrap();
+    assert_eq!(data::rows_of(data::parse_npz(&valid, "x").unwrap()), x);
+    let mut noticed = 0;
+    for place in 0..valid.len() {
+        for bit in [0, 3, 7] {
+            let mut damaged = valid.clone();
+            damaged[place] ^= 1 << bit;
+            match data::parse_npz(&damaged, "x") {
+                // Dates, versions and the other member say nothing of the entries.
+                Ok(found) => assert_eq!(data::rows_of(found), x, "byte {place}"),
+                Err(_) => noticed += 1,
+            }
+        }
+    }
+    assert!(noticed > valid.len(), "{noticed} of {}", 3 * valid.len());
+}
+
+#[test]
+fn labels_of_both_zeros_are_one_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.npz");
+    let y = Array2::from_shape_fn((30, 1), |(row, _)| if row % 2 == 0 { 0.0 } else { -0.0 });
+    data::write_npz(&path, Array2::ones((30, 2)).view(), &[2], y.view()).unwrap();
+    let source = load_source(path.to_str().unwrap()).unwrap();
+    let error = Recipe { train: 10, test: 5, attack: 5, ..Recipe::default() }.take(&source).unwrap_err().to_string();
+    assert!(error.contains("only label is [0.0]"), "{error}");
+    data::write_npz(&path, Array2::ones((30, 2)).view(), &[2], Array2::from_elem((30, 1), f64::NAN).view()).unwrap();
+    let error = load_source(path.to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("entry 0 of y is NaN"), "{error}");
+}
+
+/// An archive of deflated members with their sizes; checksums are left 0.
+#[cfg(target_os = "linux")]
+fn deflated(members: &[(&str, (Vec<u8>, usize))]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, (packed, size)) in members {
+        let mut common = vec![20, 0, 0, 0, 8, 0, 0, 0, 0x21, 0, 0, 0, 0, 0];
+        common.extend((packed.len() as u32).to_le_bytes());
+        common.extend((*size as u32).to_le_bytes());
+        common.extend([name.len() as u8, 0, 0, 0]);
+        let start = out.len() as u32;
+        out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), packed].concat());
+        directory
+            .extend([&b"PK\x01\x02\x14\x00"[..], &common, &[0; 10], &start.to_le_bytes(), name.as_bytes()].concat());
+    }
+    let (start, size, count) = (out.len() as u32, directory.len() as u32, members.len() as u16);
+    let counts =
+        [&count.to_le_bytes()[..], &count.to_le_bytes(), &size.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat();
+    [&out[..], &directory, b"PK\x05\x06\x00\x00\x00\x00", &counts].concat()
 }
 
 /// Largest resident size of this process so far, in KiB.
@@ -222,6 +368,22 @@ fn bombs_cost_no_more_memory_than_the_header_allows() {
     std::fs::write(folder.path().join("train-labels-idx1-ubyte"), idx(&[1 << 10], &[0; 1 << 10])).unwrap();
     let error = load(&source_of("mnist", folder.path())).unwrap_err().to_string();
     assert!(error.contains("truncated: 100 of 1073741824 bytes"), "{error}");
+    // 256 MiB of zeros as an array of one byte each, 2 GiB as numbers, in a quarter of a MiB: refused by its shape, with the
+    // architecture's and with the labels'.
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (16384, 16384), }\n";
+    let place = folder.path().join("bomb.npz");
+    let entry = |header: &str, entries: usize| {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&npy(header, &[])).unwrap();
+        (0..entries.div_ceil(zeros.len())).for_each(|_| encoder.write_all(&zeros[..zeros.len().min(entries)]).unwrap());
+        (encoder.finish().unwrap(), npy(header, &[]).len() + entries)
+    };
+    let labels = "{'descr': '|u1', 'fortran_order': False, 'shape': (5,), }\n";
+    std::fs::write(&place, deflated(&[("x.npy", entry(header, 1 << 28)), ("y.npy", entry(labels, 5))])).unwrap();
+    let error = data::load_source_of(place.to_str().unwrap(), Some(4)).unwrap_err().to_string();
+    assert!(error.contains("16384 features a row; the architecture takes 4"), "{error}");
+    let error = load_source(place.to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("expected 16384 labels"), "{error}");
     let grown = peak_memory() - before;
     assert!(grown < 64 * 1024, "{grown} KiB for files that hold next to nothing");
 }

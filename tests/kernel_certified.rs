@@ -189,6 +189,78 @@ fn edge_images_to_all_digits() {
     assert_eq!(cases.len(), 6);
 }
 
+/// A tangent kernel that carries an angle twice must not let rounding part the two: each layer would double the gap.
+#[test]
+fn deep_erf_networks_keep_their_digits() {
+    let deep = read_json("deep_erf.json");
+    let inputs = rows_of(&deep["inputs"]);
+    let cases = deep["cases"].as_array().unwrap();
+    for case in cases {
+        let [weight_std, bias_std] = ["weight_std", "bias_std"].map(|key| case[key].as_f64().unwrap());
+        let depth = case["depth"].as_u64().unwrap() as usize;
+        let widths: Vec<usize> = [4].into_iter().chain(vec![1; depth + 1]).collect();
+        let architecture = Architecture::fully_connected(&widths, Activation::Erf, weight_std, bias_std);
+        let name = format!("depth {depth}, weight_std {weight_std}, bias_std {bias_std}");
+        let nngp = kernel::nngp(&architecture, inputs.view()).unwrap();
+        assert_agrees(nngp.view(), rows_of(&case["nngp"]).view(), NNGP_AGREEMENT, &name);
+        let ntk = kernel::ntk(&architecture, inputs.view()).unwrap();
+        assert_agrees(ntk.view(), rows_of(&case["ntk"]).view(), NTK_AGREEMENT, &name);
+    }
+    assert_eq!(cases.len(), 40);
+}
+
+/// Inputs, variances and depths beyond what numbers hold: a matrix of finite numbers or a typed error, never infinity, NaN or a
+/// panic.
+#[test]
+fn what_overflows_or_vanishes_is_an_error() {
+    let ordinary = array![[0.5, -1.25], [1.0, 0.25], [0.75, 2.0]];
+    for activation in [Activation::Relu, Activation::Erf] {
+        for depth in [0, 1, 2, 3, 100] {
+            for input_scale in [0.0, 1e-320, 1e-300, 1e-160, 1e-60, 1.0, 1e60, 1e77, 1e150, 1e160, 1e300, 1.7e308] {
+                for weight_std in [0.0, 1e-200, 1e-100, 1.0, 1e10, 1e80, 1e150, 1e200, 1e300] {
+                    for bias_std in [0.0, 1.0, 1e155, 1e300] {
+                        let widths: Vec<usize> = [2].into_iter().chain(vec![1; depth + 1]).collect();
+                        let architecture = Architecture::fully_connected(&widths, activation, weight_std, bias_std);
+                        let inputs = ordinary
+                            .mapv(|value| value * input_scale)
+                            .mapv(|value: f64| value.clamp(-1.7e308, 1.7e308));
+                        for kernel in [kernel::nngp, kernel::ntk] {
+                            let name = format!("{activation} {depth} {input_scale:e} {weight_std:e} {bias_std:e}");
+                            match kernel(&architecture, inputs.view()) {
+                                Ok(gram) => assert!(gram.iter().all(|value| value.is_finite()), "{name}: {gram}"),
+                                Err(
+                                    KernelError::Variance { .. }
+                                    | KernelError::Magnitude { .. }
+                                    | KernelError::Entry { .. },
+                                ) => {}
+                                Err(other) => panic!("{name}: {other}"),
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // What is ordinary is not refused.
+    let architecture = Architecture::fully_connected(&[2, 1, 1, 1], Activation::Erf, 1.0, 1.0);
+    for scale in [0.0, 1e-300, 1e-60, 1.0, 1e60] {
+        assert!(kernel::nngp(&architecture, ordinary.mapv(|value| value * scale).view()).is_ok(), "{scale:e}");
+    }
+    let linear = Architecture::fully_connected(&[2, 1], Activation::Relu, 1.0, 0.0);
+    let error = kernel::nngp(&linear, ordinary.mapv(|value| value * 1e300).view()).unwrap_err();
+    assert!(matches!(error, KernelError::Magnitude { row: 0, .. }), "{error}");
+}
+
+#[test]
+fn no_inputs_are_an_error() {
+    let architecture = Architecture::fully_connected(&[2, 5, 1], Activation::Relu, 1.0, 1.0);
+    let none = Array2::zeros((0, 2));
+    for method in kernel::registry() {
+        let error = method.gram(&architecture, none.view(), &kernel::KernelOptions::default()).unwrap_err();
+        assert_eq!(error, KernelError::NoInputs);
+    }
+}
+
 #[test]
 fn one_layer_by_hand() {
     // Orthogonal inputs of length sqrt 2: variances 2, covariance 1, theta = pi / 3.

@@ -165,6 +165,16 @@ fn a_residual_network_with_batch_norm_has_a_kernel() {
     assert_eq!(result.info.number("feature_width"), Some(64.0));
 }
 
+/// Entries that overflow where features do not.
+#[test]
+fn an_average_that_overflows_is_an_error() {
+    let architecture = Architecture::fully_connected(&[5, 8, 1], Activation::Tanh, 1e155, 1.0);
+    let x = inputs(3, 5);
+    let options = KernelOptions { samples: 4, ..KernelOptions::default() };
+    let error = kernel::find("empirical").unwrap().gram(&architecture, x.view(), &options).unwrap_err();
+    assert!(matches!(error, KernelError::Entry { .. }), "{error}");
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let x = inputs(30, 5);
@@ -198,7 +208,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     };
     let (clean, broken) = (folder.path().join("clean.npy"), folder.path().join("broken.npy"));
     assert!(command(&clean).status().unwrap().success());
-    let partial = broken.with_extension("partial");
+    let partial = flatgauge::numeric::with_appended(&broken, "partial");
     let mut child = command(&broken).spawn().unwrap();
     while !partial.exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it was killed");

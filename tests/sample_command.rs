@@ -80,7 +80,7 @@ fn the_table_is_as_the_interface_says() {
     assert!(short.contains("\n# listed: 3\n"));
     let rows_of = |text: &str| text.lines().skip(header.len()).take(3).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(rows_of(&short), rows_of(&text));
-    assert!(!folder.path().join("counts.partial").exists());
+    assert!(!folder.path().join("counts.tsv.partial").exists());
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_killed_run_goes_on_to_the_same_bytes_and_damage_is_named() {
     assert!(status.unwrap().status.success());
     assert!(std::fs::read_to_string(&one_thread).unwrap() == whole, "one thread gave another table");
 
-    let (out, partial) = (folder.path().join("killed.tsv"), folder.path().join("killed.partial"));
+    let (out, partial) = (folder.path().join("killed.tsv"), folder.path().join("killed.tsv.partial"));
     let long = long();
     killed_after_a_save(program().arg("sample").args(&long).arg("--out").arg(&out), &partial, &out);
     let bytes = std::fs::read(&partial).unwrap();
@@ -192,7 +192,7 @@ fn ranks_do_not_change_the_table() {
 #[test]
 fn a_run_whose_rank_is_killed_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, partial) = (folder.path().join("killed.tsv"), folder.path().join("killed.partial"));
+    let (out, partial) = (folder.path().join("killed.tsv"), folder.path().join("killed.tsv.partial"));
     let Some(mut command) = mpirun("2") else { return };
     command.args(long()).arg("--out").arg(&out).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();

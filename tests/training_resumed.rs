@@ -176,7 +176,7 @@ fn a_killed_sweep_ends_in_the_same_bytes() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let begun = || contents(killed.path()).keys().any(|name| name.ends_with(".partial.safetensors"));
+    let begun = || contents(killed.path()).keys().any(|name| name.ends_with(".partial"));
     while !begun() {
         assert!(child.try_wait().unwrap().is_none(), "the sweep ended before it saved a state");
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -56,7 +56,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     }
     let loss = Loss::from(arguments.loss);
     let network = arguments.network.load(quiet)?.network;
-    let (data, targets) = load_data(&arguments.data, loss)?;
+    let (data, targets) = load_data(&arguments.data, loss, network.model.inputs(), quiet)?;
     let objective = Objective::new(&network, loss, data.inputs.view(), targets.view())
         .naming(&format!("--net and --data {}", arguments.data))?;
     let point = Point::new(objective, &network.theta);

@@ -1,10 +1,11 @@
 //! `flatgauge kernel`: the Gram matrix of an architecture's prior.
 
-use super::arguments::{ArchitectureArguments, read_rows};
+use super::arguments::{ArchitectureArguments, check_out, read_labels, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, processes};
-use crate::data::{read_npy, write_npy};
-use crate::kernel::{self, KernelOptions, KernelResult, Kind};
+use super::{Naming, Outcome, Unusable, emit, processes, shown};
+use crate::data::write_npy;
+use crate::kernel::{self, KernelError, KernelOptions, KernelResult, Kind};
+use crate::numeric::with_appended;
 use crate::prior::{self, Gram, Labels, Link, PriorError, PriorOptions};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -61,14 +62,24 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         // Only networks are shared.
         return Ok(Outcome::Done);
     }
-    let architecture = arguments.architecture.read()?;
-    let inputs = read_rows(&arguments.inputs, "--inputs")?;
-    let name = format!("--inputs: file '{}'", arguments.inputs.display());
+    let model = arguments.architecture.model()?;
+    let architecture = model.architecture();
+    let std_errors = std_error_path(&arguments.out);
+    if root {
+        let mut files = vec![("--inputs", arguments.inputs.as_path())];
+        files.extend(arguments.architecture.file().map(|file| ("--arch", file)));
+        files.extend(arguments.labels.as_deref().map(|file| ("--labels", file)));
+        check_out(&arguments.out, &files)?;
+        if empirical {
+            check_out(&std_errors, &files)?;
+        }
+    }
+    let inputs = read_rows(&arguments.inputs, "--inputs", Some(model.inputs()))?;
     let bar = bar(quiet || !root);
-    let shown = bar.clone();
+    let display = bar.clone();
     let progress = move |done: usize, total: usize| {
-        shown.set_length(total as u64);
-        shown.set_position(done as u64);
+        display.set_length(total as u64);
+        display.set_position(done as u64);
     };
     let samples = match (arguments.samples, empirical) {
         (Some(samples), true) => samples,
@@ -78,8 +89,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             return Err(Unusable(format!("--samples: method '{}' samples no networks", arguments.method)));
         }
     };
-    let labels = arguments.labels.as_ref().map(|path| read_labels(path, inputs.nrows())).transpose()?;
-    let partial = beside(&arguments.out, "partial");
+    let labels = arguments.labels.as_ref().map(|path| read_labels(path, Some(inputs.nrows()))).transpose()?;
+    let partial = with_appended(&arguments.out, "partial");
     let options = KernelOptions {
         kind,
         progress: Some(&progress),
@@ -90,10 +101,10 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         ..KernelOptions::default()
     };
     let result = match empirical {
-        true => kernel::empirical(&architecture, inputs.view(), &options, &*ranks),
-        false => method.gram(&architecture, inputs.view(), &options),
+        true => kernel::empirical(architecture, inputs.view(), &options, &*ranks),
+        false => method.gram(architecture, inputs.view(), &options),
     };
-    let result = result.naming(&name)?;
+    let result = result.map_err(|error| Unusable(format!("{}: {error}", arguments.blamed(&error))))?;
     bar.finish_and_clear();
     if !root {
         return Ok(Outcome::Done);
@@ -103,36 +114,42 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         lines += &log_prob(&result, labels)?;
     }
     if let Some(std_error) = &result.std_error {
-        let path = beside(&arguments.out, "std_error.npy");
-        write_npy(&path, std_error.view()).naming("--out")?;
+        write_npy(&std_errors, std_error.view()).naming("--out")?;
         let rank = result.info.number("rank_bound").unwrap_or_default();
         let networks = result.info.number("networks").unwrap_or_default();
-        lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", path.display());
+        lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", shown(&std_errors));
     }
     write_npy(&arguments.out, result.matrix.view()).naming("--out")?;
     if empirical && partial.exists() {
         std::fs::remove_file(&partial).naming(&format!("file '{}'", partial.display()))?;
     }
     let n = result.matrix.nrows();
-    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", arguments.out.display()));
+    emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", shown(&arguments.out)));
     Ok(Outcome::Done)
 }
 
-/// `K.npy` with another ending: `K.partial`, `K.std_error.npy`.
-fn beside(out: &Path, ending: &str) -> PathBuf {
-    out.with_extension(ending)
+/// `K.std_error.npy` beside `K.npy`.
+fn std_error_path(out: &Path) -> PathBuf {
+    match out.extension().is_some_and(|ending| ending == "npy") {
+        true => out.with_extension("std_error.npy"),
+        false => with_appended(out, "std_error.npy"),
+    }
 }
 
-fn read_labels(path: &Path, points: usize) -> Result<Labels, Unusable> {
-    let name = format!("--labels: file '{}'", path.display());
-    let values = read_npy(path).naming("--labels")?;
-    if values.shape() != [points] {
-        return Err(Unusable(format!(
-            "{name} has shape {:?}, expected [{points}], one label an input",
-            values.shape()
-        )));
+impl Arguments {
+    /// The flags that an error is about.
+    fn blamed(&self, error: &KernelError) -> String {
+        let inputs = format!("--inputs: file '{}'", self.inputs.display());
+        match error {
+            KernelError::Inputs { .. } | KernelError::NotFinite { .. } | KernelError::NoInputs => inputs,
+            KernelError::Magnitude { .. } => inputs,
+            KernelError::Kind { .. } => "--kind".to_owned(),
+            KernelError::Samples { .. } | KernelError::Rank { .. } => "--samples".to_owned(),
+            KernelError::Partial { .. } => "--out: unfinished work".to_owned(),
+            KernelError::TooLarge { .. } | KernelError::Entry { .. } => "--inputs and --arch".to_owned(),
+            _ => self.architecture.name(),
+        }
     }
-    Labels::from_values(&values.iter().copied().collect::<Vec<_>>()).naming(&name)
 }
 
 fn log_prob(result: &KernelResult, labels: &Labels) -> Result<String, Unusable> {

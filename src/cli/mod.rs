@@ -19,6 +19,7 @@ mod verify;
 use crate::gate::{Report, Verdict, printable};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -117,7 +118,7 @@ pub fn run() -> ExitCode {
             if error.use_stderr()
                 && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            return refuse(&usage_sentence(&error));
+            return refuse(&not_text(&error).unwrap_or_else(|| usage_sentence(&error)));
         }
         Err(error) => {
             let missing = error.use_stderr();
@@ -176,6 +177,26 @@ fn note_stdout(error: std::io::Error) {
 
 fn stdout_refusal() -> Option<ExitCode> {
     STDOUT_FAULT.get().map(|error| refuse(&format!("stdout: {error}, so the result could not be printed")))
+}
+
+/// A path as a line of results shows it.
+fn shown(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
+/// The flag whose value is no UTF-8 text, which clap does not name.
+fn not_text(error: &clap::Error) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::InvalidUtf8 {
+        return None;
+    }
+    let words: Vec<_> = std::env::args_os().collect();
+    let place = words.iter().position(|word| word.to_str().is_none())?;
+    let (word, before) = (words[place].to_string_lossy(), words[place.saturating_sub(1)].to_string_lossy());
+    Some(match word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {
+        Some((flag, value)) => format!("{flag}: its value '{value}' is not UTF-8 text"),
+        None if before.starts_with("--") => format!("{before}: its value '{word}' is not UTF-8 text"),
+        None => format!("argument {place}, '{word}', is not UTF-8 text"),
+    })
 }
 
 /// What is wrong with the arguments in one sentence: clap's first paragraph, on one line.

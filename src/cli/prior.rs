@@ -1,8 +1,8 @@
 //! `flatgauge prior`: log P(f) of labels under a Gram matrix.
 
-use super::arguments::read_rows;
+use super::arguments::read_labels;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
-use crate::data::read_npy;
+use crate::data::{read_npy_that, rows_of};
 use crate::prior::{self, Gram, Interim, Labels, Link, PriorOptions, ProgressSink};
 use crate::report;
 use clap::{Args, ValueEnum};
@@ -81,16 +81,17 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         return Err(Unusable(format!("--jitter: {jitter} is not usable, expected a finite number from 0")));
     }
     let gram_name = format!("--gram: file '{}'", arguments.gram.display());
-    let mut gram = Gram::new(read_rows(&arguments.gram, "--gram")?).naming(&gram_name)?;
+    let square = |shape: &[usize]| match *shape {
+        [_, _] => Ok(()),
+        _ => Err(format!("shape {shape:?}, expected a matrix n x n")),
+    };
+    let matrix = read_npy_that(&arguments.gram, &square).map(rows_of).naming("--gram")?;
+    let mut gram = Gram::new(matrix).naming(&gram_name)?;
     if let Some(jitter) = arguments.jitter {
         gram = gram.with_jitter(jitter);
     }
     let labels_name = format!("--labels: file '{}'", arguments.labels.display());
-    let labels = read_npy(&arguments.labels).naming("--labels")?;
-    if labels.len() != labels.shape().first().copied().unwrap_or(0) {
-        return Err(Unusable(format!("{labels_name} has shape {:?}, expected one label a point", labels.shape())));
-    }
-    let labels = Labels::from_values(&labels.iter().copied().collect::<Vec<_>>()).naming(&labels_name)?;
+    let labels = read_labels(&arguments.labels, None)?;
     let options = PriorOptions {
         link: arguments.link.map_or(method.links()[0], Link::from),
         seed: arguments.seed,

@@ -1,6 +1,6 @@
 //! `flatgauge reproduce`: the experiments of the paper.
 
-use super::arguments::attack_sizes;
+use super::arguments::{attack_sizes, seeds};
 use super::progress::timed_bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
 use crate::report;
@@ -70,6 +70,10 @@ impl Arguments {
     }
 
     fn request(&self) -> Result<Request, Unusable> {
+        let attacks = self.attack.as_deref().map(attack_sizes).transpose()?;
+        if let Some(count) = self.seeds {
+            seeds(self.seed, count, attacks.as_ref().map_or(1, Vec::len))?;
+        }
         Ok(Request {
             data: self.data.clone(),
             quick: self.quick,
@@ -77,7 +81,7 @@ impl Arguments {
             seeds: self.seeds,
             train: self.train,
             test: self.test,
-            attacks: self.attack.as_deref().map(attack_sizes).transpose()?,
+            attacks,
             optimizers: self.optimizers.clone(),
             measures: self.measures.clone(),
         })

@@ -1,7 +1,7 @@
 //! `flatgauge rescale`: another network with the same function.
 
-use super::arguments::NetworkArguments;
-use super::{Naming, Outcome, Unusable, emit};
+use super::arguments::{NetworkArguments, check_out, two_numbers};
+use super::{Naming, Outcome, Unusable, emit, shown};
 use crate::model::{Model, save_network};
 use crate::numeric::Streams;
 use crate::rescale::{LayerAlpha, NeuronScaling, Permutation, Rescaling};
@@ -23,8 +23,8 @@ pub(super) struct Arguments {
     #[arg(long, requires = "range")]
     neurons: bool,
     /// Smallest and largest factor of --neurons, as 0.1,10
-    #[arg(long, value_name = "LO,HI", value_delimiter = ',', num_args = 2, requires = "neurons")]
-    range: Option<Vec<f64>>,
+    #[arg(long, value_name = "LO,HI", num_args = 1..=2, requires = "neurons")]
+    range: Option<Vec<String>>,
     /// Permute the hidden units of each layer
     #[arg(long)]
     permute: bool,
@@ -42,14 +42,18 @@ impl Arguments {
         if let (Some(layer), Some(alpha)) = (self.layer, self.alpha) {
             return Ok(Box::new(LayerAlpha { layer, alpha }));
         }
-        match self.range.as_deref() {
-            Some(&[low, high]) => Ok(Box::new(NeuronScaling::draw(model, low, high, streams).naming("--neurons")?)),
-            _ => Ok(Box::new(Permutation::draw(model, streams).naming("--permute")?)),
+        match &self.range {
+            Some(words) => {
+                let [low, high] = two_numbers("--range", words)?;
+                Ok(Box::new(NeuronScaling::draw(model, low, high, streams).naming("--range")?))
+            }
+            None => Ok(Box::new(Permutation::draw(model, streams).naming("--permute")?)),
         }
     }
 }
 
 pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+    check_out(&arguments.out, &arguments.network.files())?;
     let checkpoint = arguments.network.load(quiet)?;
     let model = &checkpoint.network.model;
     let map = arguments.map(model)?;
@@ -63,6 +67,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let history = metadata.remove("rescaled").map_or(String::new(), |earlier| earlier + "; ");
     metadata.insert("rescaled".to_owned(), history + &map.describe());
     save_network(&arguments.out, &rescaled, &metadata).naming("--out")?;
-    emit(&format!("wrote {}: {}\n", arguments.out.display(), map.describe()));
+    emit(&format!("wrote {}: {}\n", shown(&arguments.out), map.describe()));
     Ok(Outcome::Done)
 }

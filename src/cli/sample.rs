@@ -1,10 +1,11 @@
 //! `flatgauge sample`: networks drawn from the prior, and how often each function is found.
 
-use super::arguments::{ArchitectureArguments, read_rows};
+use super::arguments::{ArchitectureArguments, check_out, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, note, processes};
+use super::{Naming, Outcome, Unusable, emit, note, processes, shown};
 use crate::data;
-use crate::function::{CountOptions, Counts, Sampler, count, write_table};
+use crate::function::{CountOptions, Counts, FunctionError, Sampler, count, write_table};
+use crate::numeric::with_appended;
 use clap::Args;
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -54,10 +55,10 @@ fn whole_number(text: &str) -> Result<u64, String> {
     if number == 0 { Err(fault()) } else { Ok(number) }
 }
 
-fn read_inputs(text: &str) -> Result<Array2<f64>, Unusable> {
+fn read_inputs(text: &str, features: usize) -> Result<Array2<f64>, Unusable> {
     match text.split_once(':') {
         Some(("boolean", inputs)) if !inputs.contains(':') => Ok(data::load(text).naming("--inputs")?.inputs),
-        _ if text.ends_with(".npy") => read_rows(Path::new(text), "--inputs"),
+        _ if text.ends_with(".npy") => read_rows(Path::new(text), "--inputs", Some(features)),
         _ => Err(Unusable(format!("--inputs: '{text}' is neither boolean:N nor a .npy file"))),
     }
 }
@@ -66,13 +67,23 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let ranks = processes::join();
     let root = ranks.rank() == 0;
     let quiet = quiet || !root;
-    let architecture = arguments.architecture.read()?;
-    let inputs = read_inputs(&arguments.inputs)?;
-    let sampler = Sampler::new(architecture, inputs, arguments.seed).naming("--inputs and --arch")?;
-    let checkpoint = arguments.out.with_extension("partial");
-    if checkpoint == arguments.out {
-        return Err(Unusable("--out: a table cannot end in .partial, the ending of unfinished work".to_owned()));
+    let model = arguments.architecture.model()?;
+    if root {
+        let files = [("--inputs", Path::new(&arguments.inputs))].into_iter();
+        check_out(
+            &arguments.out,
+            &files.chain(arguments.architecture.file().map(|file| ("--arch", file))).collect::<Vec<_>>(),
+        )?;
     }
+    let inputs = read_inputs(&arguments.inputs, model.inputs())?;
+    let sampler = Sampler::new(model.architecture().clone(), inputs, arguments.seed).map_err(|error| {
+        let flag = match error {
+            FunctionError::Inputs { .. } => "--inputs".to_owned(),
+            _ => arguments.architecture.name(),
+        };
+        Unusable(format!("{flag}: {error}"))
+    })?;
+    let checkpoint = with_appended(&arguments.out, "partial");
     if root && !arguments.resume && checkpoint.exists() {
         let file = checkpoint.display();
         note(quiet, &format!("{file} holds unfinished work, which this run overwrites; --resume goes on with it"));
@@ -96,7 +107,11 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         ranks: &*ranks,
         progress: Some(&progress),
     };
-    let counts = count(&sampler, arguments.count, &options)?;
+    let counts = count(&sampler, arguments.count, &options).map_err(|error| match error {
+        FunctionError::Checkpoint { .. } => Unusable(format!("--out: {error}")),
+        FunctionError::Overflow { .. } => Unusable(format!("--inputs and --arch: {error}")),
+        other => other.into(),
+    })?;
     bar.finish_and_clear();
     if !root {
         return Ok(Outcome::Done);
@@ -117,7 +132,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 fn summary(out: &Path, sampler: &Sampler, counts: &Counts) -> String {
     let (networks, functions) = (counts.networks(), counts.functions());
     let mut text =
-        format!("wrote {}: {functions} functions of {networks} networks {}\n", out.display(), sampler.architecture());
+        format!("wrote {}: {functions} functions of {networks} networks {}\n", shown(out), sampler.architecture());
     let dropped = counts.dropped();
     if dropped.functions > 0 {
         text += &format!(

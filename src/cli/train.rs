@@ -1,13 +1,15 @@
 //! `flatgauge train`: one network, or a sweep over attack sizes and seeds.
 
-use super::arguments::{ArchitectureArguments, LossName, attack_sizes};
+use super::arguments::{
+    ArchitectureArguments, LossName, attack_sizes, check_name, check_out, seeds, tell_notes, two_numbers,
+};
 use super::progress::bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes};
-use crate::data::{LabelRule, Recipe, load_source};
+use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes, shown};
+use crate::data::{LabelRule, Recipe, Source, load_source_of};
 use crate::model::Loss;
 use crate::train::{Event, OptimizerSettings, Settings, Summary, Trainer, grid, sweep};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Epochs between saves of an unfinished network.
 const CHECKPOINT_EVERY: usize = 200;
@@ -35,8 +37,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 0.0)]
     corrupt: f64,
     /// Two classes A,B: label 0 for A and 1 for B, other rows left out [default: the source's own rule]
-    #[arg(long, value_delimiter = ',', num_args = 2)]
-    classes: Option<Vec<f64>>,
+    #[arg(long, value_name = "A,B", num_args = 1..=2)]
+    classes: Option<Vec<String>>,
     /// Optimiser (see `flatgauge list optimizers`)
     #[arg(long, default_value = "sgd")]
     optimizer: String,
@@ -70,15 +72,23 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Architecture and data, seen to fit together before anything is trained.
+    fn check(&self, quiet: bool) -> Result<Source, Unusable> {
+        let model = self.architecture.model()?;
+        let source = load_source_of(&self.data, Some(model.inputs())).naming("--data")?;
+        tell_notes(quiet, &source);
+        Ok(source)
+    }
+
     fn settings(&self, attack: usize) -> Result<Settings, Unusable> {
         let mut settings = Settings::new(self.architecture.read()?, self.seed);
         let loss = Loss::from(self.loss);
         settings.data.source = self.data.clone();
-        settings.data.labels = match self.classes.as_deref() {
-            Some(&[negative, positive]) => LabelRule::Classes([negative, positive]),
+        settings.data.labels = match &self.classes {
+            Some(words) => LabelRule::Classes(two_numbers("--classes", words)?),
             // Cross-entropy over all classes takes the classes as they are.
-            _ if loss == Loss::Ce => LabelRule::AsGiven,
-            _ => LabelRule::Source,
+            None if loss == Loss::Ce => LabelRule::AsGiven,
+            None => LabelRule::Source,
         };
         (settings.data.train, settings.data.test, settings.data.attack) = (self.train, self.test, attack);
         settings.data.corruption = self.corrupt;
@@ -103,11 +113,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         // One network is one process's work.
         return if root { run_one(&arguments, attacks[0], quiet) } else { Ok(Outcome::Done) };
     }
-    let seeds = arguments.seeds.unwrap_or(1);
-    if seeds == 0 {
-        return Err(Unusable("--seeds: it is 0, expected at least 1".to_owned()));
-    }
-    let seeds: Vec<u64> = (arguments.seed..arguments.seed.saturating_add(seeds)).collect();
+    let seeds: Vec<u64> = seeds(arguments.seed, arguments.seeds.unwrap_or(1), attacks.len())?.collect();
+    arguments.check(quiet && root)?;
     let jobs = grid(&arguments.settings(0)?, &attacks, &seeds);
     let bar = bar(quiet || !root);
     bar.set_length(jobs.len() as u64);
@@ -141,7 +148,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 
 fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, Unusable> {
     let settings = arguments.settings(attack)?;
-    let source = load_source(&arguments.data).naming("--data")?;
+    let source = arguments.check(quiet)?;
+    let files: Vec<_> = [("--data", Path::new(&arguments.data))]
+        .into_iter()
+        .chain(arguments.architecture.file().map(|file| ("--arch", file)))
+        .collect();
+    match arguments.out.is_file() {
+        // A network that is there is read.
+        true => check_name(&arguments.out, &files)?,
+        false => check_out(&arguments.out, &files)?,
+    }
     let bar = bar(quiet);
     bar.set_length(arguments.max_epochs as u64);
     let summary = settings.run_to_file(&source, &arguments.out, CHECKPOINT_EVERY, &mut |epoch| {
@@ -151,7 +167,7 @@ fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome,
     bar.finish_and_clear();
     match arguments.format {
         Format::Json => emit_json(&summary),
-        Format::Text => emit(&format!("{summary}\nwrote {}\n", arguments.out.display())),
+        Format::Text => emit(&format!("{summary}\nwrote {}\n", shown(&arguments.out))),
     }
     Ok(Outcome::Done)
 }

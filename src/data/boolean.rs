@@ -52,6 +52,7 @@ impl Loader for Boolean {
             training: Rows { inputs: Inputs::Reals(digits), targets },
             test: None,
             rule: LabelRule::AsGiven,
+            notes: Vec::new(),
         })
     }
 }

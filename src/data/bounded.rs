@@ -1,8 +1,8 @@
 //! Reading files that may be damaged or hostile: plain or gzip, never more bytes than expected.
 
 use crate::data::DataError;
+use crate::numeric::open_file;
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub(crate) fn unpacked<'a>(mut reader: impl Read + 'a) -> Result<Box<dyn Read + 
 
 /// Opens a plain or gzip file.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let file = File::open(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
+    let (file, _) = open_file(path).map_err(|error| fault(path, format!("cannot read the file ({error})")))?;
     unpacked(BufReader::new(file)).map_err(|reason| fault(path, reason))
 }
 

@@ -38,12 +38,24 @@ impl Loader for Cifar10 {
         let folder = if inner.is_dir() { inner.as_path() } else { folder };
         let (mut pixels, mut classes) = (Vec::new(), Vec::new());
         let names: Vec<String> = (1..=5).map(|index| format!("data_batch_{index}.bin")).collect();
-        for path in names.iter().filter_map(|name| find(folder, std::slice::from_ref(name))) {
-            parse(&mut open(&path)?, &mut pixels, &mut classes).map_err(|reason| fault(&path, reason))?;
+        let paths: Vec<_> = names.iter().map(|name| find(folder, std::slice::from_ref(name))).collect();
+        for path in paths.iter().flatten() {
+            parse(&mut open(path)?, &mut pixels, &mut classes).map_err(|reason| fault(path, reason))?;
         }
         if classes.is_empty() {
             return Err(fault(folder, format!("no file {} to {} in this folder", names[0], names[4])));
         }
+        let missing: Vec<&str> =
+            names.iter().zip(&paths).filter(|(_, path)| path.is_none()).map(|(name, _)| name.as_str()).collect();
+        let missing = (!missing.is_empty()).then(|| {
+            let (place, read) = (folder.display(), names.len() - missing.len());
+            format!(
+                "{place} lacks {}; {} images of {read} of {} files are used",
+                missing.join(", "),
+                classes.len(),
+                names.len()
+            )
+        });
         let test = match find(folder, &["test_batch.bin".to_owned()]) {
             None => None,
             Some(path) => {
@@ -58,6 +70,7 @@ impl Loader for Cifar10 {
             training: rows(pixels, classes),
             test,
             rule: LabelRule::Classes([CAR, CAT]),
+            notes: missing.into_iter().collect(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The UCI optical digits (Alpaydin and Kaynak 1998), 1797 images of 8 x 8, embedded.
 
-use crate::data::array_file::parse_npz;
+use crate::data::npy::parse_npz;
 use crate::data::{DataError, Dataset, Inputs, LabelRule, Loader, Rows, Source};
 use ndarray::{Ix1, Ix2};
 
@@ -27,6 +27,7 @@ impl Loader for Digits {
             training: Rows { inputs: Inputs::Reals(digits.inputs), targets: digits.targets },
             test: None,
             rule: LabelRule::AtLeast(5.0),
+            notes: Vec::new(),
         })
     }
 }

@@ -7,6 +7,9 @@ use crate::data::{DataError, LabelRule, Loader};
 use ndarray::{Array1, Axis};
 use std::path::{Path, PathBuf};
 
+/// Largest label of the family, that of EMNIST ByClass: ten digits and twice 26 letters.
+const LARGEST_LABEL: u8 = 61;
+
 /// Loader of IDX image sets.
 #[derive(Debug)]
 pub struct Mnist;
@@ -37,6 +40,7 @@ impl Loader for Mnist {
             training,
             test: test.map(|(_, rows)| rows),
             rule: LabelRule::AtLeast(5.0),
+            notes: Vec::new(),
         })
     }
 }
@@ -119,6 +123,10 @@ impl Place {
             return Err(fault(&images, format!("images of {height} x {width} pixels, expected at least one pixel")));
         }
         let classes = label_file.read().map_err(|reason| fault(&labels, reason))?;
+        if let Some(index) = classes.iter().position(|class| *class > LARGEST_LABEL) {
+            let reason = format!("label {index} is {}, expected 0 to {LARGEST_LABEL}", classes[index]);
+            return Err(fault(&labels, reason));
+        }
         let pixels = image_file.read().map_err(|reason| fault(&images, reason))?;
         let targets = Array1::from_iter(classes.into_iter().map(f64::from)).insert_axis(Axis(1));
         Ok(Some((vec![1, height, width], Rows { inputs: Inputs::Bytes(pixels), targets })))

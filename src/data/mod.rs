@@ -12,16 +12,19 @@ mod idx;
 mod label_rule;
 mod mnist;
 mod normalisation;
+mod npy;
+mod npy_header;
 mod npz;
 mod recipe;
 mod source;
 
-pub use array_file::{parse_npy, parse_npz, read_npy, read_npz, write_npy, write_npy_vector, write_npz};
+pub use array_file::{write_npy, write_npy_vector, write_npz};
 pub use dataset::{Dataset, Split};
 pub use digits::digits;
 pub use error::DataError;
 pub use label_rule::LabelRule;
 pub use normalisation::Normalisation;
+pub use npy::{Fits, parse_npy, parse_npz, read_npy, read_npy_that, read_npz, read_npz_that, rows_of};
 pub use recipe::{Portions, Recipe};
 pub use source::{Inputs, Rows, Source};
 
@@ -38,6 +41,14 @@ pub trait Loader: Send + Sync {
     /// # Errors
     /// [`DataError`] naming the file and what is wrong with it.
     fn load(&self, argument: &str) -> Result<Source, DataError>;
+
+    /// [`Loader::load`] of inputs of so many features, where that is known: other inputs may be refused before they are read.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    fn load_of(&self, argument: &str, _features: Option<usize>) -> Result<Source, DataError> {
+        self.load(argument)
+    }
 }
 
 /// All loaders, in the order users see them. A new loader is a file and a line here.
@@ -59,13 +70,36 @@ pub fn load(source: &str) -> Result<Dataset, DataError> {
 /// # Errors
 /// [`DataError::UnknownSource`], or the loader's own.
 pub fn load_source(source: &str) -> Result<Source, DataError> {
+    load_source_of(source, None)
+}
+
+/// [`load_source`] of inputs of so many features, where that is known: other inputs are refused, before they are read where
+/// the source allows it.
+///
+/// # Errors
+/// As [`load_source`], or [`DataError::Inputs`].
+pub fn load_source_of(source: &str, features: Option<usize>) -> Result<Source, DataError> {
+    let found = find_loader(source)?;
+    let source = found.0.load_of(found.1, features)?;
+    let there: usize = source.shape.iter().product();
+    match features.filter(|features| *features != there) {
+        None => Ok(source),
+        Some(features) => {
+            let reason =
+                format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
+            Err(DataError::Inputs { source_name: source.name, reason })
+        }
+    }
+}
+
+fn find_loader(source: &str) -> Result<(&'static dyn Loader, &str), DataError> {
     let (id, argument) = match source.split_once(':') {
         Some((id, argument)) => (id, argument),
         None if source.ends_with(".npz") => ("npz", source),
         None => (source, ""),
     };
     match registry().iter().find(|loader| loader.id() == id) {
-        Some(loader) => loader.load(argument),
+        Some(loader) => Ok((*loader, argument)),
         None => Err(DataError::UnknownSource {
             source_name: source.to_owned(),
             known: registry().iter().map(|loader| loader.id()).collect::<Vec<_>>().join(", "),

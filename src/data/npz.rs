@@ -1,8 +1,7 @@
 //! Data sets in `.npz` files with arrays `x` (n x d or n x c x h x w) and `y` (n, or n x outputs).
 
-use crate::data::array_file::read_npz;
-use crate::data::{DataError, Inputs, LabelRule, Loader, Rows, Source};
-use ndarray::Array2;
+use crate::data::npy::npz_shape;
+use crate::data::{DataError, Inputs, LabelRule, Loader, Rows, Source, read_npz, read_npz_that, rows_of};
 use std::path::Path;
 
 /// Loader of `.npz` files.
@@ -19,31 +18,41 @@ impl Loader for Npz {
     }
 
     fn load(&self, argument: &str) -> Result<Source, DataError> {
+        self.load_of(argument, None)
+    }
+
+    /// Shapes are looked at before entries are read: a small archive can claim large arrays.
+    fn load_of(&self, argument: &str, features: Option<usize>) -> Result<Source, DataError> {
         let path = Path::new(argument);
         let fault = |reason: String| DataError::File { path: argument.to_owned(), reason };
-        let (x, y) = (read_npz(path, "x")?, read_npz(path, "y")?);
-        if !matches!(x.ndim(), 2 | 4) {
-            return Err(fault(format!("x has shape {:?}, expected n x d or n x c x h x w", x.shape())));
+        let shape = npz_shape(path, "x")?;
+        if !matches!(shape.len(), 2 | 4) {
+            return Err(fault(format!("x has shape {shape:?}, expected n x d or n x c x h x w")));
         }
-        let n = x.shape()[0];
-        if !matches!(y.ndim(), 1 | 2) || y.shape()[0] != n {
-            return Err(fault(format!("y has shape {:?}, expected {n} labels as x has {n} rows", y.shape())));
+        let (n, found) = (shape[0], shape[1..].iter().product::<usize>());
+        if let Some(features) = features.filter(|features| *features != found) {
+            return Err(fault(format!(
+                "x has shape {shape:?}, {found} features a row; the architecture takes {features}"
+            )));
         }
-        if let Some((index, value)) = x.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            return Err(fault(format!("entry {index} of x is {value}, expected finite numbers")));
-        }
-        let shape = x.shape()[1..].to_vec();
-        let flat = |array: ndarray::ArrayD<f64>| -> Array2<f64> {
-            let columns = array.shape()[1..].iter().product();
-            // A logical C-order copy: Fortran-ordered files must not be read in memory order.
-            Array2::from_shape_vec((n, columns), array.iter().copied().collect()).expect("same number of entries")
+        let labels = |shape: &[usize]| match matches!(shape.len(), 1 | 2) && shape[0] == n {
+            true => Ok(()),
+            false => Err(format!("y has shape {shape:?}, expected {n} labels as x has {n} rows")),
         };
+        let y = read_npz_that(path, "y", &labels)?;
+        let x = read_npz(path, "x")?;
+        for (name, array) in [("x", &x), ("y", &y)] {
+            if let Some((index, value)) = array.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+                return Err(fault(format!("entry {index} of {name} is {value}, expected finite numbers")));
+            }
+        }
         Ok(Source {
             name: argument.to_owned(),
-            shape,
-            training: Rows { inputs: Inputs::Reals(flat(x)), targets: flat(y) },
+            shape: shape[1..].to_vec(),
+            training: Rows { inputs: Inputs::Reals(rows_of(x)), targets: rows_of(y) },
             test: None,
             rule: LabelRule::AsGiven,
+            notes: Vec::new(),
         })
     }
 }

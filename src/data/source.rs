@@ -16,6 +16,8 @@ pub struct Source {
     pub test: Option<Rows>,
     /// How its classes become two labels unless another rule is asked for.
     pub rule: LabelRule,
+    /// What a user should know of how it was found, as parts that are missing.
+    pub notes: Vec<String>,
 }
 
 /// Rows of a source.

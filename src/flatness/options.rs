@@ -143,6 +143,11 @@ impl Default for Options {
     }
 }
 
+/// Options that count things which take memory or time each.
+const COUNTS: [&str; 7] = ["products", "dense_limit", "draws", "chains", "steps", "batch", "epochs"];
+/// Most of them that are taken from text: days of work, and bytes for each that fit into memory.
+const MOST_COUNTED: u64 = 10_000_000;
+
 impl Options {
     /// Sets the option called `name` from text, as on a command line: `eps` to `1e-3`, `p` to `inf`, `layer` to
     /// `2`, `ascents` to `sign,sgd`.
@@ -162,6 +167,13 @@ impl Options {
             });
         };
         let number = serde_json::from_str(text).ok().filter(Value::is_number);
+        if COUNTS.contains(&name) && number.as_ref().and_then(Value::as_u64).is_some_and(|count| count > MOST_COUNTED) {
+            return Err(FlatnessError::Setting {
+                option: name.to_owned(),
+                value: text.to_owned(),
+                reason: format!("expected at most {MOST_COUNTED}"),
+            });
+        }
         let value = match current {
             Value::Array(_) => Value::Array(text.split(',').map(|word| Value::from(word.trim())).collect()),
             Value::String(_) => Value::from(text),
@@ -252,9 +264,14 @@ mod tests {
     #[test]
     fn unknown_options_and_values_are_named() {
         let mut options = Options::default();
-        for (name, text, word) in
-            [("epsilon", "1", "eps"), ("eps", "wide", "wide"), ("trace", "guess", "guess"), ("draws", "-3", "draws")]
-        {
+        for (name, text, word) in [
+            ("epsilon", "1", "eps"),
+            ("eps", "wide", "wide"),
+            ("trace", "guess", "guess"),
+            ("draws", "-3", "draws"),
+            ("steps", "18446744073709551615", "at most"),
+            ("chains", "9223372036854775808", "at most"),
+        ] {
             let error = options.set(name, text).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(word), "{error}");
         }

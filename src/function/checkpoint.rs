@@ -3,10 +3,9 @@
 
 use super::counts::Dropped;
 use super::{Counts, FunctionError, Sampler};
-use crate::numeric::write_atomically_with;
+use crate::numeric::{Checksum, open_file, write_atomically_with};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -27,12 +26,12 @@ struct Header {
 /// All that the counts of a round depend on.
 pub(super) fn key(sampler: &Sampler, max_functions: usize) -> Value {
     let inputs = sampler.inputs();
-    let hash = inputs.iter().fold(Checksum::default(), |hash, value| hash.word(value.to_bits())).0;
+    let hash = inputs.iter().fold(Checksum::default(), |hash, value| hash.word(value.to_bits())).text();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "architecture": sampler.architecture(),
         "inputs": [inputs.nrows(), inputs.ncols()],
-        "inputs_hash": format!("{hash:016x}"),
+        "inputs_hash": hash,
         "seed": sampler.seed(),
         "max_functions": max_functions,
     })
@@ -53,16 +52,34 @@ pub(super) fn save(path: &Path, key: &Value, rounds: u64, counts: &Counts) -> Re
     let header = serde_json::to_string(&header).expect("headers serialise") + "\n";
     let written = write_atomically_with(path, |file| {
         file.write_all(header.as_bytes())?;
-        let mut checksum = Checksum::of(header.as_bytes());
+        let mut checksum = Checksum::default().bytes(header.as_bytes());
         for (words, count) in counts.entries() {
             for word in words.iter().chain([&count]) {
                 file.write_all(&word.to_le_bytes())?;
                 checksum = checksum.word(*word);
             }
         }
-        file.write_all(&checksum.0.to_le_bytes())
+        file.write_all(&checksum.value().to_le_bytes())
     });
     written.map_err(|error| fault(path, &format!("cannot write the file ({error})")))
+}
+
+/// Sees that what is at `path` may be replaced: nothing, or unfinished work of this very run.
+///
+/// # Errors
+/// [`FunctionError::Checkpoint`]: anything else.
+pub(super) fn check_own(path: &Path, key: &Value) -> Result<(), FunctionError> {
+    let file = match open_file(path) {
+        Ok((file, _)) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(fault(path, &format!("cannot read the file ({error})"))),
+    };
+    let mut line = Vec::new();
+    let read = BufReader::new(file.take(LONGEST_HEADER)).read_until(b'\n', &mut line);
+    match read.ok().and_then(|_| serde_json::from_slice::<Header>(&line).ok()) {
+        Some(header) if header.run == *key => Ok(()),
+        _ => Err(fault(path, "it is not unfinished work of this run; remove it or choose another --out")),
+    }
 }
 
 /// Rounds and counts that were saved, if any were.
@@ -71,8 +88,8 @@ pub(super) fn save(path: &Path, key: &Value, rounds: u64, counts: &Counts) -> Re
 /// [`FunctionError::Checkpoint`]: a file that cannot be read, is damaged, or belongs to another run.
 pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u64, Counts)>, FunctionError> {
     let damaged = |what: &str| fault(path, &format!("it is damaged ({what}); remove it to start anew"));
-    let mut file = match File::open(path) {
-        Ok(file) => BufReader::with_capacity(1 << 20, file),
+    let mut file = match open_file(path) {
+        Ok((file, _)) => BufReader::with_capacity(1 << 20, file),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fault(path, &format!("cannot read the file ({error})"))),
     };
@@ -80,7 +97,7 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
     file.by_ref().take(LONGEST_HEADER).read_until(b'\n', &mut line).map_err(|_| damaged("it cannot be read"))?;
     let header: Header =
         serde_json::from_slice(&line).map_err(|_| damaged("its first line is not that of an unfinished run"))?;
-    let mut checksum = Checksum::of(&line);
+    let mut checksum = Checksum::default().bytes(&line);
     let mut counts = Counts::new(inputs);
     let mut word = || -> Result<u64, FunctionError> {
         let mut bytes = [0; 8];
@@ -103,7 +120,7 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
             }
         }
     }
-    if word()? != checksum.0 || word().is_ok() {
+    if word()? != checksum.value() || word().is_ok() {
         return Err(damaged("its checksum is another"));
     }
     if !mine {
@@ -117,26 +134,4 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
         return Err(damaged("its counts do not add up"));
     }
     Ok(Some((header.rounds, counts)))
-}
-
-/// A hash of words in their order: it tells damage, not forgery. Each step is a bijection of the state, so that one changed
-/// word changes the sum for certain.
-#[derive(Debug, Clone, Copy)]
-struct Checksum(u64);
-
-impl Default for Checksum {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Checksum {
-    fn of(bytes: &[u8]) -> Self {
-        let start = Self::default().word(bytes.len() as u64);
-        bytes.iter().fold(start, |checksum, byte| checksum.word(u64::from(*byte)))
-    }
-
-    fn word(self, word: u64) -> Self {
-        Self((self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
-    }
 }

@@ -15,7 +15,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(10);
 pub struct CountOptions<'a> {
     /// Most functions kept; beyond it the rarest are dropped at the end of a round, and reported.
     pub max_functions: usize,
-    /// Where unfinished work is kept.
+    /// Where unfinished work is kept; another file there is refused.
     pub checkpoint: Option<&'a Path>,
     /// Whether to go on from there.
     pub resume: bool,
@@ -62,7 +62,12 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
             }),
             found => Ok(found.unwrap_or_else(|| (0, Counts::new(inputs)))),
         },
-        None => Ok((0, Counts::new(inputs))),
+        None => {
+            if let Some(path) = options.checkpoint.filter(|_| root) {
+                checkpoint::check_own(path, &key)?;
+            }
+            Ok((0, Counts::new(inputs)))
+        }
     };
     let (first, mut counts) = together(options.ranks, begin(), |(round, _)| *round, FunctionError::Process)?
         .unwrap_or_else(|first| (first, Counts::new(inputs)));

@@ -218,3 +218,35 @@ impl WithSimd for SumOfSquares<'_> {
         simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::load;
+    use crate::model::Activation;
+    use crate::numeric::Streams;
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// n = 300 networks and seed 6: every label that is called certain is that of f64, and the labels that are not are
+    /// some and few, with fixed point and without, whatever this machine has.
+    #[test]
+    fn certain_labels_are_those_of_double_precision() {
+        let architecture = Architecture::fully_connected(&[7, 40, 40, 1], Activation::Relu, 1.0, 0.0);
+        let inputs = load("boolean:7").unwrap().inputs;
+        let all = Forward::new(&architecture, &inputs, &[false; 128]).unwrap();
+        let single = Forward { fixed_point: None, ..all.clone() };
+        let mut generator = Streams::new(6).stream("parameters", 0);
+        let (mut scratch, mut near) = (Scratch::default(), [0; 2]);
+        for _ in 0..300 {
+            let theta: Vec<f32> = (0..2001).map(|_| StandardNormal.sample(&mut generator)).collect();
+            let mut exact = 0_u128;
+            all.exact().logits(&theta, inputs.view(), 0..128, |input, logit| exact |= u128::from(logit > 0.0) << input);
+            for (forward, near) in [&all, &single].into_iter().zip(&mut near) {
+                let signs = forward.signs(&theta, forward.bound(&theta), 0, &mut scratch);
+                assert_eq!(signs.positive & !signs.near, exact & !signs.near);
+                *near += signs.near.count_ones();
+            }
+        }
+        assert!(near.iter().all(|near| (1..300 * 2).contains(near)), "{near:?}");
+    }
+}

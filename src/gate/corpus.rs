@@ -5,12 +5,11 @@ use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::law::Tier;
 use crate::model::{Activation, Architecture, LayerSpec, Loss, Model, Role, load_network, save_network};
-use crate::numeric::{Streams, write_atomically};
+use crate::numeric::{Streams, read_text, write_atomically};
 use crate::prior::{Gram, Labels};
 use ndarray::{ArrayView1, Ix2};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -191,13 +190,7 @@ impl Corpus {
     /// A sentence that names the file and what is wrong in it: an unknown key, a name that comes twice, a missing part.
     pub fn read(path: &Path) -> Result<Self, String> {
         let fault = |error: String| format!("file '{}': {error}", path.display());
-        let mut text = String::new();
-        // A device or a pipe may have no end.
-        let file = std::fs::File::open(path).map_err(|error| fault(error.to_string()))?;
-        file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| fault(error.to_string()))?;
-        if text.len() as u64 > MOST_BYTES {
-            return Err(fault(format!("it is longer than {MOST_BYTES} bytes")));
-        }
+        let text = read_text(path, MOST_BYTES).map_err(|error| fault(error.to_string()))?;
         let corpus = Self::parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(fault)?;
         corpus.check_names().map_err(fault)?;
         Ok(corpus)

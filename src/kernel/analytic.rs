@@ -56,6 +56,7 @@ impl KernelMethod for Analytic {
             return Err(KernelError::TooLarge { needed, limit });
         }
         let matrix = problem.solve(options.progress)?;
+        super::check_entries(matrix.view())?;
         Ok(KernelResult {
             matrix,
             std_error: None,
@@ -107,15 +108,16 @@ impl<'a> Problem<'a> {
 
     /// An upper bound on the memory the computation takes beside its inputs.
     fn bytes(&self) -> u64 {
-        let [n, features] = [self.features.nrows(), self.features.ncols()].map(|size| size as u64);
-        let (table, lanes) = (self.plan.table as u64, self.lanes as u64);
-        let positions = self.plan.plane().iter().product::<usize>() as u64;
+        let [n, features] = [self.features.nrows(), self.features.ncols()].map(|size| size as u128);
+        let (table, lanes) = (self.plan.table as u128, self.lanes as u128);
+        let positions = self.plan.plane().iter().product::<usize>() as u128;
         let result = n * n;
         let own = 2 * n * (table + features + positions);
         // Working images: the current one, its successor and a shortcut's at every depth of nesting.
-        let working = 16 * self.plan.kind.fields() as u64 * positions.next_multiple_of(8);
-        let thread = lanes * (2 * (table + features + positions) + self.plan.stored() as u64 + working);
-        8 * (result + own + thread * rayon::current_num_threads() as u64)
+        let working = 16 * self.plan.kind.fields() as u128 * positions.next_multiple_of(8);
+        let thread = lanes * (2 * (table + features + positions) + self.plan.stored() as u128 + working);
+        // Sizes are bounded, but the bytes of all together may be more than 64 bits count.
+        (8 * (result + own + thread * rayon::current_num_threads() as u128)).try_into().unwrap_or(u64::MAX)
     }
 
     fn solve(&self, progress: Option<Progress>) -> Result<Array2<f64>, KernelError> {
@@ -125,6 +127,7 @@ impl<'a> Problem<'a> {
         let (tables, diagonal): (Vec<Vec<f64>>, Vec<f64>) =
             (0..n).into_par_iter().map(|i| self.with_itself(i, squares[i])).unzip();
         self.check(&tables)?;
+        self.check_inputs(&diagonal)?;
         let groups: Vec<Group> = (0..n)
             .into_par_iter()
             .step_by(self.lanes)
@@ -245,6 +248,24 @@ impl<'a> Problem<'a> {
                 row[j] = *value;
             }
         }
+    }
+
+    /// Squares of inputs must be numbers too; where they are too small for that, only beside biases that are larger.
+    fn check_inputs(&self, diagonal: &[f64]) -> Result<(), KernelError> {
+        let [least, most] = [VARIANCES.start(), VARIANCES.end()];
+        for (row, (values, kernel)) in self.features.outer_iter().zip(diagonal).enumerate() {
+            let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+            if largest == 0.0 {
+                continue;
+            }
+            // Scaled, so that the mean neither overflows nor vanishes before it is looked at.
+            let mean = values.iter().map(|value| (value / largest).powi(2)).sum::<f64>() / values.len() as f64;
+            let root = largest * mean.sqrt();
+            if root > most.sqrt() || root < least.sqrt() && kernel < least {
+                return Err(KernelError::Magnitude { row, root });
+            }
+        }
+        Ok(())
     }
 
     /// Variances must leave room for their products.

@@ -93,8 +93,10 @@ fn relu(c: f64, p: f64, q: f64) -> f64 {
 
 fn erf(c: f64, p: f64, q: f64) -> f64 {
     // Rounding can push |c| beyond sqrt(p q), and chaotic depths would amplify that.
+    // Minimum and maximum, which unlike a clamp know NaN: variances are checked after the recursion has run.
     let top = (p * q).sqrt();
-    FRAC_2_PI * (2.0 * c.clamp(-top, top) / ((1.0 + 2.0 * p) * (1.0 + 2.0 * q)).sqrt()).clamp(-1.0, 1.0).asin()
+    let within = |value: f64, top: f64| value.min(top).max(-top);
+    FRAC_2_PI * within(2.0 * within(c, top) / ((1.0 + 2.0 * p) * (1.0 + 2.0 * q)).sqrt(), 1.0).asin()
 }
 
 /// ReLU on `deficit` and `excess`, in place, and on `tangent`, which is multiplied by `E[phi'(u) phi'(v)]`;

@@ -229,7 +229,10 @@ impl Run<'_> {
             .with("rank_bound", self.rank_bound().min(n))
             .with("bytes_needed", self.bytes(threads));
         let (bias, weight) = (self.architecture().bias_std.powi(2), self.architecture().weight_std.powi(2));
-        Ok(moments.into_result(bias, weight / width as f64, info))
+        let result = moments.into_result(bias, weight / width as f64, info);
+        super::check_entries(result.matrix.view())?;
+        result.std_error.iter().try_for_each(|error| super::check_entries(error.view()))?;
+        Ok(result)
     }
 }
 

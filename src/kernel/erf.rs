@@ -15,15 +15,19 @@ pub(super) fn erf_dual(std_p: f64, std_q: f64, deficit: f64, excess: f64) -> [f6
     let product = (1.0 + 2.0 * p) * (1.0 + 2.0 * q);
     // sqrt(product - 4 p q) and sqrt(product - 4 c^2), as p q - c^2 = deficit excess.
     let root_at_top = (1.0 + 2.0 * p + 2.0 * q).sqrt();
-    let root = (1.0 + 2.0 * p + 2.0 * q + 4.0 * deficit * excess).sqrt();
-    let slope = 2.0 * FRAC_2_PI / root;
     let r = std_p * std_q;
     if r == 0.0 {
-        return [0.0, 0.0, slope];
+        return [0.0, 0.0, 2.0 * FRAC_2_PI / root_at_top];
     }
-    let size = 0.5 * (excess - deficit).abs();
+    // Deficit and excess add up to 2 r, and rounding that lets them part is doubled by every layer. The smaller of them
+    // carries the angle; the larger follows from it.
+    let closer = deficit.min(excess);
+    let further = 2.0 * r - closer;
+    let size = (r - closer).max(0.0);
     // arcsin x(r) - arcsin x(|c|), from its sine and cosine.
-    let sine = 2.0 * deficit * excess / (r * root + size * root_at_top);
+    let root = (1.0 + 2.0 * p + 2.0 * q + 4.0 * closer * further).sqrt();
+    let slope = 2.0 * FRAC_2_PI / root;
+    let sine = 2.0 * closer * further / (r * root + size * root_at_top);
     let cosine = (root_at_top * root + 4.0 * r * size) / product;
     let small = FRAC_2_PI * (squashing(std_p, std_q) + sine.atan2(cosine));
     let large = small + 2.0 * FRAC_2_PI * (2.0 * size).atan2(root);

@@ -36,6 +36,29 @@ pub enum KernelError {
         /// What stands there.
         value: f64,
     },
+    /// There is nothing to make a matrix of.
+    #[error("there are 0 inputs, expected at least 1")]
+    NoInputs,
+    /// The square of an input is too large or too small for a number.
+    #[error("input {row} has root mean square {root:e}, outside 1e-75 to 1e75: scale the inputs")]
+    Magnitude {
+        /// Row of the input.
+        row: usize,
+        /// Root of the mean of the squares of its entries.
+        root: f64,
+    },
+    /// The result cannot be represented.
+    #[error(
+        "entry ({row}, {column}) of the kernel is {value}: weight_std and bias_std do not suit this depth and these inputs"
+    )]
+    Entry {
+        /// Row of the entry.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// What came of it.
+        value: f64,
+    },
     /// A variance has left the range in which products of two of them are representable.
     #[error(
         "the prior variance at layer {index} is {value:e} for input {sample}, outside 1e-150 to 1e150: weight_std and bias_std do not suit this depth"

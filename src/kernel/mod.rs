@@ -218,7 +218,21 @@ pub fn ntk(architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Array
     Ok(analytic::Analytic.gram(architecture, inputs, &options)?.matrix)
 }
 
+/// Every entry of a result is a number.
+fn check_entries(matrix: ArrayView2<f64>) -> Result<(), KernelError> {
+    let rows = matrix.axis_iter(Axis(0)).into_par_iter().enumerate();
+    let bad = rows
+        .find_map_first(|(row, values)| values.iter().position(|value| !value.is_finite()).map(|column| (row, column)));
+    match bad {
+        Some((row, column)) => Err(KernelError::Entry { row, column, value: matrix[[row, column]] }),
+        None => Ok(()),
+    }
+}
+
 fn check_inputs(model: &Model, inputs: ArrayView2<f64>) -> Result<(), KernelError> {
+    if inputs.nrows() == 0 {
+        return Err(KernelError::NoInputs);
+    }
     if inputs.ncols() != model.inputs() {
         return Err(KernelError::Inputs { found: inputs.ncols(), expected: model.inputs() });
     }

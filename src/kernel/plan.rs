@@ -6,6 +6,10 @@ use super::{KernelError, Kind};
 use crate::model::{Architecture, LayerSpec, Padding, Sequence, Window};
 use std::collections::BTreeSet;
 
+/// Most offsets that a pooling collects images for; those of a plane of 1024 x 1024 positions, whose images would take
+/// terabytes.
+const MOST_OFFSETS: usize = 1 << 22;
+
 /// A place in a sample's table of variances.
 pub(super) type Slot = usize;
 
@@ -40,9 +44,9 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// Rows and columns of the input that some window reaches, padding included.
+    /// See [`Window::padded`].
     pub fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|axis| (self.window.output[axis] - 1) * self.window.stride[axis] + self.window.size[axis])
+        self.window.padded()
     }
 
     /// The factor on a sum over taps.
@@ -141,6 +145,10 @@ fn plane_of(shape: &[usize]) -> [usize; 2] {
     }
 }
 
+fn too_many_offsets(plane: [usize; 2]) -> bool {
+    4 * plane[0] * plane[1] > MOST_OFFSETS
+}
+
 struct Writer {
     kind: Kind,
     weight: f64,
@@ -223,6 +231,9 @@ impl Writer {
                 }
                 let op = Op::Activation { dual, input: self.slot(plane, !ntk || dual == Dual::Erf) };
                 (op, Nature { gaussian: false, ..nature })
+            }
+            LayerSpec::AvgPool { .. } | LayerSpec::GlobalAvgPool if too_many_offsets(plane) => {
+                return none("its images at all pairs of positions do not fit into memory");
             }
             LayerSpec::AvgPool { size, stride } => {
                 let window = window(*size, stride.unwrap_or(*size), Padding::Valid);

@@ -1,6 +1,7 @@
 //! Architectures as data: what a network is made of, in TOML, JSON or the shorthand `fcn:64-40-40-1`.
 
 use crate::model::{ModelError, Padding, preset};
+use crate::numeric::read_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -9,6 +10,11 @@ use std::path::Path;
 pub const DEFAULT_WEIGHT_STD: f64 = std::f64::consts::SQRT_2;
 /// Standard deviation of biases in the paper.
 pub const DEFAULT_BIAS_STD: f64 = 1.0;
+
+/// Longest file that is read: a hundred thousand layers, one a line.
+const MOST_BYTES: u64 = 1 << 22;
+/// Most layers that a line for people names; of more it says how many there are.
+const MOST_NAMED: usize = 64;
 
 /// A network up to its parameters: input shape, layers, and the prior over parameters.
 ///
@@ -252,7 +258,7 @@ impl Architecture {
                         .to_owned(),
                 ));
             }
-            let content = std::fs::read_to_string(Path::new(text)).map_err(|error| {
+            let content = read_text(Path::new(text), MOST_BYTES).map_err(|error| {
                 fault(format!("cannot read the file ({error}); expected a TOML file or a shorthand as fcn:64-40-40-1"))
             })?;
             Self::from_toml(&content).map_err(fault)?
@@ -308,16 +314,20 @@ impl fmt::Display for Architecture {
             numbers.iter().map(|number| number.to_string()).collect::<Vec<_>>().join(with)
         };
         match self.as_fully_connected() {
-            Some((widths, activation)) => {
+            Some((widths, activation)) if widths.len() <= MOST_NAMED => {
                 write!(f, "fcn:{}", join(&widths, "-"))?;
                 match activation {
                     None | Some(Activation::Relu) => Ok(()),
                     Some(other) => write!(f, " ({other})"),
                 }
             }
-            None => {
-                let layers: Vec<_> = self.layers.iter().map(|layer| layer.kind()).collect();
-                write!(f, "{} -> {}", join(&self.input, "x"), layers.join(" -> "))
+            _ => {
+                let layers: Vec<_> = self.layers.iter().take(MOST_NAMED).map(|layer| layer.kind()).collect();
+                write!(f, "{} -> {}", join(&self.input, "x"), layers.join(" -> "))?;
+                match self.layers.len() {
+                    ..=MOST_NAMED => Ok(()),
+                    more => write!(f, " -> ... ({more} layers)"),
+                }
             }
         }
     }

@@ -23,6 +23,18 @@ pub enum ModelError {
         /// What it expects.
         reason: String,
     },
+    /// A size is beyond what is computed with.
+    #[error("{place} has {found} {what}, more than the {most} that are computed with")]
+    TooLarge {
+        /// The layer, the input or the whole network.
+        place: String,
+        /// What there are too many of.
+        what: &'static str,
+        /// How many, as a product of sizes.
+        found: String,
+        /// The most that are possible.
+        most: usize,
+    },
     /// A checkpoint file cannot be used.
     #[error("network file '{path}': {reason}")]
     Checkpoint {

@@ -12,10 +12,12 @@ pub mod oracle;
 mod oracle_graph;
 mod padding;
 mod preset;
+mod size;
 mod summary;
 
 pub use architecture::{Activation, Architecture, LayerSpec};
 pub use batch_gradient::BatchGradient;
+pub(crate) use checkpoint::MOST_BYTES;
 pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
 pub use layer::{Mode, Role};
@@ -25,6 +27,7 @@ pub use network::{Model, Network, Tensor};
 pub use objective::{Linearisation, Objective};
 pub use padding::Padding;
 pub use preset::{Preset, presets};
+pub use size::{MOST_NESTED, MOST_NUMBERS};
 
 /// Added to variances by batch norms, PyTorch's default.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;

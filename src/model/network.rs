@@ -3,6 +3,7 @@
 use crate::model::ModelError;
 use crate::model::architecture::Architecture;
 use crate::model::layer::{Mode, Role, Sequence, TensorSpec, Weights};
+use crate::model::size;
 use crate::numeric::Streams;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis};
@@ -67,13 +68,15 @@ impl Model {
     /// Compiles an architecture.
     ///
     /// # Errors
-    /// [`ModelError::Shape`] with the first layer that does not fit, or if there is no layer at all.
+    /// [`ModelError::Shape`] with the first layer that does not fit, [`ModelError::TooLarge`] with the first that has more
+    /// numbers than are computed with, [`ModelError::Architecture`] if there is no layer at all.
     pub fn new(architecture: Architecture) -> Result<Self, ModelError> {
         let fault =
             |reason: &str| ModelError::Architecture { origin: architecture.to_string(), reason: reason.to_owned() };
         if !matches!(architecture.input.len(), 1 | 3) || architecture.input.contains(&0) {
             return Err(fault("input must be [features] or [channels, height, width], all at least 1"));
         }
+        size::product(|| "the input".to_owned(), "numbers", &architecture.input)?;
         if architecture.layers.is_empty() {
             return Err(fault("there are no layers"));
         }
@@ -81,6 +84,8 @@ impl Model {
         if body.output_shape().len() != 1 {
             return Err(fault("the output is not a vector; end with a dense layer"));
         }
+        size::product(|| "the network".to_owned(), "parameters", &[body.parameters()])?;
+        size::product(|| "the network".to_owned(), "numbers in all its layers' outputs", &[body.footprint()])?;
         let tensors = layout(body.tensors());
         let buffers = layout(body.buffers());
         Ok(Self { architecture, body, tensors, buffers })

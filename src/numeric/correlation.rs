@@ -26,11 +26,13 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
     // Scaled first, so that no square overflows or vanishes.
     let centred = |values: &[f64]| -> Option<Vec<f64>> {
         let (low, high) = extremes(values);
-        let range = high - low;
-        if !(range > 0.0 && range.is_finite()) {
+        // Halved where their range is above the largest number.
+        let unit = if (high - low).is_finite() { 1.0 } else { 0.5 };
+        let range = unit * high - unit * low;
+        if !(range > 0.0) {
             return None;
         }
-        let scaled: Vec<f64> = values.iter().map(|value| (value - low) / range).collect();
+        let scaled: Vec<f64> = values.iter().map(|value| (unit * value - unit * low) / range).collect();
         let mean = scaled.iter().sum::<f64>() / n;
         Some(scaled.into_iter().map(|value| value - mean).collect())
     };
@@ -55,7 +57,8 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
 /// If the samples differ in length.
 pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
     check(x, y)?;
-    let mut pairs: Vec<(f64, f64)> = x.iter().copied().zip(y.iter().copied()).collect();
+    // The two zeros are equal, and the order by bits would tell them apart; a sum with 0 is never -0.
+    let mut pairs: Vec<(f64, f64)> = x.iter().zip(y).map(|(x, y)| (x + 0.0, y + 0.0)).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let choose = |n: usize| n as u64 * (n as u64).saturating_sub(1) / 2;
     let all = choose(pairs.len());
@@ -290,6 +293,38 @@ mod tests {
         // A permutation has 1 - 6 sum d^2 / (n (n^2 - 1)) with d = 1, 1, 1, 1.
         let permuted = spearman(&[1.0, 2.0, 3.0, 4.0], &[2.0, 1.0, 4.0, 3.0]).unwrap();
         assert!((permuted - (1.0 - 6.0 * 4.0 / 60.0)).abs() <= SUMMATION_AGREEMENT);
+    }
+
+    /// Both zeros are one value: every choice of their signs gives what positive zeros give.
+    #[test]
+    fn signed_zeros_are_ties() {
+        assert!(agree(kendall(&[-0.0, 0.0, 1.0], &[5.0, 3.0, 7.0]), Some(f64::sqrt(2.0 / 3.0))));
+        let mut generator = Streams::new(11).stream("signed zeros", 0);
+        for _ in 0..300 {
+            let n = generator.random_range(2..12);
+            let mut draw = || -> Vec<f64> { (0..n).map(|_| f64::from(generator.random_range(-1_i8..=1))).collect() };
+            let (x, y) = (draw(), draw());
+            let mut signed = |values: &[f64]| -> Vec<f64> {
+                values.iter().map(|value| if *value == 0.0 && generator.random() { -0.0 } else { *value }).collect()
+            };
+            let (a, b) = (signed(&x), signed(&y));
+            for coefficient in [pearson, spearman, kendall] {
+                assert_eq!(coefficient(&a, &b), coefficient(&x, &y), "{a:?} {b:?}");
+            }
+        }
+    }
+
+    /// A range above the largest number overflows, the coefficient does not.
+    #[test]
+    fn the_largest_numbers_have_a_correlation() {
+        let most = f64::MAX;
+        for (x, y) in [([most, -most, 0.0], [1.0, -1.0, 0.0]), ([-most, most, most], [-3.0, most, most])] {
+            for coefficient in [pearson, spearman, kendall] {
+                assert!(agree(coefficient(&x, &y), Some(1.0)), "{:?}", coefficient(&x, &y));
+            }
+        }
+        let tiny = f64::from_bits(1);
+        assert!(agree(pearson(&[0.0, tiny, 2.0 * tiny], &[0.0, 1.0, 2.0]), Some(1.0)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Numerical ground: normal tails, linear algebra, seeded streams, estimates, correlations.
 
+mod checksum;
 pub mod correlation;
 mod estimate;
 mod file;
@@ -14,8 +15,11 @@ mod stream;
 pub mod tolerance;
 mod wide_chacha;
 
+pub use checksum::Checksum;
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
-pub use file::{write_atomically, write_atomically_with};
+pub use file::{
+    check_writable, open_file, read_file, read_text, with_appended, write_atomically, write_atomically_with,
+};
 pub use gaussian::fill_normals;
 #[cfg(feature = "mpi")]
 pub use mpi::World;

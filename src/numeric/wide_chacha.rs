@@ -44,7 +44,7 @@ impl WideChaCha {
         numbers
     }
 
-    /// The next 256 words.
+    /// The next 256 words, in place.
     pub fn fill_numbers(&mut self, numbers: &mut Numbers) {
         blocks(&self.state, numbers);
         let block = (u64::from(self.state[13]) << 32 | u64::from(self.state[12])) + LANES as u64;

@@ -2,12 +2,12 @@
 
 use crate::data::{Dataset, Recipe, load_source};
 use crate::kernel;
-use crate::model::{Model, Network, load_network};
+use crate::model::{Model, ModelError, Network, load_network};
 use crate::numeric::Alone;
 use crate::prior::{Gram, Labels};
 use crate::study::setting::source_name;
 use crate::study::{Desk, Progress, StudyError};
-use crate::train::{Event, Job, Settings, Summary, sweep};
+use crate::train::{Event, Job, Settings, Summary, TrainError, sweep};
 use ndarray::Array2;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -80,6 +80,10 @@ pub(super) fn population(jobs: &[Settings], desk: &Desk) -> Result<Population, S
     for (job, outcome) in jobs.into_iter().zip(outcomes) {
         match outcome {
             Ok(summary) if summary.zero_error_epoch.is_some() => kept.push((job, summary)),
+            // A file of an earlier run that cannot be used is no network that failed to learn.
+            Err(error @ (TrainError::Checkpoint { .. } | TrainError::Model(ModelError::Checkpoint { .. }))) => {
+                return Err(StudyError::Network { network: job.name, reason: error.to_string() });
+            }
             Ok(summary) => left_out.push(format!("{}: no zero error in {} epochs", job.name, summary.epochs)),
             Err(error) => left_out.push(format!("{}: {error}", job.name)),
         }

@@ -126,7 +126,11 @@ impl Setting {
         if attacks.is_empty() {
             return refuse("--attack", "nothing".to_owned(), "at least one size");
         }
-        let needed = train + attacks.iter().max().unwrap_or(&0) + if testing.is_none() { test } else { 0 };
+        let needed = train.saturating_add(*attacks.iter().max().unwrap_or(&0)).saturating_add(if testing.is_none() {
+            test
+        } else {
+            0
+        });
         if needed > training || test == 0 {
             return refuse(
                 "--train, --test and --attack",

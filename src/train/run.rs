@@ -1,8 +1,8 @@
 //! A training run: epoch by epoch, with its state on disk where that is wanted.
 
 use crate::data::Dataset;
-use crate::model::{Model, Network, Objective, parse_network, parse_vector, save_network_with};
-use crate::numeric::Streams;
+use crate::model::{MOST_BYTES, Model, Network, Objective, parse_network, parse_vector, save_network_with};
+use crate::numeric::{Checksum, Streams, read_file};
 use crate::train::labels::targets;
 use crate::train::optimizer::{Optimizer, State, Step};
 use crate::train::sampler::{Sampler, evaluate};
@@ -104,7 +104,7 @@ impl Run {
     pub fn is_finished(&self) -> bool {
         let epoch = self.last().epoch;
         epoch >= self.trainer.max_epochs
-            || self.zero_error_epoch.is_some_and(|zero| epoch >= zero + self.trainer.extra_epochs)
+            || self.zero_error_epoch.is_some_and(|zero| epoch >= zero.saturating_add(self.trainer.extra_epochs))
     }
 
     /// Trains for an epoch: until all rows were used once more.
@@ -205,7 +205,7 @@ impl Run {
         genuine: usize,
     ) -> Result<Self, TrainError> {
         let fault = |reason: String| TrainError::Checkpoint { path: path.display().to_string(), reason };
-        let bytes = std::fs::read(path).map_err(|error| fault(format!("cannot read the file ({error})")))?;
+        let bytes = read_file(path, MOST_BYTES).map_err(|error| fault(format!("cannot read the file ({error})")))?;
         let checkpoint = parse_network(&bytes, path, model)?;
         let Some(text) = checkpoint.metadata.get(STATE_KEY) else {
             return Err(fault("it holds a network but no training run".to_owned()));
@@ -237,7 +237,7 @@ impl Run {
     }
 
     fn data_fingerprint(&self) -> String {
-        fingerprint([slice(self.inputs.view()), slice(self.targets.view())])
+        Checksum::default().numbers(slice(self.inputs.view())).numbers(slice(self.targets.view())).text()
     }
 }
 
@@ -261,10 +261,8 @@ impl SavedState {
 
     fn checksum(&self, network: &Network, state: &State) -> String {
         let text = Self { checksum: String::new(), ..self.clone() }.json();
-        let kept = state.kept.iter().map(|vector| &vector[..]);
-        let numbers = fingerprint([&network.theta[..], &network.buffers[..]].into_iter().chain(kept));
-        let text: Vec<f64> = text.bytes().map(f64::from).collect();
-        numbers + &fingerprint([&text[..]])
+        let sum = Checksum::default().bytes(text.as_bytes()).numbers(&network.theta).numbers(&network.buffers);
+        state.kept.iter().fold(sum, |sum, vector| sum.numbers(vector)).text()
     }
 }
 
@@ -274,16 +272,4 @@ fn vector_name(index: usize) -> String {
 
 fn slice<'a>(view: ArrayView2<'a, f64>) -> &'a [f64] {
     view.to_slice().expect("stored row by row")
-}
-
-/// A hash of lengths and bits: it tells other data and damage, not forgery.
-fn fingerprint<'a>(vectors: impl IntoIterator<Item = &'a [f64]>) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for vector in vectors {
-        for word in std::iter::once(vector.len() as u64).chain(vector.iter().map(|value| value.to_bits())) {
-            // An odd factor and a rotation are both one-to-one: no single changed word goes unseen.
-            hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-        }
-    }
-    format!("{hash:016x}")
 }

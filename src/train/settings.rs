@@ -1,8 +1,8 @@
 //! One training as data, from architecture to seed, and the line that sums it up.
 
 use crate::data::{Portions, Recipe, Source};
-use crate::model::{Architecture, Model, Network, load_network, save_network};
-use crate::numeric::Streams;
+use crate::model::{Architecture, Model, ModelError, Network, load_network, save_network};
+use crate::numeric::{Streams, check_writable, with_appended};
 use crate::train::labels::targets;
 use crate::train::sampler::evaluate;
 use crate::train::{Epoch, Run, TrainError, Trained, Trainer};
@@ -109,6 +109,20 @@ impl Settings {
         Ok(Network::sample(Arc::new(Model::new(self.architecture.clone())?), Streams::new(self.seed)))
     }
 
+    /// The compiled architecture, whose inputs are those of the source: seen before anything large is made of either.
+    fn model_for(&self, source: &Source) -> Result<Arc<Model>, TrainError> {
+        let model = Arc::new(Model::new(self.architecture.clone())?);
+        let features: usize = source.shape.iter().product();
+        if features != model.inputs() {
+            return Err(TrainError::Model(ModelError::Mismatch {
+                what: format!("features of '{}'", source.name),
+                found: format!("{features} (shape {:?})", source.shape),
+                expected: format!("{} as the architecture takes", model.inputs()),
+            }));
+        }
+        Ok(model)
+    }
+
     /// Trains the network.
     ///
     /// # Errors
@@ -118,8 +132,9 @@ impl Settings {
         source: &Source,
         progress: &mut dyn FnMut(&Epoch),
     ) -> Result<(Trained, Summary, Portions), TrainError> {
+        let model = self.model_for(source)?;
         let portions = self.data.take(source)?;
-        let network = self.initial_network()?;
+        let network = Network::sample(model, Streams::new(self.seed));
         let trained = self.trainer.run_with_attack(network, &portions.training, portions.genuine, progress)?;
         let summary = self.summary(&trained, &portions)?;
         Ok((trained, summary, portions))
@@ -142,13 +157,20 @@ impl Settings {
         if path.exists() {
             return self.read_summary(path);
         }
+        let unwritable = |error: std::io::Error| TrainError::Checkpoint {
+            path: path.display().to_string(),
+            reason: format!("cannot write the file ({error})"),
+        };
+        // Before hours are spent on what goes into it.
+        check_writable(path).map_err(unwritable)?;
+        let model = self.model_for(source)?;
         let portions = self.data.take(source)?;
         let partial = partial_path(path);
         let mut run = if partial.exists() {
-            let model = Arc::new(Model::new(self.architecture.clone())?);
             Run::resume(&partial, &self.trainer, &model, &portions.training, portions.genuine)?
         } else {
-            Run::new(&self.trainer, self.initial_network()?, &portions.training, portions.genuine)?
+            let network = Network::sample(model, Streams::new(self.seed));
+            Run::new(&self.trainer, network, &portions.training, portions.genuine)?
         };
         progress(&run.last());
         let mut saved = run.last().epoch;
@@ -227,5 +249,5 @@ impl Settings {
 
 /// Where the state of an unfinished training is kept.
 fn partial_path(path: &Path) -> PathBuf {
-    path.with_extension("partial.safetensors")
+    with_appended(path, "partial")
 }

@@ -5,6 +5,7 @@ use super::{
     MaxPool, Mode, Pass, Residual, Saved, SavedAdjoint, TensorSpec, Weights, Window,
 };
 use crate::model::architecture::LayerSpec;
+use crate::model::size::{self, MOST_NESTED};
 use crate::model::{ModelError, Padding};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use std::ops::Range;
@@ -336,17 +337,34 @@ fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer
     if let Some(activation) = spec.activation() {
         return Ok(Box::new(ActivationLayer::new(activation, shape.to_vec())));
     }
-    let window = |size, stride, padding| Window::new(shape, size, stride, padding).map_err(&fault);
+    let place = || format!("layer {index} ({})", spec.kind());
+    let check = |what, sizes: &[usize]| size::product(place, what, sizes);
+    let window = |size, stride, padding| {
+        let window = Window::new(shape, size, stride, padding).map_err(&fault)?;
+        let [rows, columns] = window.padded();
+        check("positions of one padded input", &[rows, columns])?;
+        check(
+            "entries in the windows of one input",
+            &[shape[0], size[0], size[1], window.output[0], window.output[1]],
+        )?;
+        Ok::<_, ModelError>(window)
+    };
     match spec {
         LayerSpec::Dense { units } => match shape {
-            &[inputs] if *units > 0 => Ok(Box::new(Dense::new(inputs, *units))),
+            &[inputs] if *units > 0 => {
+                check("weights", &[*units, inputs])?;
+                Ok(Box::new(Dense::new(inputs, *units)))
+            }
             [_] => Err(fault("it has 0 units, expected at least 1".to_owned())),
             _ => Err(fault("it takes a vector; put a flatten or global_avg_pool layer before it".to_owned())),
         },
         LayerSpec::Flatten => Ok(Box::new(Flatten::new(shape.iter().product()))),
         LayerSpec::Conv { channels: 0, .. } => Err(fault("it has 0 channels, expected at least 1".to_owned())),
         LayerSpec::Conv { channels, kernel, stride, padding, bias } => {
-            Ok(Box::new(Conv::new(window(*kernel, *stride, *padding)?, *channels, *bias)))
+            check("weights", &[*channels, shape.first().copied().unwrap_or(1), kernel[0], kernel[1]])?;
+            let window = window(*kernel, *stride, *padding)?;
+            check("numbers of one output", &[*channels, window.output[0], window.output[1]])?;
+            Ok(Box::new(Conv::new(window, *channels, *bias)))
         }
         LayerSpec::AvgPool { size, stride } => {
             let window = window(*size, stride.unwrap_or(*size), Padding::Valid)?;
@@ -365,6 +383,9 @@ fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer
         LayerSpec::BatchNorm => Ok(Box::new(BatchNorm::new(shape.to_vec()))),
         LayerSpec::Residual { branch, .. } if branch.is_empty() => {
             Err(fault("its branch has no layers, expected at least one".to_owned()))
+        }
+        LayerSpec::Residual { .. } if index.split('.').count() > 2 * MOST_NESTED => {
+            Err(fault(format!("it is nested more than {MOST_NESTED} residual blocks deep")))
         }
         LayerSpec::Residual { branch, shortcut } => {
             let branch = Sequence::new(branch, shape, &format!("{index}.branch."))?;

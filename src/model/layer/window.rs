@@ -1,6 +1,6 @@
 //! Windows sliding over the planes of a `channels x height x width` volume, with zero padding.
 
-use crate::model::Padding;
+use crate::model::{MOST_NUMBERS, Padding};
 
 /// Where the windows of a convolution or pooling lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,12 @@ impl Window {
         if size.contains(&0) || stride.contains(&0) {
             return Err(format!("its window {size:?} with stride {stride:?} has a zero, expected at least 1"));
         }
+        let sizes = [size, stride, if let Padding::Zeros(zeros) = padding { zeros } else { [0; 2] }];
+        if let Some(extent) = sizes.iter().flatten().find(|extent| **extent > MOST_NUMBERS) {
+            return Err(format!(
+                "its window {size:?} with stride {stride:?} and padding {padding} reaches over {extent} positions, more than {MOST_NUMBERS}"
+            ));
+        }
         let input = [height, width];
         let (mut before, mut output) = ([0; 2], [0; 2]);
         for axis in 0..2 {
@@ -55,6 +61,11 @@ impl Window {
             output[axis] = (padded - size[axis]) / stride[axis] + 1;
         }
         Ok(Self { channels, input, size, stride, before, output })
+    }
+
+    /// Rows and columns of the input that some window reaches, padding included.
+    pub fn padded(&self) -> [usize; 2] {
+        [0, 1].map(|axis| (self.output[axis] - 1) * self.stride[axis] + self.size[axis])
     }
 
     /// Positions of one output plane.
