@@ -1,6 +1,7 @@
 //! Numerical ground: normal tails, linear algebra, seeded streams, estimates, correlations.
 
 pub mod correlation;
+mod double_double;
 mod estimate;
 mod file;
 mod gaussian;
@@ -14,6 +15,7 @@ mod stream;
 pub mod tolerance;
 mod wide_chacha;
 
+pub use double_double::DoubleDouble;
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
 pub use file::{write_atomically, write_atomically_with};
 pub use gaussian::fill_normals;
