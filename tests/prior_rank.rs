@@ -96,7 +96,10 @@ fn exact_and_auto_against_40_digits() {
             if !right {
                 let (kind, n) = (&case.kind, case.signs.len());
                 let said = answer.map(|answer| (answer.value, answer.std_error));
-                wrong.push(format!("{index} {kind}, {n} points, {id}: {said:?}, right {} +- {:e}", case.value, case.tolerance));
+                wrong.push(format!(
+                    "{index} {kind}, {n} points, {id}: {said:?}, right {} +- {:e}",
+                    case.value, case.tolerance
+                ));
             }
         }
     }
@@ -141,9 +144,14 @@ fn last_pivots_of_rounding_size_are_no_answer() {
     let mut answered = 0;
     for case in 0..12_usize {
         let n = 5 + case % 3;
-        let factor = Array2::from_shape_fn((n, 4), |(i, k)| ((31 * (i + 1) * (k + 2) + 17 * case * (i + k * k + 1)) % 13) as f64 - 6.0);
+        let factor = Array2::from_shape_fn((n, 4), |(i, k)| {
+            ((31 * (i + 1) * (k + 2) + 17 * case * (i + k * k + 1)) % 13) as f64 - 6.0
+        });
         let matrix = factor.dot(&factor.t());
-        let signs: Vec<f64> = factor.outer_iter().map(|row| if row[0] + 0.3 * row[1] - 0.1 * row[3] > 0.0 { 1.0 } else { -1.0 }).collect();
+        let signs: Vec<f64> = factor
+            .outer_iter()
+            .map(|row| if row[0] + 0.3 * row[1] - 0.1 * row[3] > 0.0 { 1.0 } else { -1.0 })
+            .collect();
         let Ok(answer) = ask("auto", &matrix, &signs) else { continue };
         if answer.info.number("rank") != Some(4.0) {
             continue;
@@ -154,8 +162,13 @@ fn last_pivots_of_rounding_size_are_no_answer() {
         let draws = 200_000;
         let mut hits = 0;
         for _ in 0..draws {
-            let z: Vec<f64> = (0..4).map(|_| rand_distr::Distribution::<f64>::sample(&rand_distr::StandardNormal, &mut generator)).collect();
-            let inside = factor.outer_iter().zip(&signs).all(|(row, sign)| sign * row.iter().zip(&z).map(|(a, b)| a * b).sum::<f64>() > 0.0);
+            let z: Vec<f64> = (0..4)
+                .map(|_| rand_distr::Distribution::<f64>::sample(&rand_distr::StandardNormal, &mut generator))
+                .collect();
+            let inside = factor
+                .outer_iter()
+                .zip(&signs)
+                .all(|(row, sign)| sign * row.iter().zip(&z).map(|(a, b)| a * b).sum::<f64>() > 0.0);
             hits += u32::from(inside);
         }
         let share = f64::from(hits) / f64::from(draws);
@@ -186,9 +199,9 @@ fn boolean_functions_of_a_linear_kernel() {
         }
     }
     assert!((total - 1.0).abs() < 1e-12, "{total}");
-    // AND: 10^9 draws elsewhere say -4.2219.
+    // AND by `golden/generate/prior_rank.py`'s `spatial`, 60 digits.
     let and = ask("exact", &matrix, &[-1.0, -1.0, -1.0, 1.0]).unwrap().value;
-    assert!((and + 4.2219).abs() < 5e-4, "{and}");
+    assert!((and + 4.225_138_812_288_144).abs() < 1e-13, "{and}");
 }
 
 #[test]
@@ -206,8 +219,8 @@ fn three_directions_at_120_degrees() {
 /// terms of relative size `sqrt(d)`.
 #[test]
 fn near_copies_with_opposite_labels() {
-    let others = array![[1.0, 0.2, -0.1], [0.2, 1.0, 0.4], [-0.1, 0.4, 1.0]];
-    let ties = [0.3, -0.5, 0.6];
+    let others: Array2<f64> = array![[1.0, 0.2, -0.1], [0.2, 1.0, 0.4], [-0.1, 0.4, 1.0]];
+    let ties = [0.3_f64, -0.2, 0.5];
     let left = |i: usize, j: usize| others[[i, j]] - ties[i] * ties[j];
     let partial = |i: usize, j: usize| left(i, j) / (left(i, i) * left(j, j)).sqrt();
     let pi = std::f64::consts::PI;
@@ -248,9 +261,11 @@ fn near_copies_with_opposite_labels() {
 fn equicorrelated_points_near_one_with_unlike_labels() {
     let matrix = |n: usize, gap: f64| Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { 1.0 - gap });
     let one_against_four = [1.0, -1.0, -1.0, -1.0, -1.0];
-    for (gap, signs, truth) in
-        [(1e-12, one_against_four, -16.74745), (2.3e-16, [1.0, -1.0, 1.0, -1.0, -1.0], -21.94651), (2.3e-16, one_against_four, -20.95375)]
-    {
+    for (gap, signs, truth) in [
+        (1e-12, one_against_four, -16.74745),
+        (2.3e-16, [1.0, -1.0, 1.0, -1.0, -1.0], -21.94651),
+        (2.3e-16, one_against_four, -20.95375),
+    ] {
         for id in ["exact", "auto", "splitting"] {
             let answer = ask(id, &matrix(5, gap), &signs).unwrap();
             let tolerance = 1e-4;

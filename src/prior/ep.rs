@@ -112,11 +112,7 @@ impl Prior for ExpectationPropagation {
 /// # Errors
 /// [`PriorError::NotConverged`], [`PriorError::Breakdown`] if `I + S R S` has no Cholesky factor, and
 /// [`PriorError::OutOfTime`] if the budget of `options` ends within sequential sweeps.
-pub fn fixed_point(
-    orthant: &Orthant,
-    schedule: Schedule,
-    options: &PriorOptions,
-) -> Result<FixedPoint, PriorError> {
+pub fn fixed_point(orthant: &Orthant, schedule: Schedule, options: &PriorOptions) -> Result<FixedPoint, PriorError> {
     let deadline = |method| Deadline::new(method, Instant::now(), options);
     match schedule {
         Schedule::Parallel => match parallel(orthant) {
@@ -164,8 +160,11 @@ fn factorise(correlation: ArrayView2<f64>, root: &[f64]) -> Result<Cholesky, Pri
     }
     // SAFETY: every row of n entries was written above.
     let b = unsafe { b.assume_init() };
-    Cholesky::new(b)
-        .map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown { method: "ep", pivot, value })
+    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown {
+        method: "ep",
+        pivot,
+        value,
+    })
 }
 
 /// Posterior and cavity marginals and `log Z` for given sites.

@@ -255,10 +255,12 @@ impl Gram {
         self.format
     }
 
-    /// Whether a pivot was so small that rank and digits need a second look. (The allowance enters a pivot multiplied by
-    /// one plus the squares of what the point depends on others by.)
+    /// Whether a pivot was so small that rank and digits need a second look.
     pub(crate) fn is_suspicious(&self) -> bool {
-        !(self.smallest_pivot > SMALL_PIVOT.max(100.0 * self.allowance))
+        /// The allowance enters a pivot multiplied by one plus the squares of the coefficients by which the point depends on
+        /// those before: below this unless these are nearly dependent themselves.
+        const LARGEST_MULTIPLE: f64 = 1e5;
+        !(self.smallest_pivot > SMALL_PIVOT.max(LARGEST_MULTIPLE * self.allowance))
     }
 }
 
@@ -285,9 +287,7 @@ fn check_semidefinite(matrix: &Array2<f64>, shift: f64) -> Result<f64, PriorErro
             },
         );
     match Cholesky::new(scaled) {
-        Ok(cholesky) => {
-            Ok(cholesky.lower().diag().iter().map(|root| root * root).fold(f64::INFINITY, f64::min))
-        }
+        Ok(cholesky) => Ok(cholesky.lower().diag().iter().map(|root| root * root).fold(f64::INFINITY, f64::min)),
         Err(NotPositiveDefinite { pivot, value }) => Err(PriorError::Indefinite { pivot, value, shift }),
     }
 }

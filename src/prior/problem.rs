@@ -182,7 +182,8 @@ pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, Prior
 fn literal(gram: &Gram, labels: &Labels, points: &[usize], noise: f64) -> Literal {
     let (matrix, signs) = (gram.matrix(), labels.signs());
     let variances: Vec<DoubleDouble> = points.iter().map(|&i| DoubleDouble::sum(matrix[[i, i]], noise)).collect();
-    let units: Vec<f64> = variances.iter().map(|variance| power_of_two_below(variance.to_f64().sqrt()).recip()).collect();
+    let units: Vec<f64> =
+        variances.iter().map(|variance| power_of_two_below(variance.to_f64().sqrt()).recip()).collect();
     let signed: Vec<f64> = units.iter().zip(points).map(|(unit, &i)| unit * f64::from(signs[i])).collect();
     Literal {
         matrix: Array2::from_shape_fn((points.len(), points.len()), |(a, b)| {
@@ -206,7 +207,7 @@ fn decide_rank(orthant: &mut Orthant, names: &[usize]) -> Option<String> {
     // Dropping copies or adding the probit's noise may have cured it.
     if let Ok(cholesky) = Cholesky::new(orthant.correlation.clone()) {
         let smallest = cholesky.lower().diag().iter().fold(f64::INFINITY, |least: f64, &root| least.min(root));
-        if smallest * smallest > SMALL_PIVOT.max(4.0 * threshold) {
+        if smallest * smallest > SMALL_PIVOT.max(100.0 * threshold) {
             return None;
         }
     }

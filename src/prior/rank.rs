@@ -209,9 +209,7 @@ pub(crate) fn cholesky_in_order(literal: &Literal, order: &[usize]) -> Result<Ar
 /// Pairs of points within [`NEAR_COPY`] of perfect correlation.
 fn close_pairs(literal: &Literal) -> Vec<(usize, usize)> {
     let deviations: Vec<f64> = literal.diagonal.iter().map(|variance| variance.to_f64().sqrt()).collect();
-    let near = |i: usize, j: usize| {
-        literal.matrix[[i, j]].abs() >= (1.0 - NEAR_COPY) * deviations[i] * deviations[j]
-    };
+    let near = |i: usize, j: usize| literal.matrix[[i, j]].abs() >= (1.0 - NEAR_COPY) * deviations[i] * deviations[j];
     (0..literal.points()).flat_map(|i| (0..i).filter(move |&j| near(i, j)).map(move |j| (j, i))).collect()
 }
 

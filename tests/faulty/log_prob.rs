@@ -1,8 +1,8 @@
 //! Methods for log P(f), each with one bug.
 
 use super::orthant::{
-    MOST_POINTS, chains, difference_solid_angle, expectation_propagation, honest, log_mean, sequential, sequential_with,
-    skipping_factor, too_large, too_singular,
+    MOST_POINTS, chains, difference_solid_angle, expectation_propagation, honest, log_mean, sequential,
+    sequential_with, skipping_factor, too_large, too_singular,
 };
 use super::{Answer, FaultyPrior};
 use flatgauge::numeric::linalg::symmetric_eigen;

@@ -68,7 +68,8 @@ fn cut(edges: &[Vector], plane: &Vector, blur: f64) -> Vec<Vector> {
         }
         // In the plane there is one face between two edges, in space as many as edges.
         let next = if edges.len() == 2 { k + 1 } else { (k + 1) % edges.len() };
-        if next < edges.len() && (inside(sides[k]) && outside(sides[next]) || outside(sides[k]) && inside(sides[next])) {
+        if next < edges.len() && (inside(sides[k]) && outside(sides[next]) || outside(sides[k]) && inside(sides[next]))
+        {
             let (own, other) = (sides[next].abs(), sides[k].abs());
             left.push(unit(std::array::from_fn(|i| edge[i] * own + edges[next][i] * other)));
         }

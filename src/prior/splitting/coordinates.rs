@@ -69,7 +69,9 @@ mod tests {
 
     #[test]
     fn quantiles_between_bounds_have_the_share_below_them() {
-        for (lower, upper) in [(-1.0, 2.0), (0.5, 0.5 + 1e-7), (-8.0, -7.9), (30.0, f64::INFINITY), (-0.1, f64::INFINITY)] {
+        for (lower, upper) in
+            [(-1.0, 2.0), (0.5, 0.5 + 1e-7), (-8.0, -7.9), (30.0, f64::INFINITY), (-0.1, f64::INFINITY)]
+        {
             for u in [1e-3, 0.3, 0.999] {
                 let x = between(lower, upper, u);
                 assert!(x >= lower && x <= upper);

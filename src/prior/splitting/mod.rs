@@ -101,9 +101,11 @@ struct Population<'g> {
 impl<'g> Population<'g> {
     fn from_prior(gaussian: &'g Gaussian, streams: Streams) -> Self {
         let mut population = Self { gaussian, streams, state: Array2::zeros((gaussian.rows(), PARTICLES)) };
-        population.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, columns)| {
-            gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
-        });
+        population.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(
+            |(chunk, columns)| {
+                gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
+            },
+        );
         population
     }
 
