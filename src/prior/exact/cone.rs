@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn small_angles_keep_their_digits() {
         // pi - acos(-1 + d) = sqrt(2 d) (1 + d / 12 + ...).
-        let rho = -1.0 + 1e-12;
+        let rho: f64 = -1.0 + 1e-12;
         let angle = (2.0 * (1.0 + rho)).sqrt();
         assert_relative_eq!(log_prob(array![[1.0, rho], [rho, 1.0]]).exp(), angle / (2.0 * PI), max_relative = 1e-12);
     }
