@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The files of `fixtures/cases/`.
-const EMBEDDED: [(&str, &str); 2] = [
+const EMBEDDED: [(&str, &str); 3] = [
     ("networks.toml", include_str!("../../fixtures/cases/networks.toml")),
     ("grams.toml", include_str!("../../fixtures/cases/grams.toml")),
+    ("rank.toml", include_str!("../../fixtures/cases/rank.toml")),
 ];
 
 /// Longest file of cases that is read.

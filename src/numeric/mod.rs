@@ -2,6 +2,7 @@
 
 mod checksum;
 pub mod correlation;
+mod double_double;
 mod estimate;
 mod file;
 mod gaussian;
@@ -16,6 +17,7 @@ pub mod tolerance;
 mod wide_chacha;
 
 pub use checksum::Checksum;
+pub use double_double::DoubleDouble;
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
 pub use file::{
     check_writable, open_file, read_file, read_text, with_appended, write_atomically, write_atomically_with,

@@ -3,6 +3,9 @@
 /// Unit roundoff of f64, `2^-53`: the relative error of one rounded operation.
 pub const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
 
+/// Unit roundoff of float32, `2^-24`.
+pub const SINGLE_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
+
 /// Largest asymmetry `|K_ij - K_ji|` accepted in a Gram matrix, relative to `sqrt(K_ii K_jj)`.
 ///
 /// Two programs that sum a few thousand products in different orders differ by about `1e-13`;
@@ -67,19 +70,37 @@ pub const LEAST_POWER: f64 = 2.0;
 /// degrees of freedom.
 pub const POWER_Z: f64 = 2.46;
 
-/// Two points are one when their correlation is within this of 1 in absolute value.
+/// Two points are one when their correlation is within this many roundings of 1 in absolute value, unless the matrix
+/// tells them apart (`prior/rank.rs`, rule 4).
 ///
-/// The correlation of a point with its copy is a product of three numbers, each with a few roundings;
-/// 64 roundings (`7e-15`) leave room for a kernel that computes diagonal and off-diagonal entries by
-/// different formulas. Points that really differ by less flip against each other with probability
-/// below `sqrt(2 * 7e-15) / pi = 4e-8`.
-pub const DUPLICATE_CORRELATION: f64 = 64.0 * UNIT_ROUNDOFF;
+/// Three computed entries of one rounding each move `1 - |rho|` by two roundings, rescaling by three more numbers of one
+/// rounding each by as many again.
+pub const COPY_CORRELATION: f64 = 4.0;
 
-/// ... and their correlations with all other points agree to this.
+/// ... and their correlations with all other points agree to this many roundings.
 ///
-/// Rounding moves them by about `1e-15`; a real difference allowed by [`DUPLICATE_CORRELATION`] may move
-/// them by up to `sqrt(2 * 7e-15) = 1e-7`.
-pub const DUPLICATE_ROW: f64 = 1e-12;
+/// `1e-12` in f64: rounding moves them by about `1e-15`, a real difference of two points allowed by [`COPY_CORRELATION`]
+/// by up to `sqrt(2 * 4.4e-16) = 3e-8`.
+pub const COPY_ROW: f64 = 1e4;
+
+/// Conditional variance, per point and for unit diagonal, at which a point depends on others, in roundings of the format.
+///
+/// An error of one rounding in every entry moves a conditional variance by `u |w|_1^2`, `w` its coefficients with 1 for the
+/// point itself. With the largest pivots first `w` is of the size of 1 and errors add up at random, to some `u` to
+/// `sqrt(n) u`; `2 n` leaves four standard deviations at three points and ten at twelve.
+pub const RANK_ROUNDINGS: f64 = 2.0;
+
+/// Pivot of a Cholesky factorisation in f64 below which a matrix is looked at again in double-double arithmetic.
+///
+/// Pivots carry errors of up to some `n u`, so at `n = 1000` one of `1e-9` still has four digits, which moves log P by
+/// less than `1e-4` of its standard error.
+pub const SMALL_PIVOT: f64 = 1e-9;
+
+/// Distance of a correlation from 1 in absolute value below which one of two points is taken as a near copy of the other.
+pub const NEAR_COPY: f64 = 1e-6;
+
+/// Smallest pivot for which the inverse of a matrix in f64 serves the moves of `splitting`: it has eight digits then.
+pub const SPLITTING_PIVOT: f64 = 1e-8;
 
 /// Change of `log Z` between two iterations below which expectation propagation has converged, in nats
 /// (relative to `log Z` where that is larger than 1).
@@ -98,7 +119,12 @@ pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
 /// Loadings come from two divisions and a root and carry about ten roundings; the probability of `n` points
 /// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
 /// matrix would have to be built to deceive.
+/// Where loadings come close to 1 it is relative to `sqrt(1 - l^2)`, `l` the smaller loading of the two: a deviation `d` moves
+/// a probability by less than `d / (2 pi sqrt(1 - R_ij^2))`.
 pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
+
+/// The same where the deviation is of no more than two roundings: what a computed product of loadings carries.
+pub const ONE_FACTOR_ROUNDING: f64 = 1e-8;
 
 /// Relative agreement of log Phi and the hazard with their certified values: a few hundred roundings.
 pub const CERTIFIED_NORMAL: f64 = 1e-13;
@@ -171,12 +197,6 @@ pub const COVARIANCE_ANGLE_ERROR: f64 = 1e-8;
 /// Newton's method converges quadratically, so the step after one of `1e-9` is `1e-18`: the mode is good to rounding,
 /// and with it `log det`, which (unlike `psi`) is not stationary there.
 pub const LAPLACE_MODE: f64 = 1e-9;
-
-/// Conditional variance, per point and for unit diagonal, below which a matrix is singular to working precision.
-///
-/// Each pivot of a Cholesky factorisation is a difference of numbers of size 1 with up to `n` roundings; a pivot below
-/// `n u` is all rounding, and its square root, which divides what the past says of the point, has no digit left.
-pub const SINGULAR_PIVOT: f64 = UNIT_ROUNDOFF;
 
 #[cfg(test)]
 mod tests {

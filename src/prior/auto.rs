@@ -50,7 +50,12 @@ impl Prior for Auto {
         match exact::Exact.log_prob(gram, labels, options) {
             Ok(answer) => {
                 let LogProb { estimate, upper_bound } = answer;
-                let rounding = crate::prior::monte_carlo::rounding(estimate.value, orthant.points());
+                // An impossible function is certain to be so.
+                let rounding = if estimate.value == f64::NEG_INFINITY {
+                    0.0
+                } else {
+                    crate::prior::monte_carlo::rounding(estimate.value, orthant.points())
+                };
                 let estimate = Estimate::stochastic(estimate.value, rounding, estimate.info);
                 let answer = LogProb { estimate, upper_bound };
                 return Ok(explained(answer, "exact", "the matrix has a closed form".to_owned()));
@@ -58,7 +63,9 @@ impl Prior for Auto {
             Err(PriorError::NotApplicable { .. }) => {}
             Err(error) => return Err(error),
         }
-        let sampled = ep::fixed_point(&orthant, ep::Schedule::Parallel).and_then(|fit| {
+        let full_rank = orthant.require_full_rank(self.id());
+        let fit = full_rank.and_then(|()| ep::fixed_point(&orthant, ep::Schedule::Parallel, options));
+        let sampled = fit.and_then(|fit| {
             let (method, reason): (&dyn Prior, &str) = if fit.log_z > COMMON {
                 (&genz::Genz, "above -6: a lattice integrates common functions best")
             } else {
@@ -69,13 +76,23 @@ impl Prior for Auto {
         });
         match sampled {
             Err(
-                error @ (PriorError::Singular { .. } | PriorError::NotConverged { .. } | PriorError::Indefinite { .. }),
+                error @ (PriorError::Singular { .. } | PriorError::NotConverged { .. } | PriorError::Breakdown { .. }),
             ) => {
                 let answer = splitting::Splitting.log_prob(gram, labels, options)?;
-                Ok(explained(answer, "splitting", format!("the samplers gave up: {error}")))
+                Ok(explained(answer, "splitting", gave_up(&error)))
             }
             other => other,
         }
+    }
+}
+
+/// Why neither lattice nor particles.
+fn gave_up(error: &PriorError) -> String {
+    match error {
+        PriorError::Singular { rank, points, .. } => {
+            format!("the other samplers need full rank, and this is rank {rank} with {points} points")
+        }
+        _ => "expectation propagation, which guides the other samplers, found no fixed point".to_owned(),
     }
 }
 
@@ -111,6 +128,9 @@ mod tests {
         assert_eq!(chosen(distances(80)), "smc");
         // Eight points in a plane: rank two, and no two of them the same.
         let plane = Array2::from_shape_fn((8, 8), |(i, j)| (0.1 * (i as f64 - j as f64)).cos());
-        assert_eq!(chosen(plane), "splitting");
+        assert_eq!(chosen(plane), "exact");
+        // Rank four has no formula.
+        let factor = Array2::from_shape_fn((8, 4), |(i, k)| 1.0 + ((3 * i + 5 * k + i * k) % 7) as f64);
+        assert_eq!(chosen(factor.dot(&factor.t())), "splitting");
     }
 }

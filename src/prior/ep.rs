@@ -13,9 +13,11 @@ use crate::numeric::Estimate;
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
+use crate::prior::options::Deadline;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
+use std::time::Instant;
 
 /// Order in which the sites are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,7 @@ impl Prior for ExpectationPropagation {
             Reduced::Decided(answer) => return Ok(answer),
             Reduced::Open(orthant) => orthant,
         };
-        let fit = fixed_point(&orthant, self.0)?;
+        let fit = fixed_point(&orthant, self.0, options)?;
         let info = orthant
             .info()
             .with("iterations", fit.iterations)
@@ -108,14 +110,18 @@ impl Prior for ExpectationPropagation {
 /// Runs expectation propagation to its fixed point.
 ///
 /// # Errors
-/// [`PriorError::NotConverged`], or `Indefinite` if `I + S R S` has no Cholesky factor.
-pub fn fixed_point(orthant: &Orthant, schedule: Schedule) -> Result<FixedPoint, PriorError> {
+/// [`PriorError::NotConverged`], [`PriorError::Breakdown`] if `I + S R S` has no Cholesky factor, and
+/// [`PriorError::OutOfTime`] if the budget of `options` ends within sequential sweeps.
+pub fn fixed_point(orthant: &Orthant, schedule: Schedule, options: &PriorOptions) -> Result<FixedPoint, PriorError> {
+    let deadline = |method| Deadline::new(method, Instant::now(), options);
     match schedule {
         Schedule::Parallel => match parallel(orthant) {
-            Err(PriorError::NotConverged { .. }) => Ok(FixedPoint { handed_over: true, ..sequential(orthant)? }),
+            Err(PriorError::NotConverged { .. }) => {
+                Ok(FixedPoint { handed_over: true, ..sequential(orthant, deadline("ep"))? })
+            }
             other => other,
         },
-        Schedule::Sequential => sequential(orthant),
+        Schedule::Sequential => sequential(orthant, deadline("ep-sequential")),
     }
 }
 
@@ -154,7 +160,11 @@ fn factorise(correlation: ArrayView2<f64>, root: &[f64]) -> Result<Cholesky, Pri
     }
     // SAFETY: every row of n entries was written above.
     let b = unsafe { b.assume_init() };
-    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Indefinite { pivot, value, shift: 1.0 })
+    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown {
+        method: "ep",
+        pivot,
+        value,
+    })
 }
 
 /// Posterior and cavity marginals and `log Z` for given sites.
@@ -258,7 +268,7 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
     Err(PriorError::NotConverged { method: "ep", iterations: MAX_PARALLEL_ITERATIONS, change: last_change })
 }
 
-fn sequential(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
+fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, PriorError> {
     let correlation = orthant.correlation();
     let n = orthant.points();
     let (mut precision, mut shift) = (vec![0.0; n], vec![0.0; n]);
@@ -267,6 +277,7 @@ fn sequential(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
     let (mut last, mut change) = (f64::INFINITY, f64::INFINITY);
     for sweep in 1..=MAX_ITERATIONS {
         for i in 0..n {
+            deadline.check(|| format!("{i} of {n} points updated in sweep {sweep}"))?;
             let remaining = 1.0 - precision[i] * sigma[[i, i]];
             let (cavity_variance, cavity_mean) =
                 (sigma[[i, i]] / remaining, (mean[i] - shift[i] * sigma[[i, i]]) / remaining);

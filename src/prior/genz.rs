@@ -59,8 +59,7 @@ impl Prior for Genz {
             Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
             Reduced::Open(orthant) => orthant,
         };
-        let (_, lower) = order::least_likely_first(orthant.correlation())
-            .map_err(|(pivot, value)| PriorError::Singular { method: self.id(), pivot, value })?;
+        let (_, lower) = order::least_likely_first(self.id(), &orthant)?;
         // Rows in units of the pivot: constraint i reads z_i + sum_(j < i) M_ij z_j > 0.
         let mut strict = lower;
         for i in 0..strict.nrows() {

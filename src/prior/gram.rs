@@ -1,8 +1,9 @@
 //! The inputs of every method: a validated Gram matrix and a vector of labels.
 
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
-use crate::numeric::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY};
+use crate::numeric::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY, SINGLE_ROUNDOFF, SMALL_PIVOT};
 use crate::prior::Link;
+use crate::prior::rank::Format;
 use ndarray::{Array2, ArrayView2};
 
 /// What can be wrong with the inputs of `log P(f)`, or go wrong on the way.
@@ -105,17 +106,46 @@ pub enum PriorError {
         /// The named fault.
         reason: String,
     },
-    /// The matrix has no inverse to working precision, and the method needs one.
+    /// The matrix is of lower rank than it has points, and the method needs an inverse.
     #[error(
-        "method '{method}' needs a matrix of full rank, and this one is singular to working precision: scaled to unit diagonal, pivot {pivot} of its Cholesky factorisation is {value:e} ('splitting' and 'ep' do without)"
+        "method '{method}' needs a matrix of full rank, and this one has rank {rank} with {points} different points, to \
+         {format} rounding ('auto' and 'splitting' do without, and 'exact' up to rank 3)"
     )]
     Singular {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Rank to rounding.
+        rank: usize,
+        /// Points that are left once copies are dropped.
+        points: usize,
+        /// Format in which the entries were rounded.
+        format: &'static str,
+    },
+    /// Rounding broke an iteration on a nearly singular matrix.
+    #[error(
+        "method '{method}' broke down on a nearly singular matrix: in its iteration I + S K S (S diagonal) lost its positive \
+         pivot {pivot} to rounding ({value:e}); 'auto' and 'splitting' do without it"
+    )]
+    Breakdown {
         /// Registry name of the method.
         method: &'static str,
         /// The failing pivot.
         pivot: usize,
         /// Its value.
         value: f64,
+    },
+    /// The time allowed ended before there was an answer.
+    #[error(
+        "method '{method}': the time allowed, {seconds} s, ended with {done}, and there is no answer yet; allow more time, or \
+         none for the default effort"
+    )]
+    OutOfTime {
+        /// Registry name of the method.
+        method: &'static str,
+        /// The budget.
+        seconds: f64,
+        /// What had been reached.
+        done: String,
     },
     /// A sampler never met the event.
     #[error(
@@ -156,6 +186,11 @@ pub enum PriorError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gram {
     matrix: Array2<f64>,
+    /// Smallest pivot of the Cholesky factorisation after scaling, with the rounding allowance.
+    smallest_pivot: f64,
+    /// Rounding allowance: what was added to the unit diagonal before.
+    allowance: f64,
+    format: Format,
 }
 
 impl Gram {
@@ -178,15 +213,18 @@ impl Gram {
         for row in 0..rows {
             for column in 0..row {
                 let (value, mirrored) = (matrix[[row, column]], matrix[[column, row]]);
-                let scale = (matrix[[row, row]].abs() * matrix[[column, column]].abs()).sqrt();
+                let scale = matrix[[row, row]].abs().sqrt() * matrix[[column, column]].abs().sqrt();
                 if (value - mirrored).abs() > GRAM_ASYMMETRY * scale {
                     return Err(PriorError::NotSymmetric { row, column, value, mirrored });
                 }
                 matrix[[column, row]] = value;
             }
         }
-        check_semidefinite(&matrix)?;
-        Ok(Self { matrix })
+        let format = Format::of(matrix.view());
+        let per_point = if format == Format::Single { 2.0 * SINGLE_ROUNDOFF } else { GRAM_NEGATIVITY };
+        let allowance = per_point * rows as f64;
+        let smallest_pivot = check_semidefinite(&matrix, allowance)?;
+        Ok(Self { matrix, smallest_pivot, allowance, format })
     }
 
     /// `K_ii (1 + relative)` on the diagonal: noise of its own on every point, in units of that point's variance.
@@ -198,6 +236,7 @@ impl Gram {
     pub fn with_jitter(mut self, relative: f64) -> Self {
         assert!(relative >= 0.0 && relative.is_finite(), "jitter is {relative}, expected a finite number from 0");
         self.matrix.diag_mut().mapv_inplace(|variance| variance * (1.0 + relative));
+        self.smallest_pivot = (self.smallest_pivot + relative) / (1.0 + relative);
         self
     }
 
@@ -210,12 +249,24 @@ impl Gram {
     pub fn points(&self) -> usize {
         self.matrix.nrows()
     }
+
+    /// The format in which the entries were rounded.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether a pivot was so small that rank and digits need a second look.
+    pub(crate) fn is_suspicious(&self) -> bool {
+        /// The allowance enters a pivot multiplied by one plus the squares of the coefficients by which the point depends on
+        /// those before: below this unless these are nearly dependent themselves.
+        const LARGEST_MULTIPLE: f64 = 1e5;
+        !(self.smallest_pivot > SMALL_PIVOT.max(LARGEST_MULTIPLE * self.allowance))
+    }
 }
 
-/// Scales to unit diagonal and factorises with the rounding allowance added to the diagonal.
-fn check_semidefinite(matrix: &Array2<f64>) -> Result<(), PriorError> {
+/// Scales to unit diagonal and factorises with the rounding allowance added to the diagonal; the smallest pivot.
+fn check_semidefinite(matrix: &Array2<f64>, shift: f64) -> Result<f64, PriorError> {
     let n = matrix.nrows();
-    let shift = GRAM_NEGATIVITY * n as f64;
     let scales: Vec<f64> = matrix.diag().iter().map(|&d| if d > 0.0 { 1.0 / d.sqrt() } else { 0.0 }).collect();
     for (pivot, &value) in matrix.diag().iter().enumerate() {
         if value < 0.0 {
@@ -236,7 +287,7 @@ fn check_semidefinite(matrix: &Array2<f64>) -> Result<(), PriorError> {
             },
         );
     match Cholesky::new(scaled) {
-        Ok(_) => Ok(()),
+        Ok(cholesky) => Ok(cholesky.lower().diag().iter().map(|root| root * root).fold(f64::INFINITY, f64::min)),
         Err(NotPositiveDefinite { pivot, value }) => Err(PriorError::Indefinite { pivot, value, shift }),
     }
 }

@@ -126,7 +126,11 @@ fn factorise(matrix: &Array2<f64>, root: &Array1<f64>) -> Result<Cholesky, Prior
         let entry = root[i] * matrix[[i, j]] * root[j];
         if i == j { 1.0 + entry } else { entry }
     });
-    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Indefinite { pivot, value, shift: 1.0 })
+    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown {
+        method: "laplace",
+        pivot,
+        value,
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 pub mod auto;
 pub mod ep;
 pub mod exact;
+mod feasibility;
 pub mod genz;
 mod gram;
 pub mod laplace;
@@ -20,6 +21,7 @@ mod order;
 mod particles;
 mod posterior;
 pub mod problem;
+mod rank;
 pub mod regression;
 pub mod splitting;
 pub mod tilting;

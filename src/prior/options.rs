@@ -1,7 +1,8 @@
 //! What a method is asked to do, and how it reports on the way.
 
-use crate::prior::Link;
+use crate::prior::{Link, PriorError};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a method is asked to do beyond the matrix and the labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,8 +13,9 @@ pub struct PriorOptions {
     pub seed: u64,
     /// Standard error to reach, in nats; `None` runs the method's default effort.
     pub target_std_error: Option<f64>,
-    /// Wall-clock budget in seconds for reaching `target_std_error`. It is looked at between rounds of work, so
-    /// the first round is always done; how many rounds fit, and with it the last digits, depends on the machine.
+    /// Wall-clock budget in seconds. Stochastic methods look at it once they have the replicates that a standard error needs;
+    /// how many more fit, and with it the last digits, depends on the machine. Methods whose first replicates may take
+    /// minutes (`splitting`, `ep-sequential`) look at it all the time and refuse where it ends too early.
     pub max_seconds: Option<f64>,
     /// Who hears of the current estimate while a stochastic method works.
     pub progress: ProgressSink,
@@ -22,6 +24,31 @@ pub struct PriorOptions {
 impl Default for PriorOptions {
     fn default() -> Self {
         Self { link: Link::Step, seed: 0, target_std_error: None, max_seconds: None, progress: ProgressSink::default() }
+    }
+}
+
+/// The end of a budget.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    method: &'static str,
+    started: Instant,
+    seconds: Option<f64>,
+}
+
+impl Deadline {
+    /// That of `options` for a method that began at `started`.
+    pub fn new(method: &'static str, started: Instant, options: &PriorOptions) -> Self {
+        Self { method, started, seconds: options.max_seconds }
+    }
+
+    /// [`PriorError::OutOfTime`] once the budget is used up; `done` says what has been reached.
+    pub fn check(&self, done: impl FnOnce() -> String) -> Result<(), PriorError> {
+        match self.seconds {
+            Some(seconds) if self.started.elapsed().as_secs_f64() >= seconds => {
+                Err(PriorError::OutOfTime { method: self.method, seconds, done: done() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

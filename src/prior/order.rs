@@ -2,15 +2,21 @@
 
 use crate::numeric::linalg::dot;
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::SINGULAR_PIVOT;
-use ndarray::{Array2, ArrayView2};
+use crate::prior::PriorError;
+use crate::prior::problem::Orthant;
+use ndarray::Array2;
 
 /// Orders points greedily, the least likely constraint next, given that those before sit at their truncated means
 /// (Gibson, Glasbey and Elston 1994), while factorising `R = L L^T` in that order. Costs `n^3 / 3` multiply-adds.
 ///
 /// # Errors
-/// The position and value of a conditional variance that is zero to rounding.
-pub(crate) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<usize>, Array2<f64>), (usize, f64)> {
+/// [`PriorError::Singular`] unless the matrix is of full rank.
+pub(crate) fn least_likely_first(
+    method: &'static str,
+    orthant: &Orthant,
+) -> Result<(Vec<usize>, Array2<f64>), PriorError> {
+    orthant.require_full_rank(method)?;
+    let correlation = orthant.correlation();
     let n = correlation.nrows();
     let mut order: Vec<usize> = (0..n).collect();
     let mut lower = Array2::<f64>::zeros((n, n));
@@ -24,10 +30,8 @@ pub(crate) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<us
         for column in 0..j {
             lower.swap([j, column], [next, column]);
         }
-        if !(variance[j] > SINGULAR_PIVOT * n as f64) {
-            return Err((j, variance[j]));
-        }
-        let pivot = variance[j].sqrt();
+        // Nothing but rounding can bring it to zero, and then the factor is computed anew below.
+        let pivot = variance[j].max(f64::EPSILON).sqrt();
         lower[[j, j]] = pivot;
         let (shift, _) = positive_part_moments(mean[j] / pivot);
         let step = shift - mean[j] / pivot;
@@ -43,12 +47,18 @@ pub(crate) fn least_likely_first(correlation: ArrayView2<f64>) -> Result<(Vec<us
             mean[i] += entry * step;
         }
     }
+    if orthant.factor().is_some() {
+        // Small pivots have no digits left in f64.
+        lower = orthant.cholesky(method, &order)?;
+    }
     Ok((order, lower))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prior::problem::{Reduced, reduce};
+    use crate::prior::{Gram, Labels, Link};
     use approx::assert_abs_diff_eq;
 
     #[test]
@@ -57,8 +67,12 @@ mod tests {
             (-0.2 * (i as f64 - j as f64).powi(2)).exp() * if (i + j) % 3 == 0 || i == j { 1.0 } else { -0.3 }
         });
         let matrix = matrix.dot(&matrix.t());
-        let (order, lower) = least_likely_first(matrix.view()).unwrap();
-        let reordered = Array2::from_shape_fn((7, 7), |(i, j)| matrix[[order[i], order[j]]]);
+        let labels = Labels::from_signs([true; 7]);
+        let Reduced::Open(orthant) = reduce(&Gram::new(matrix).unwrap(), &labels, Link::Step).unwrap() else {
+            panic!("a definite matrix")
+        };
+        let (order, lower) = least_likely_first("test", &orthant).unwrap();
+        let reordered = Array2::from_shape_fn((7, 7), |(i, j)| orthant.correlation()[[order[i], order[j]]]);
         assert_abs_diff_eq!(lower.dot(&lower.t()), reordered, epsilon = 1e-12);
     }
 }

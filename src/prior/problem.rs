@@ -4,11 +4,18 @@
 //! correlation matrix: labels are folded into the signs, scales divided out, the probit's unit noise
 //! added, and points that cannot matter taken away. So every method owes, and gets, invariance under
 //! scaling, diagonal scaling, label flips and duplicated points.
+//!
+//! The rank is decided here too, by the rules of `rank.rs`, and with it whether any function of the prior has the labels:
+//! a matrix of full rank has functions for all labels, one of lower rank for some, and the others are impossible.
 
-use crate::numeric::tolerance::{DUPLICATE_CORRELATION, DUPLICATE_ROW};
-use crate::numeric::{Estimate, Info};
+use crate::numeric::linalg::Cholesky;
+use crate::numeric::tolerance::{COPY_CORRELATION, COPY_ROW, SMALL_PIVOT};
+use crate::numeric::{DoubleDouble, Estimate, Info};
+use crate::prior::feasibility::{self, Feasibility};
+use crate::prior::rank::{self, Factor, Literal};
 use crate::prior::{Gram, Labels, Link, LogProb, PriorError};
 use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
 
 /// What is left of the inputs.
 #[derive(Debug, Clone)]
@@ -23,6 +30,9 @@ pub enum Reduced {
 #[derive(Debug, Clone)]
 pub struct Orthant {
     correlation: Array2<f64>,
+    literal: Literal,
+    /// Where pivots of `R` in f64 are too small to trust: its factor to all digits, of full or lower rank.
+    factor: Option<Arc<Factor>>,
     info: Info,
 }
 
@@ -44,7 +54,53 @@ impl Orthant {
 
     /// The same problem on some of its points, in the order given.
     pub fn select(&self, points: &[usize]) -> Self {
-        Self { correlation: submatrix(&self.correlation, points), info: self.info.clone() }
+        Self {
+            correlation: submatrix(&self.correlation, points),
+            literal: self.literal.select(points),
+            factor: None,
+            info: self.info.clone(),
+        }
+    }
+
+    /// Covariances of the signed values as they were given, up to powers of two.
+    pub(crate) fn literal(&self) -> &Literal {
+        &self.literal
+    }
+
+    /// The factor to all digits, if the matrix is of lower rank or nearly so.
+    pub(crate) fn factor(&self) -> Option<&Factor> {
+        self.factor.as_deref()
+    }
+
+    /// Conditional variance that counts as zero.
+    pub(crate) fn threshold(&self) -> f64 {
+        self.factor().map_or_else(|| self.literal.threshold(), |factor| factor.threshold)
+    }
+
+    /// [`PriorError::Singular`] unless the matrix is of full rank.
+    pub(crate) fn require_full_rank(&self, method: &'static str) -> Result<(), PriorError> {
+        match self.factor() {
+            Some(Factor { rank, .. }) if *rank < self.points() => Err(self.singular(method, *rank)),
+            _ => Ok(()),
+        }
+    }
+
+    fn singular(&self, method: &'static str, rank: usize) -> PriorError {
+        PriorError::Singular { method, rank, points: self.points(), format: self.literal.format.name() }
+    }
+
+    /// Lower triangular `L`, `L L^T = R` with the points in `order`: in f64, or to all digits where that would not do.
+    ///
+    /// # Errors
+    /// [`PriorError::Singular`] if the matrix is not of full rank.
+    pub(crate) fn cholesky(&self, method: &'static str, order: &[usize]) -> Result<Array2<f64>, PriorError> {
+        self.require_full_rank(method)?;
+        if self.factor.is_none()
+            && let Ok(cholesky) = Cholesky::new(submatrix(&self.correlation, order))
+        {
+            return Ok(cholesky.into_lower());
+        }
+        rank::cholesky_in_order(&self.literal, order).map_err(|(rank, _)| self.singular(method, rank))
     }
 }
 
@@ -83,13 +139,14 @@ pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, Prior
         }
     }
     let mut info = Info::new().with("points", labels.len()).with("constant_points_dropped", constant_points);
-    let scales: Vec<f64> = points.iter().map(|&i| f64::from(signs[i]) / deviation(i)).collect();
-    let correlation = Array2::from_shape_fn((points.len(), points.len()), |(a, b)| {
-        if a == b { 1.0 } else { matrix[[points[a], points[b]]] * scales[a] * scales[b] }
+    let literal = literal(gram, labels, &points, noise);
+    let deviations: Vec<f64> = literal.diagonal.iter().map(|variance| variance.to_f64().sqrt().recip()).collect();
+    let correlation = Array2::from_shape_fn(literal.matrix.dim(), |(a, b)| {
+        if a == b { 1.0 } else { literal.matrix[[a, b]] * deviations[a] * deviations[b] }
     });
     let mut kept: Vec<usize> = Vec::with_capacity(points.len());
     for a in 0..points.len() {
-        let twin = kept.iter().copied().find(|&b| same_up_to_sign(&correlation, a, b));
+        let twin = kept.iter().copied().find(|&b| same_up_to_sign(&literal, &correlation, a, b));
         match twin {
             None => kept.push(a),
             Some(b) if correlation[[a, b]] < 0.0 => {
@@ -108,8 +165,72 @@ pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, Prior
     if kept.is_empty() {
         return Ok(Reduced::Decided(decided(0.0, info)));
     }
-    let correlation = if kept.len() == points.len() { correlation } else { submatrix(&correlation, &kept) };
-    Ok(Reduced::Open(Orthant { correlation, info }))
+    let mut orthant = Orthant { correlation, literal, factor: None, info };
+    if kept.len() < points.len() {
+        orthant = orthant.select(&kept);
+    }
+    if gram.is_suspicious() {
+        let names: Vec<usize> = kept.iter().map(|&a| points[a]).collect();
+        if let Some(reason) = decide_rank(&mut orthant, &names) {
+            return Ok(Reduced::Decided(decided(f64::NEG_INFINITY, orthant.info.with("impossible", reason))));
+        }
+    }
+    Ok(Reduced::Open(orthant))
+}
+
+/// Covariance of the signed values at `points`, each in a unit that is a power of two near its standard deviation.
+fn literal(gram: &Gram, labels: &Labels, points: &[usize], noise: f64) -> Literal {
+    let (matrix, signs) = (gram.matrix(), labels.signs());
+    let variances: Vec<DoubleDouble> = points.iter().map(|&i| DoubleDouble::sum(matrix[[i, i]], noise)).collect();
+    let units: Vec<f64> =
+        variances.iter().map(|variance| power_of_two_below(variance.to_f64().sqrt()).recip()).collect();
+    let signed: Vec<f64> = units.iter().zip(points).map(|(unit, &i)| unit * f64::from(signs[i])).collect();
+    Literal {
+        matrix: Array2::from_shape_fn((points.len(), points.len()), |(a, b)| {
+            let entry = if a == b { variances[a].to_f64() } else { matrix[[points[a], points[b]]] };
+            entry * signed[a] * signed[b]
+        }),
+        diagonal: variances.iter().zip(&units).map(|(&variance, &unit)| variance * unit * unit).collect(),
+        format: gram.format(),
+        noisy: noise > 0.0,
+    }
+}
+
+/// The largest power of two that is not above a positive number.
+fn power_of_two_below(number: f64) -> f64 {
+    f64::from_bits(number.to_bits() & (0x7ff << 52))
+}
+
+/// Takes a matrix with a small pivot literally, or as of lower rank; why its labels are impossible, if they are.
+fn decide_rank(orthant: &mut Orthant, names: &[usize]) -> Option<String> {
+    let threshold = orthant.literal.threshold();
+    // Dropping copies or adding the probit's noise may have cured it.
+    if let Ok(cholesky) = Cholesky::new(orthant.correlation.clone()) {
+        let smallest = cholesky.lower().diag().iter().fold(f64::INFINITY, |least: f64, &root| least.min(root));
+        if smallest * smallest > SMALL_PIVOT.max(100.0 * threshold) {
+            return None;
+        }
+    }
+    let points = orthant.points();
+    let factor = rank::factorise(&orthant.literal, threshold, points).expect("no rank exceeds the number of points");
+    let info = std::mem::take(&mut orthant.info);
+    orthant.info = info
+        .with("rank", factor.rank)
+        .with("rank_format", orthant.literal.format.name())
+        .with("rank_threshold", factor.threshold)
+        .with("smallest_pivot", factor.smallest);
+    let singular = factor.rank < points;
+    let verdict = singular.then(|| feasibility::decide(factor.to_matrix().view(), factor.blur(orthant.literal.format)));
+    let support = match verdict {
+        Some(Feasibility::Impossible(rows)) => Some(rows.iter().map(|&row| names[factor.order[row]]).collect()),
+        _ => None,
+    };
+    orthant.factor = Some(Arc::new(factor));
+    support.map(|mut support: Vec<usize>| {
+        support.sort_unstable();
+        let listed = support.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        format!("the values at points {listed} are linearly dependent, and no values with these labels are")
+    })
 }
 
 /// Rows and columns `points` of a matrix.
@@ -145,10 +266,15 @@ pub(crate) fn decided_for_sampling(mut answer: LogProb) -> LogProb {
     answer
 }
 
-/// Whether `|R_ab| = 1` and the two rows agree, up to that sign, to rounding.
-fn same_up_to_sign(correlation: &Array2<f64>, a: usize, b: usize) -> bool {
+/// Whether `|R_ab| = 1` and the two rows agree, up to that sign, to rounding, and the matrix does not tell them apart.
+fn same_up_to_sign(literal: &Literal, correlation: &Array2<f64>, a: usize, b: usize) -> bool {
     let between = correlation[[a, b]];
-    if 1.0 - between.abs() > DUPLICATE_CORRELATION {
+    let roundoff = literal.format.roundoff();
+    // The correlation in f64 is off by a few roundings itself: a cheap test first, then all digits.
+    if 1.0 - between.abs() > 4.0 * COPY_CORRELATION * roundoff
+        || literal.tells_apart(a, b)
+        || literal.distance(a, b) > COPY_CORRELATION * roundoff
+    {
         return false;
     }
     let sign = between.signum();
@@ -157,7 +283,7 @@ fn same_up_to_sign(correlation: &Array2<f64>, a: usize, b: usize) -> bool {
         .iter()
         .zip(correlation.row(b))
         .enumerate()
-        .all(|(c, (x, y))| c == a || c == b || (x - sign * y).abs() <= DUPLICATE_ROW)
+        .all(|(c, (x, y))| c == a || c == b || (x - sign * y).abs() <= COPY_ROW * roundoff)
 }
 
 #[cfg(test)]

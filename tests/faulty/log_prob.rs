@@ -1,6 +1,9 @@
 //! Methods for log P(f), each with one bug.
 
-use super::orthant::{MOST_POINTS, chains, expectation_propagation, honest, log_mean, sequential, too_large};
+use super::orthant::{
+    MOST_POINTS, chains, difference_solid_angle, expectation_propagation, honest, log_mean, sequential,
+    sequential_with, skipping_factor, too_large, too_singular,
+};
 use super::{Answer, FaultyPrior};
 use flatgauge::numeric::linalg::symmetric_eigen;
 use flatgauge::numeric::normal::log_ndtr;
@@ -33,6 +36,9 @@ pub const ANIMALS: &[FaultyPrior] = &[
     unbiased("mean_of_the_logs", BOTH, "prior.normalisation", mean_of_logs),
     unbiased("variance_for_the_error", BOTH, "prior.normalisation", variance_for_error),
     unbiased("rank_deficient_kernel", STEP, "certified.closed_form", rank_deficient),
+    exact("solid_angle_by_differences", STEP, "prior.normalisation", solid_angle_by_differences),
+    exact("jitter_against_singular_matrices", STEP, "prior.dependent", jitter_against_singular),
+    unbiased("dependent_points_left_out", STEP, "prior.dependent", dependent_left_out),
     unbiased("chains_share_their_seeds", STEP, "prior.normalisation", shared_seeds),
     unbiased("error_of_correlated_chains", STEP, "prior.marginalisation", correlated),
     FaultyPrior {
@@ -154,8 +160,45 @@ fn sampled(gram: &Gram, labels: &Labels, options: &PriorOptions, method: impl Fn
     match reduce(gram, labels, options.link)? {
         Reduced::Decided(answer) => Ok((answer.estimate.value, None)),
         Reduced::Open(orthant) if orthant.points() > MOST_POINTS => Err(too_large(orthant.points())),
+        Reduced::Open(orthant) if is_singular(&orthant) => Err(too_singular()),
         Reduced::Open(orthant) => method(&orthant),
     }
+}
+
+fn is_singular(orthant: &Orthant) -> bool {
+    orthant.info().number("rank").is_some_and(|rank| rank < orthant.points() as f64)
+}
+
+/// The determinant of three points as a difference of products of correlations, as in van Oosterom and Strackee's formula
+/// with `det R` from rounded cross products: no digit is left where the three are nearly in a plane.
+fn solid_angle_by_differences(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    match reduce(gram, labels, options.link)? {
+        Reduced::Open(orthant) if bug && orthant.points() == 3 => {
+            let r = orthant.correlation();
+            let angle = difference_solid_angle(r[[0, 1]], r[[0, 2]], r[[1, 2]]);
+            Ok(((angle / (4.0 * std::f64::consts::PI)).ln(), None))
+        }
+        _ => solve(matrix(gram), labels, options.link),
+    }
+}
+
+/// A hundred-millionth of the variance added so that every matrix factorises.
+fn jitter_against_singular(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    let gram = gram.clone().with_jitter(if bug { 1e-8 } else { 0.0 });
+    solve(matrix(&gram), labels, options.link)
+}
+
+/// Goes on without a point whose pivot vanishes, as if it repeated another.
+fn dependent_left_out(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    if !bug || labels.len() > MOST_POINTS {
+        return sampled(gram, labels, options, |orthant| {
+            Ok(log_mean(&sequential(orthant.correlation(), options.seed, DRAWS, honest)))
+        });
+    }
+    let (k, signs) = (gram.matrix(), labels.signs());
+    let unit = |i: usize| f64::from(signs[i]) / k[[i, i]].sqrt();
+    let correlation = Array2::from_shape_fn(k.dim(), |(i, j)| k[[i, j]] * unit(i) * unit(j));
+    Ok(log_mean(&sequential_with(skipping_factor(correlation.view()).view(), options.seed, DRAWS, honest)))
 }
 
 const DRAWS: usize = 4000;
@@ -263,6 +306,7 @@ fn one_sweep(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) ->
     match reduce(gram, labels, options.link)? {
         Reduced::Decided(answer) => Ok((answer.estimate.value, None)),
         Reduced::Open(orthant) if orthant.points() > 60 => Err(too_large(orthant.points())),
+        Reduced::Open(orthant) if is_singular(&orthant) => Err(too_singular()),
         Reduced::Open(orthant) => {
             Ok((expectation_propagation(orthant.correlation(), if bug { 1 } else { 1000 }), None))
         }

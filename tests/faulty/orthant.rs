@@ -19,6 +19,11 @@ pub fn too_large(points: usize) -> PriorError {
     }
 }
 
+/// The refusal of a singular problem.
+pub fn too_singular() -> PriorError {
+    PriorError::NotApplicable { method: "zoo", reason: "a matrix of lower rank has no factor for this".to_owned() }
+}
+
 /// What a sequential sampler does at one point: the log probability of the constraint and the standardised bound,
 /// from the conditional mean and the conditional standard deviation.
 pub type Conditional = fn(mean: f64, deviation: f64) -> (f64, f64);
@@ -32,11 +37,16 @@ pub fn honest(mean: f64, deviation: f64) -> (f64, f64) {
 /// Log weights of the sequential sampler (Genz 1992): one point after another is drawn under its constraint.
 pub fn sequential(correlation: ArrayView2<f64>, seed: u64, draws: usize, at_point: Conditional) -> Vec<f64> {
     let factor = Cholesky::new(correlation.to_owned()).expect("reduced problems are definite");
-    let (l, n) = (factor.lower(), correlation.nrows());
+    sequential_with(factor.lower(), seed, draws, at_point)
+}
+
+/// The same from a lower triangular factor; rows of zeros are left out.
+pub fn sequential_with(l: ArrayView2<f64>, seed: u64, draws: usize, at_point: Conditional) -> Vec<f64> {
+    let n = l.nrows();
     let mut generator = Streams::new(seed).stream("sequential", 0);
     let draw = |_| {
         let (mut normal, mut log_weight) = (vec![0.0; n], 0.0);
-        for i in 0..n {
+        for i in (0..n).filter(|&i| l[[i, i]] != 0.0) {
             let mean: f64 = (0..i).map(|j| l[[i, j]] * normal[j]).sum();
             let (log_probability, z) = at_point(mean, l[[i, i]]);
             log_weight += log_probability;
@@ -46,6 +56,33 @@ pub fn sequential(correlation: ArrayView2<f64>, seed: u64, draws: usize, at_poin
         log_weight
     };
     (0..draws).map(draw).collect()
+}
+
+/// The Cholesky factor, with a row of zeros for each point whose pivot is nothing but rounding.
+pub fn skipping_factor(correlation: ArrayView2<f64>) -> Array2<f64> {
+    let n = correlation.nrows();
+    let mut l = Array2::<f64>::zeros((n, n));
+    for i in 0..n {
+        for j in 0..i {
+            let known: f64 = (0..j).map(|k| l[[i, k]] * l[[j, k]]).sum();
+            l[[i, j]] = if l[[j, j]] > 0.0 { (correlation[[i, j]] - known) / l[[j, j]] } else { 0.0 };
+        }
+        let left = correlation[[i, i]] - (0..i).map(|j| l[[i, j]].powi(2)).sum::<f64>();
+        if left > 1e-12 {
+            l[[i, i]] = left.sqrt();
+        } else {
+            l.row_mut(i).fill(0.0);
+        }
+    }
+    l
+}
+
+/// Solid angle of three points' cone with the determinant as a difference of two nearly equal numbers.
+pub fn difference_solid_angle(r12: f64, r13: f64, r23: f64) -> f64 {
+    let [e1, e2, e3] = [r23, r13, r12].map(|r: f64| ((1.0 - r) * (1.0 + r)).sqrt());
+    let (e12, e13, e23) = (r13 * r23 - r12, r12 * r23 - r13, r12 * r13 - r23);
+    let determinant = ((e2 * e3 - e23) * (e2 * e3 + e23)).max(0.0);
+    2.0 * determinant.atan2(e1 * e2 * e3 + e12 * e3 + e13 * e2 + e23 * e1)
 }
 
 /// Log of the mean of weights given by their logs, and its standard error.

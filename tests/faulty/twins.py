@@ -131,7 +131,11 @@ def log_prob(request, name, faulty):
             blocks = [b for b in blocks if b not in joined] + [sum(joined, []) + [i]]
         if max(map(len, blocks)) > 3:
             return {"skip": "closed forms end at three points"}
-        value = sum(math.log(block(signed, b)) for b in blocks)
+        shares = [block(signed, b) for b in blocks]
+        # What is left of a share of zero is rounding.
+        value = sum(math.log(share) for share in shares) if min(shares) > 1e-15 else -math.inf
+    if value == -math.inf:
+        return {"value": "-inf"}
     return {"value": value / math.log(2.0) if name == "bits_for_nats" and faulty else value}
 
 

@@ -5,6 +5,7 @@ mod curvature;
 mod function;
 mod kernel;
 mod prior;
+mod prior_rank;
 mod prior_symmetry;
 mod prior_value;
 
@@ -28,6 +29,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &prior_symmetry::Permutation,
         &prior_symmetry::LabelFlip,
         &prior_symmetry::Duplicate,
+        &prior_rank::Dependent,
         &prior_symmetry::ProbitBreaksScale,
         &prior_value::Normalisation,
         &prior_value::Marginalisation,

@@ -60,7 +60,7 @@ impl Trial<'_> {
     }
 }
 
-/// Asks a method; "does not apply" is a skip, any other error and NaN a failure.
+/// Asks a method; "does not apply" (to a singular matrix, say) is a skip, any other error and NaN a failure.
 pub(super) fn log_prob(
     subject: &dyn Prior,
     link: Link,
@@ -78,8 +78,10 @@ pub(super) fn log_prob(
         }
         Ok(answer) => Ok(answer.estimate),
         Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
-        // It says itself that its answer would be worth nothing.
-        Err(error @ PriorError::Collapsed { .. }) => Err(Finding::skip(error.to_string())),
+        // It says itself that its answer would be worth nothing, or that the matrix is none for it.
+        Err(error @ (PriorError::Collapsed { .. } | PriorError::Singular { .. } | PriorError::Breakdown { .. })) => {
+            Err(Finding::skip(error.to_string()))
+        }
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }

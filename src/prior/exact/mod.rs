@@ -1,14 +1,15 @@
 //! Orthant probabilities that have an answer to rounding.
 //!
 //! The matrix is split into its independent blocks (connected components of the non-zero correlations),
-//! whose log probabilities add. A block is solved in closed form for up to three points, by a
+//! whose log probabilities add. A block is solved in closed form up to rank three, whatever its number of points, by a
 //! one-dimensional integral if its correlations have one factor; otherwise the method says it does not apply.
 
+mod cone;
 mod one_factor;
-mod small;
 
 use crate::numeric::Estimate;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
+use crate::prior::rank::factorise;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use ndarray::ArrayView2;
 
@@ -22,7 +23,7 @@ impl Prior for Exact {
     }
 
     fn summary(&self) -> &'static str {
-        "closed forms: up to three points, one-factor correlations, independent blocks of these"
+        "closed forms: up to rank three, one-factor correlations, independent blocks of these"
     }
 
     fn source(&self) -> &'static str {
@@ -47,31 +48,39 @@ impl Prior for Exact {
         let mut value = 0.0;
         let mut forms = Vec::new();
         for block in &blocks {
-            let (log_prob, form) = solve_block(&orthant.select(block))?;
+            let (log_prob, form) = solve_block(&orthant, block)?;
             value += log_prob;
             if !forms.contains(&form) {
                 forms.push(form);
             }
         }
-        let info = orthant.info().with("blocks", blocks.len()).with("form", forms.join(", "));
+        let mut info = orthant.info().with("blocks", blocks.len()).with("form", forms.join(", "));
+        if value == f64::NEG_INFINITY {
+            info.set("impossible", "the cone of functions with these labels has no interior");
+        }
         Ok(LogProb { estimate: Estimate::deterministic(value, info), upper_bound: Some(value) })
     }
 }
 
 /// `log P` of one block and the name of the form that gave it.
-fn solve_block(block: &Orthant) -> Result<(f64, &'static str), PriorError> {
-    let correlation = block.correlation();
-    if let Some(log_prob) = small::log_orthant(correlation) {
-        return Ok((log_prob, "closed form"));
+fn solve_block(orthant: &Orthant, points: &[usize]) -> Result<(f64, &'static str), PriorError> {
+    let block = orthant.select(points);
+    let (n, literal) = (block.points(), block.literal());
+    let singular = orthant.require_full_rank("exact").is_err();
+    if (n <= cone::MOST_DIMENSIONS || singular)
+        && let Some(factor) = factorise(literal, orthant.threshold(), cone::MOST_DIMENSIONS)
+    {
+        let blur = factor.blur(literal.format);
+        return Ok((cone::log_orthant(&factor, blur), "closed form"));
     }
-    if let Some(loadings) = one_factor::loadings(correlation) {
-        return Ok((one_factor::log_orthant(&loadings), "one-factor quadrature"));
+    if let Some(slopes) = one_factor::slopes(literal, block.correlation()) {
+        return Ok((one_factor::log_orthant(&slopes)?, "one-factor quadrature"));
     }
     Err(PriorError::NotApplicable {
         method: "exact",
         reason: format!(
-            "a block of {} dependent points has neither one factor nor a closed form (known up to 3 points)",
-            block.points()
+            "a block of {n} dependent points has neither one factor nor a closed form (known up to rank {})",
+            cone::MOST_DIMENSIONS
         ),
     })
 }

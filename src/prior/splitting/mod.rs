@@ -8,11 +8,13 @@
 //! own seed. No look-ahead, no tilt, no inverse of a singular matrix: it shares nothing with the other samplers that
 //! could be wrong in both.
 
+mod coordinates;
 mod moves;
 
 use crate::numeric::Streams;
 use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
+use crate::prior::options::Deadline;
 use crate::prior::particles::systematic_ancestors;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
@@ -64,9 +66,10 @@ impl Prior for Splitting {
             Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
             Reduced::Open(orthant) => orthant,
         };
-        let gaussian = Gaussian::new(orthant.correlation());
+        let gaussian = Gaussian::new(&orthant);
         let streams = Streams::new(options.seed);
-        let levels = pilot(&gaussian, streams.child("pilot", 0))?;
+        let deadline = Deadline::new(self.id(), started, options);
+        let levels = pilot(&gaussian, streams.child("pilot", 0), deadline)?;
         let plan = Plan {
             method: self.id(),
             replicates: REPLICATES,
@@ -74,12 +77,13 @@ impl Prior for Splitting {
                 .info()
                 .with("particles_per_replicate", PARTICLES)
                 .with("rank", gaussian.rank())
+                .with("moves", gaussian.moves())
                 .with("levels", levels.len()),
             upper_bound: None,
             points: orthant.points(),
         };
         let (mut answer, shares) = monte_carlo::run(plan, options, started, |index| {
-            Ok(replicate(&gaussian, &levels, streams.child("splitting", index)))
+            replicate(&gaussian, &levels, streams.child("splitting", index), deadline)
         })?;
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
         answer.estimate.info.set("surviving_share", mean);
@@ -87,26 +91,28 @@ impl Prior for Splitting {
     }
 }
 
-/// A population of values `h` (`n x particles`).
+/// A population of particles: values `h` (`n x particles`), and below them their coordinates where the moves need them.
 struct Population<'g> {
     gaussian: &'g Gaussian,
     streams: Streams,
-    h: Array2<f64>,
+    state: Array2<f64>,
 }
 
 impl<'g> Population<'g> {
     fn from_prior(gaussian: &'g Gaussian, streams: Streams) -> Self {
-        let mut population = Self { gaussian, streams, h: Array2::zeros((gaussian.points(), PARTICLES)) };
-        population.h.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, columns)| {
-            gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
-        });
+        let mut population = Self { gaussian, streams, state: Array2::zeros((gaussian.rows(), PARTICLES)) };
+        population.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(
+            |(chunk, columns)| {
+                gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
+            },
+        );
         population
     }
 
     /// The smallest value of every particle.
     fn minima(&self) -> Vec<f64> {
         let mut minima = vec![f64::INFINITY; PARTICLES];
-        for row in self.h.outer_iter() {
+        for row in self.state.outer_iter().take(self.gaussian.points()) {
             for (least, &value) in minima.iter_mut().zip(row) {
                 *least = least.min(value);
             }
@@ -119,10 +125,10 @@ impl<'g> Population<'g> {
         let log_weights: Vec<f64> =
             survives.iter().map(|&survives| if survives { 0.0 } else { f64::NEG_INFINITY }).collect();
         let ancestors = systematic_ancestors(&log_weights, &mut self.streams.stream("resample", level));
-        crate::prior::particles::copy_ancestors(self.h.view_mut(), &ancestors);
+        crate::prior::particles::copy_ancestors(self.state.view_mut(), &ancestors);
         let chunks = PARTICLES.div_ceil(CHUNK) as u64;
         let (gaussian, streams) = (self.gaussian, self.streams);
-        self.h.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, mut columns)| {
+        self.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, mut columns)| {
             let mut generator = streams.stream("moves", level * chunks + chunk as u64);
             for sweep in 0..SWEEPS {
                 gaussian.sweep(columns.view_mut(), gamma, sweep, &mut generator);
@@ -134,11 +140,12 @@ impl<'g> Population<'g> {
 /// Levels `gamma_1 > ... > gamma_T = 0` at which about [`SURVIVAL`] of a population survives.
 ///
 /// # Errors
-/// [`PriorError::NothingFound`] if the levels stop falling.
-fn pilot(gaussian: &Gaussian, streams: Streams) -> Result<Vec<f64>, PriorError> {
+/// [`PriorError::NothingFound`] if the levels stop falling, [`PriorError::OutOfTime`].
+fn pilot(gaussian: &Gaussian, streams: Streams, deadline: Deadline) -> Result<Vec<f64>, PriorError> {
     let mut population = Population::from_prior(gaussian, streams);
     let mut levels: Vec<f64> = Vec::new();
     loop {
+        deadline.check(|| format!("{} levels set by the pilot population", levels.len()))?;
         let minima = population.minima();
         let mut sorted = minima.clone();
         sorted.sort_by(|a, b| b.total_cmp(a));
@@ -156,14 +163,23 @@ fn pilot(gaussian: &Gaussian, streams: Streams) -> Result<Vec<f64>, PriorError> 
 }
 
 /// Log of one unbiased estimate of `P`, and the mean share that survived a level.
-fn replicate(gaussian: &Gaussian, levels: &[f64], streams: Streams) -> (f64, f64) {
+///
+/// # Errors
+/// [`PriorError::OutOfTime`].
+fn replicate(
+    gaussian: &Gaussian,
+    levels: &[f64],
+    streams: Streams,
+    deadline: Deadline,
+) -> Result<(f64, f64), PriorError> {
     let mut population = Population::from_prior(gaussian, streams);
     let (mut log_estimate, mut shares) = (0.0, 0.0);
     for (level, &gamma) in levels.iter().enumerate() {
+        deadline.check(|| format!("level {level} of {} in one of the first replicates", levels.len()))?;
         let survives: Vec<bool> = population.minima().iter().map(|&minimum| minimum >= -gamma).collect();
         let share = survives.iter().filter(|&&survives| survives).count() as f64 / PARTICLES as f64;
         if share == 0.0 {
-            return (f64::NEG_INFINITY, 0.0);
+            return Ok((f64::NEG_INFINITY, 0.0));
         }
         log_estimate += share.ln();
         shares += share;
@@ -171,7 +187,7 @@ fn replicate(gaussian: &Gaussian, levels: &[f64], streams: Streams) -> (f64, f64
             population.renew(&survives, gamma, level as u64);
         }
     }
-    (log_estimate, shares / levels.len() as f64)
+    Ok((log_estimate, shares / levels.len() as f64))
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@
 //! `Lambda = R^-1`, `h_B - m = Lambda_BB^-1 Lambda_B h`; a sweep over all blocks costs as much as one whole ellipse.
 //!
 //! `R` may be singular: the blocks run over points of full rank (pivots of a Cholesky factorisation); the other points
-//! depend on them linearly, move along and constrain the arc.
+//! depend on them linearly, move along and constrain the arc. Where pivots are so small that `Lambda` has no digits, the
+//! moves of `coordinates.rs` take over, which need no inverse.
 
 use crate::numeric::linalg::{Cholesky, gemm, par_gram, product};
-use crate::numeric::tolerance::GRAM_NEGATIVITY;
+use crate::numeric::tolerance::SPLITTING_PIVOT;
+use crate::prior::problem::Orthant;
+use crate::prior::splitting::coordinates;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -22,8 +25,15 @@ const BLOCK: usize = 16;
 pub(super) struct Gaussian {
     /// `A` (`n x rank`), `A A^T = R`: lower trapezoidal.
     factor: Array2<f64>,
-    /// Two partitions into blocks, used in turn, so that no two neighbours are always apart.
-    partitions: [Vec<Block>; 2],
+    moves: Moves,
+}
+
+/// How particles move.
+enum Moves {
+    /// In blocks of points: two partitions, used in turn, so that no two neighbours are always apart.
+    Ellipses([Vec<Block>; 2]),
+    /// In the coordinates of the factor, which then are a part of a particle.
+    Coordinates,
 }
 
 /// One block of coordinates `first..first + width`.
@@ -38,9 +48,16 @@ struct Block {
 }
 
 impl Gaussian {
-    /// Factorises a correlation matrix.
-    pub fn new(correlation: ArrayView2<f64>) -> Self {
-        let factor = pivoted_factor(correlation);
+    /// Factorises the correlation matrix of a problem, or takes its factor where that has been needed already.
+    pub fn new(orthant: &Orthant) -> Self {
+        match orthant.factor() {
+            None => Self::from_factor(pivoted_factor(orthant.correlation())),
+            Some(factor) if factor.smallest > SPLITTING_PIVOT => Self::from_factor(factor.to_matrix()),
+            Some(factor) => Self { factor: factor.to_matrix(), moves: Moves::Coordinates },
+        }
+    }
+
+    fn from_factor(factor: Array2<f64>) -> Self {
         let rank = factor.ncols();
         let square = factor.slice(s![..rank, ..]);
         let inverse = Cholesky::from_lower(square.to_owned()).forward_matrix(Array2::eye(rank));
@@ -57,7 +74,7 @@ impl Gaussian {
             }
             blocks
         });
-        Self { factor, partitions }
+        Self { factor, moves: Moves::Ellipses(partitions) }
     }
 
     /// Number of points.
@@ -70,16 +87,42 @@ impl Gaussian {
         self.factor.ncols()
     }
 
-    /// Fills `h` (`n x particles`) with draws of `N(0, R)`.
-    pub fn draw(&self, h: ArrayViewMut2<f64>, generator: &mut ChaCha8Rng) {
-        let normals = Array2::from_shape_simple_fn((self.rank(), h.ncols()), || StandardNormal.sample(&mut *generator));
-        gemm(h, false, self.factor.view(), normals.view(), 1.0);
+    /// Numbers that a particle consists of: its values `h`, and its coordinates where the moves need them.
+    pub fn rows(&self) -> usize {
+        match self.moves {
+            Moves::Ellipses(_) => self.points(),
+            Moves::Coordinates => self.points() + self.rank(),
+        }
     }
 
-    /// Moves each particle (a column of `h`) through all blocks of one of the two partitions.
-    pub fn sweep(&self, mut h: ArrayViewMut2<f64>, gamma: f64, parity: usize, generator: &mut ChaCha8Rng) {
-        for block in &self.partitions[parity % 2] {
-            block.step(self.rank(), h.view_mut(), gamma, generator);
+    /// Which moves.
+    pub fn moves(&self) -> &'static str {
+        match self.moves {
+            Moves::Ellipses(_) => "ellipses in blocks of points",
+            Moves::Coordinates => "single coordinates of the factor",
+        }
+    }
+
+    /// Fills `state` (`rows x particles`) with draws from the prior.
+    pub fn draw(&self, mut state: ArrayViewMut2<f64>, generator: &mut ChaCha8Rng) {
+        let (n, rank) = self.factor.dim();
+        let particles = state.ncols();
+        let normals = Array2::from_shape_simple_fn((rank, particles), || StandardNormal.sample(&mut *generator));
+        gemm(state.slice_mut(s![..n, ..]), false, self.factor.view(), normals.view(), 1.0);
+        if let Moves::Coordinates = self.moves {
+            state.slice_mut(s![n.., ..]).assign(&normals);
+        }
+    }
+
+    /// Moves each particle (a column of `state`) once through everything that moves.
+    pub fn sweep(&self, mut state: ArrayViewMut2<f64>, gamma: f64, parity: usize, generator: &mut ChaCha8Rng) {
+        match &self.moves {
+            Moves::Ellipses(partitions) => {
+                for block in &partitions[parity % 2] {
+                    block.step(self.rank(), state.view_mut(), gamma, generator);
+                }
+            }
+            Moves::Coordinates => coordinates::sweep(&self.factor, state, gamma, generator),
         }
     }
 }
@@ -185,7 +228,7 @@ impl Arcs {
 /// `A` (`n x rank`) with `A A^T` equal to the matrix in pivot order, by Cholesky factorisation with the largest
 /// conditional variance next.
 ///
-/// Stops when none is above the rounding allowed in a Gram matrix; what is dropped then could not be told from zero.
+/// For matrices whose pivots have been looked at: none is near zero.
 fn pivoted_factor(correlation: ArrayView2<f64>) -> Array2<f64> {
     let n = correlation.nrows();
     let mut order: Vec<usize> = (0..n).collect();
@@ -194,7 +237,7 @@ fn pivoted_factor(correlation: ArrayView2<f64>) -> Array2<f64> {
     let mut rank = 0;
     while rank < n {
         let pivot = (rank..n).max_by(|&a, &b| left[a].total_cmp(&left[b])).expect("rank is below n");
-        if !(left[pivot] > GRAM_NEGATIVITY * n as f64) {
+        if !(left[pivot] > f64::EPSILON) {
             break;
         }
         order.swap(rank, pivot);
@@ -221,6 +264,8 @@ fn pivoted_factor(correlation: ArrayView2<f64>) -> Array2<f64> {
 mod tests {
     use super::*;
     use crate::numeric::Streams;
+    use crate::prior::problem::{Reduced, reduce};
+    use crate::prior::{Gram, Labels, Link};
     use approx::assert_abs_diff_eq;
     use ndarray::{Array1, Axis};
 
@@ -230,10 +275,21 @@ mod tests {
         points.dot(&points.t())
     }
 
+    fn gaussian(matrix: Array2<f64>) -> Gaussian {
+        let labels = Labels::from_signs(vec![true; matrix.nrows()]);
+        match reduce(&Gram::new(matrix).unwrap(), &labels, Link::Step).unwrap() {
+            Reduced::Open(orthant) => Gaussian::new(&orthant),
+            Reduced::Decided(answer) => panic!("{answer:?}"),
+        }
+    }
+
     #[test]
     fn the_factor_of_a_singular_matrix_has_its_rank() {
+        // Signs as at one of the directions: all nine values have them.
         let matrix = singular();
-        let factor = pivoted_factor(matrix.view());
+        let signs: Vec<f64> = matrix.row(0).iter().map(|r| r.signum()).collect();
+        let matrix = Array2::from_shape_fn((9, 9), |(i, j)| matrix[[i, j]] * signs[i] * signs[j]);
+        let factor = gaussian(matrix.clone()).factor;
         assert_eq!(factor.dim(), (9, 3));
         // The same matrix up to the order of points: compare what does not depend on it.
         let rebuilt = factor.dot(&factor.t());
@@ -280,7 +336,7 @@ mod tests {
         // Two points at correlation r, truncated to the positive quadrant: E[h_1] = sqrt(2 / pi) (1 + r) / 2 / (4 P / 2)
         // with P = 1/4 + asin(r) / (2 pi), so E[h_1] = (1 + r) / (2 sqrt(2 pi) P) / ... written out below.
         for r in [-0.6_f64, 0.0, 0.8] {
-            let gaussian = Gaussian::new(ndarray::array![[1.0, r], [r, 1.0]].view());
+            let gaussian = gaussian(ndarray::array![[1.0, r], [r, 1.0]]);
             let mut generator = Streams::new(9).stream("walk", 0);
             let particles = 4000;
             let mut h = Array2::<f64>::from_elem((2, particles), 1.0);

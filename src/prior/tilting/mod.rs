@@ -65,8 +65,7 @@ impl Prior for MinimaxTilting {
             Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
             Reduced::Open(orthant) => orthant,
         };
-        let (_, lower) = order::least_likely_first(orthant.correlation())
-            .map_err(|(pivot, value)| PriorError::Singular { method: "tilting", pivot, value })?;
+        let (_, lower) = order::least_likely_first(self.id(), &orthant)?;
         let saddle = saddle::solve(&lower);
         let plan = Plan {
             method: self.id(),

@@ -10,10 +10,8 @@
 //! `x_i` given the past; dividing out the point's own site leaves `1/v = D_ii^2 - tau_i L_ii^2 >= 1`. Nothing is
 //! inverted and nothing cancels, so nearly singular `R` does no harm.
 
-use crate::numeric::linalg::{Cholesky, NotPositiveDefinite, par_gram};
-use crate::numeric::tolerance::SINGULAR_PIVOT;
-use crate::prior::PriorError;
-use ndarray::{Array1, Array2, ArrayView2, s};
+use crate::numeric::linalg::{Cholesky, par_gram};
+use ndarray::{Array1, Array2, s};
 
 /// How strongly the sites of expectation propagation are used, and the share of the particles proposed so.
 ///
@@ -63,37 +61,20 @@ pub(super) struct Guides {
 pub(super) const SITED: usize = GUIDES - 1;
 
 impl Guides {
-    /// From a correlation matrix already in sampling order, and sites of precision `tau` and shift `nu`.
-    ///
-    /// # Errors
-    /// [`PriorError::Singular`] if the matrix has no Cholesky factor, or one with a pivot of rounding size.
-    pub fn new(
-        method: &'static str,
-        correlation: ArrayView2<f64>,
-        precision: &[f64],
-        shift: &[f64],
-    ) -> Result<Self, PriorError> {
-        let n = correlation.nrows();
-        let lower = Cholesky::new(correlation.to_owned())
-            .map_err(|NotPositiveDefinite { pivot, value }| PriorError::Singular { method, pivot, value })?
-            .into_lower();
-        // A pivot of rounding size has no digit left, and its root divides what the past says of the point.
-        let vanished =
-            (0..n).map(|i| (i, lower[[i, i]].powi(2))).find(|(_, pivot)| !(*pivot > SINGULAR_PIVOT * n as f64));
-        if let Some((pivot, value)) = vanished {
-            return Err(PriorError::Singular { method, pivot, value });
-        }
+    /// From the Cholesky factor of the correlation matrix in sampling order, and sites of precision `tau` and shift `nu`.
+    pub fn new(lower: &Array2<f64>, precision: &[f64], shift: &[f64]) -> Self {
+        let n = lower.nrows();
         let full = par_gram(Array2::from_shape_fn((n, n), |(i, j)| lower[[j, i]] * precision[j].sqrt()).view());
         let pull = lower.t().dot(&Array1::from_vec(shift.to_vec()));
         let mut factors = Vec::with_capacity(SITED);
         let guides = STRENGTHS.map(|(strength, share)| {
             let factor = (strength > 0.0).then(|| backward_factor(&full, strength));
-            let guide = Guide::new(&lower, factor.as_ref(), (strength, share), &pull, precision, shift);
+            let guide = Guide::new(lower, factor.as_ref(), (strength, share), &pull, precision, shift);
             factors.extend(factor);
             guide
         });
-        let forms = (0..n).step_by(BLOCK).map(|first| block_forms(&lower, &factors, first)).collect();
-        Ok(Self { points: n, guides, forms })
+        let forms = (0..n).step_by(BLOCK).map(|first| block_forms(lower, &factors, first)).collect();
+        Self { points: n, guides, forms }
     }
 }
 

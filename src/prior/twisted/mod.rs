@@ -98,11 +98,12 @@ fn sample(
         Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
         Reduced::Open(orthant) => orthant,
     };
-    let fit = ep::fixed_point(&orthant, ep::Schedule::Parallel)?;
+    orthant.require_full_rank(method.id())?;
+    let fit = ep::fixed_point(&orthant, ep::Schedule::Parallel, options)?;
     let order = hardest_first(&fit);
-    let ordered = orthant.select(&order);
+    let lower = orthant.cholesky(method.id(), &order)?;
     let at = |values: &[f64]| order.iter().map(|&i| values[i]).collect::<Vec<f64>>();
-    let guides = Guides::new(method.id(), ordered.correlation(), &at(&fit.precision), &at(&fit.shift))?;
+    let guides = Guides::new(&lower, &at(&fit.precision), &at(&fit.shift));
     let plan = Plan {
         method: method.id(),
         replicates: ISLANDS,
