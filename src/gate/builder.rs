@@ -1,11 +1,13 @@
 //! The gate for tests of other crates: a measure or method of their own, held to the law book in one line.
 
 use crate::flatness::Measure;
+use crate::gate::finding::Verdict;
 use crate::gate::generated::run_generated;
-use crate::gate::law::{Context, Tier};
+use crate::gate::law::Context;
 use crate::gate::origin::Origin;
+use crate::gate::report::Report;
 use crate::gate::runner;
-use crate::gate::verdict::{Report, Verdict};
+use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::prior::Prior;
 

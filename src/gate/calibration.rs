@@ -3,10 +3,13 @@
 
 use crate::flatness;
 use crate::gate::corpus::Corpus;
-use crate::gate::law::{Context, Law, Scope, Tier};
+use crate::gate::false_alarms::FalseAlarms;
+use crate::gate::finding::Verdict;
+use crate::gate::law::{Context, Law, Scope};
+use crate::gate::outcome::{Counts, Outcome};
 use crate::gate::runner::{Progress, run};
-use crate::gate::verdict::{Outcome, Verdict};
-use crate::numeric::tolerance::{FALSE_ALARM_RATE, GATE_FALSE_ALARM, GATE_Z, POWER_Z};
+use crate::gate::tier::Tier;
+use crate::numeric::tolerance::POWER_Z;
 use crate::prior::{self, Exactness};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -14,30 +17,6 @@ use std::collections::BTreeMap;
 /// Which Gram matrix of the corpus a seed takes, in turn: the small ones more often, since one of five points costs as
 /// much as all others.
 const GRAM_OF_SEED: [usize; 6] = [0, 1, 0, 1, 0, 2];
-
-/// How often a correct estimator fails by chance, as the tests are built.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct FalseAlarms {
-    /// Stochastic decisions that were made.
-    pub decisions: usize,
-    /// Standard errors, beside rounding, by which two answers may differ.
-    pub z: f64,
-    /// Probability of a false alarm in one decision, for standard errors of 32 replicates or more.
-    pub per_decision: f64,
-    /// Probability of any in this run, at most.
-    pub per_run: f64,
-    /// Probability in a run of up to [`MOST_DECISIONS`](crate::numeric::tolerance::MOST_DECISIONS) decisions, at most.
-    pub budget: f64,
-}
-
-impl FalseAlarms {
-    /// Of so many decisions.
-    pub fn of(decisions: usize) -> Self {
-        let per_decision = GATE_FALSE_ALARM;
-        let per_run = (decisions as f64 * per_decision).min(1.0);
-        Self { decisions, z: GATE_Z, per_decision, per_run, budget: FALSE_ALARM_RATE }
-    }
-}
 
 /// What one law said of one estimator over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,7 +44,7 @@ pub struct Calibration {
     /// Seeds `0..seeds`.
     pub seeds: u64,
     /// Checks that held, failed, were skipped.
-    pub counts: crate::gate::verdict::Counts,
+    pub counts: Counts,
     /// Decisions and how often they may fail.
     pub false_alarms: FalseAlarms,
     /// Standard errors added to `z` for a bias that is caught with probability 0.99.
@@ -102,7 +81,7 @@ pub fn calibrate(seeds: u64, progress: &(dyn Fn(u64) + Sync)) -> Calibration {
         crate::gate::registry().iter().copied().filter(|law| law.scope() == Scope::Every).collect();
     let corpus = Corpus::built_in();
     let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();
-    let (mut counts, mut alarms) = (crate::gate::verdict::Counts::default(), Vec::new());
+    let (mut counts, mut alarms) = (Counts::default(), Vec::new());
     for seed in 0..seeds {
         let context = Context::new(measures.clone(), priors.clone(), false, Tier::Quick, seed);
         let sound = "the corpus of the crate is sound";

@@ -3,7 +3,7 @@
 
 use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
-use crate::gate::law::Tier;
+use crate::gate::tier::Tier;
 use crate::model::{Activation, Architecture, LayerSpec, Loss, Model, Role, load_network, save_network};
 use crate::numeric::{Streams, read_text, write_atomically};
 use crate::prior::{Gram, Labels};

@@ -3,8 +3,10 @@
 
 use crate::data::{self, Dataset};
 use crate::flatness::{self, Measure, Options, Point};
-use crate::gate::law::{Context, Tier};
-use crate::gate::verdict::{Finding, Outcome};
+use crate::gate::finding::Finding;
+use crate::gate::law::Context;
+use crate::gate::outcome::Outcome;
+use crate::gate::tier::Tier;
 use crate::kernel;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::serialize_real;

@@ -1,35 +1,15 @@
 //! Laws, and the checks they consist of.
 
 use crate::flatness::Measure;
+use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
-use crate::gate::laws::BaseAnswers;
-use crate::gate::verdict::Finding;
+use crate::gate::finding::Finding;
+use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::numeric::Streams;
 use crate::prior::Prior;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// How much is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Under a minute.
-    Quick,
-    /// More cases of every law, and larger ones.
-    Full,
-}
-
-impl Tier {
-    /// Its name on the command line and in Rust.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Full => "full",
-        }
-    }
-}
 
 /// What is held to the laws, and how hard.
 #[derive(Clone)]

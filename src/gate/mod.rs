@@ -1,33 +1,46 @@
 //! The gate: laws, the cases they are checked on, the runner, and verdicts.
 
+mod base_answers;
 mod builder;
 mod calibration;
 mod cases;
 mod certified;
 mod corpus;
+mod counterexample;
 mod demonstration;
+mod estimator_score;
 pub mod external;
+mod false_alarms;
+mod finding;
 mod generated;
 mod law;
 mod laws;
 mod origin;
+mod outcome;
 mod printable;
+mod report;
 mod runner;
 mod score;
-mod verdict;
+mod tier;
 
 pub use builder::Gate;
 #[cfg(feature = "report")]
 pub(crate) use calibration::median;
-pub use calibration::{Calibration, CalibrationRow, FalseAlarms, calibrate};
+pub use calibration::{Calibration, CalibrationRow, calibrate};
 pub use cases::{FlatnessCase, PriorCase};
 pub use corpus::Corpus;
+pub use counterexample::{Body, Counterexample};
 pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
-pub use generated::{Body, Counterexample, run_generated};
-pub use law::{Check, Context, Law, Scope, Tier};
+pub use estimator_score::EstimatorScore;
+pub use false_alarms::FalseAlarms;
+pub use finding::{Finding, Verdict};
+pub use generated::run_generated;
+pub use law::{Check, Context, Law, Scope};
 pub use laws::registry;
 pub use origin::Origin;
+pub use outcome::{Counts, Outcome};
 pub use printable::printable;
+pub use report::Report;
 pub use runner::{Progress, count, run, verify};
-pub use score::{EstimatorScore, Score};
-pub use verdict::{Counts, Finding, Outcome, Report, Verdict};
+pub use score::Score;
+pub use tier::Tier;

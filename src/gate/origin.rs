@@ -1,6 +1,6 @@
 //! Where the estimators under test come from, and so what runs one check of theirs alone.
 
-use crate::gate::law::Tier;
+use crate::gate::tier::Tier;
 
 /// Who holds the estimators to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! Runs the laws and gathers what they find.
 
 use crate::gate::demonstration::{Demonstration, demonstrate};
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::origin::Origin;
-use crate::gate::verdict::{Finding, Outcome, Report};
+use crate::gate::outcome::Outcome;
+use crate::gate::report::Report;
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -12,9 +12,11 @@ pub use template::{Language, template};
 
 use crate::data::{write_npy, write_npy_vector, write_npz};
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
+use crate::gate::finding::Finding;
 use crate::gate::law::Context;
+use crate::gate::outcome::Outcome;
 use crate::gate::printable::printable;
-use crate::gate::verdict::{Finding, Outcome, PROTOCOL};
+use crate::gate::report::PROTOCOL;
 use crate::model::{Network, save_network};
 use crate::numeric::Estimate;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};

@@ -2,8 +2,8 @@
 
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
 use crate::gate::cases::FlatnessCase;
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SEEN_Z};
 use crate::numeric::{Estimate, Info, Streams};

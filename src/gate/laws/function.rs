@@ -1,8 +1,8 @@
 //! Laws of the function: rescalings leave it as it is.
 
 use crate::gate::cases::FlatnessCase;
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
 use crate::rescale::{self, LayerAlpha, Rescaling, logit_rounding_bound};
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Laws of Gram matrices: what the kernel of any network, wide or sampled, must be.
 
 use crate::gate::cases::FlatnessCase;
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
 use crate::kernel::{KernelError, KernelMethod, KernelOptions};
 use crate::model::{Architecture, LayerSpec};
 use crate::numeric::Streams;

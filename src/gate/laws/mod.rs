@@ -9,8 +9,6 @@ mod prior_rank;
 mod prior_symmetry;
 mod prior_value;
 
-pub(super) use prior::BaseAnswers;
-
 use crate::gate::law::Law;
 
 /// All laws in the order of the law book. A new law is a struct and a line here.

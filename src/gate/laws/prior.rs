@@ -1,37 +1,14 @@
 //! What the laws of log P(f) share: which methods they run, and how two answers are compared.
 
+use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::PriorCase;
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context};
-use crate::gate::verdict::Finding;
 use crate::numeric::Estimate;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
 use ndarray::Array2;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Answers to the cases as they are: asked once, not once a law.
-///
-/// No lock is held while a method works, so that its own threads may take up another check; two checks may then ask
-/// the same, and get the same.
-#[derive(Debug, Default)]
-pub(in crate::gate) struct BaseAnswers(Mutex<HashMap<BaseKey, Result<Estimate, Finding>>>);
-
-/// The method (its address is its own for as long as the context borrows it), link, seed and case.
-type BaseKey = (usize, &'static str, Link, u64, String);
-
-impl BaseAnswers {
-    fn get(&self, trial: &Trial) -> Result<Estimate, Finding> {
-        let address = std::ptr::from_ref(trial.subject).addr();
-        let key = (address, trial.subject.id(), trial.link, trial.seed, trial.case.name.clone());
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        known.unwrap_or_else(|| {
-            let answer = trial.log_prob(&trial.case.gram, &trial.case.labels);
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, answer.clone());
-            answer
-        })
-    }
-}
+use std::sync::Arc;
 
 /// Reading of log P(f) under test with everything a law's case needs.
 pub(super) struct Trial<'t> {
@@ -56,7 +33,9 @@ impl Trial<'_> {
 
     /// The method's answer on the case itself.
     pub fn base(&self) -> Result<Estimate, Finding> {
-        self.base_answers.get(self)
+        let address = std::ptr::from_ref(self.subject).addr();
+        let key = (address, self.subject.id(), self.link, self.seed, self.case.name.clone());
+        self.base_answers.get(key, || self.log_prob(&self.case.gram, &self.case.labels))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Symmetries of log P(f), which every method owes.
 
 use super::prior::{Owes, Trial, at, each, noise, rotation, same};
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
 use crate::numeric::tolerance::SEEN_Z;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;

@@ -1,8 +1,8 @@
 //! Laws of the true value of log P(f), which exact and unbiased methods owe.
 
 use super::prior::{Owes, at, each, same};
+use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
