@@ -73,6 +73,21 @@ fn unusable_requests_are_refused_in_a_sentence() {
             &["reproduce", "correlation", "--measures", "trace"],
             "--measures: found 'trace', expected all, or names among",
         ),
+        (
+            &["reproduce", "correlation", "--readings", "log_prob_ep"],
+            "--readings: found 'log_prob_ep', expected names among log_prob_ep_step",
+        ),
+        (&["reproduce", "correlation", "--preset", "fastest"], "found 'fastest', expected one of"),
+        (&["reproduce", "correlation", "--preset", "sam=pytorch", "--optimizers", "sgd"], "--preset: found 'sam'"),
+        (&["reproduce", "correlation", "--lr", "fast"], "--lr: found 'fast', expected a number"),
+        (&["reproduce", "correlation", "--lr", "-1"], "--lr: found -1, expected a finite number above 0"),
+        (&["reproduce", "correlation", "--batch", "0"], "--batch: found 0, expected at least 1"),
+        (&["reproduce", "correlation", "--seeds", "18446744073709551615"], "expected at most 100000"),
+        (&["reproduce", "correlation", "--arch", "fcn:9-1"], "--arch: found fcn:9-1 with 9 inputs and 1 outputs"),
+        (&["reproduce", "width", "--arch", "fcn:64-1"], "--arch: found fcn:64-1, expected no architecture"),
+        (&["reproduce", "all", "--arch", "fcn:64-1"], "--arch: found 'fcn:64-1' for all"),
+        (&["reproduce", "correlation", "--kernel-samples", "9"], "--kernel-samples: found 9, expected it beside"),
+        (&["reproduce", "temporal", "--extra-epochs", "1"], "--extra-epochs: found 1, expected at least 2"),
     ] {
         let mut arguments = arguments.to_vec();
         arguments.extend(["--out", out]);
@@ -113,6 +128,12 @@ fn results_are_files_for_every_reader_and_a_killed_run_resumes_to_the_same_bytes
          momentum --measures hessian_trace,keskar_sharpness --seed 3"
     );
     assert_eq!(kept["seeds"], serde_json::json!([3, 4]));
+    for claim in kept["claims"].as_array().unwrap() {
+        let is_verdict = |value: &Value| ["holds", "fails", "undecided"].iter().any(|word| value == word);
+        let tests = claim["tests"].as_array().unwrap();
+        assert!(is_verdict(&claim["verdict"]) && !tests.is_empty(), "{claim}");
+        assert!(tests.iter().all(|test| is_verdict(&test["verdict"]) && test["n"].is_u64()), "{claim}");
+    }
     for predictor in ["log_prob_ep_step", "log_prob_ep_probit", "log10_keskar_sharpness", "hessian_trace"] {
         let entry =
             kept["correlations"].as_array().unwrap().iter().find(|entry| entry["predictor"] == predictor).unwrap();

@@ -28,7 +28,7 @@ pub(super) struct ArchitectureArguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ActivationName {
+pub(super) enum ActivationName {
     Relu,
     Tanh,
     Erf,

@@ -1,11 +1,12 @@
 //! `flatgauge reproduce`: the experiments of the paper.
 
-use super::arguments::{attack_sizes, seeds};
+use super::arguments::{ActivationName, attack_sizes, seeds};
 use super::progress::timed_bar;
 use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use crate::model::{Activation, Architecture};
 use crate::report;
-use crate::study::{self, Cache, Desk, Findings, Progress, Request, Study};
-use clap::Args;
+use crate::study::{self, Cache, Desk, Findings, KernelChoice, PerOptimizer, Progress, Request, Study};
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -52,9 +53,49 @@ pub(super) struct Arguments {
     /// Flatness measures (see `flatgauge list measures`), or all
     #[arg(long, value_delimiter = ',')]
     measures: Option<Vec<String>>,
+    /// Readings of log P(f): log_prob_ep_step, log_prob_ep_probit, log_prob_smc [default: all]
+    #[arg(long, value_delimiter = ',')]
+    readings: Option<Vec<String>>,
+    /// Network with one output: shorthand as fcn:784-40-40-1 or resnet8:1x8x8-1, or a TOML file [default: two hidden layers
+    /// of 40 ReLU units]
+    #[arg(long)]
+    arch: Option<String>,
+    /// Nonlinearity of the fcn: shorthand [default: relu]
+    #[arg(long, requires = "arch")]
+    activation: Option<ActivationName>,
+    /// Standard deviation of weights times the root of the fan-in, for a shorthand [default: sqrt 2]
+    #[arg(long, allow_negative_numbers = true, requires = "arch")]
+    weight_std: Option<f64>,
+    /// Standard deviation of biases, for a shorthand [default: 1]
+    #[arg(long, allow_negative_numbers = true, requires = "arch")]
+    bias_std: Option<f64>,
+    /// How the prior's Gram matrix is found: in closed form, or averaged over sampled networks of any architecture
+    #[arg(long, default_value = "analytic")]
+    kernel: KernelName,
+    /// Networks behind an empirical kernel [default: 1000, quick 100]
+    #[arg(long)]
+    kernel_samples: Option<usize>,
+    /// Presets of the optimisers: NAME for all, or OPTIMIZER=NAME,... [default: each one's first]
+    #[arg(long, value_delimiter = ',')]
+    preset: Vec<String>,
+    /// Learning rates: RATE for all, or OPTIMIZER=RATE,... [default: the presets']
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    lr: Vec<String>,
+    /// Rows of a mini-batch [default: 32]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Epochs to go on for past zero error
+    #[arg(long)]
+    extra_epochs: Option<usize>,
     /// How to print what was found
     #[arg(long, default_value = "text")]
     format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KernelName {
+    Analytic,
+    Empirical,
 }
 
 impl Arguments {
@@ -69,10 +110,42 @@ impl Arguments {
         Ok(vec![found])
     }
 
+    fn architecture(&self) -> Result<Option<Architecture>, Unusable> {
+        let Some(text) = &self.arch else { return Ok(None) };
+        if self.study == ALL {
+            let studies = "expected one study: not all of them have networks of another architecture";
+            return Err(Unusable(format!("--arch: found '{text}' for {ALL}, {studies}")));
+        }
+        let activation = self.activation.map(Activation::from);
+        Architecture::read(text, activation, self.weight_std, self.bias_std).naming("--arch").map(Some)
+    }
+
+    fn kernel(&self) -> Result<KernelChoice, Unusable> {
+        match (self.kernel, self.kernel_samples) {
+            (KernelName::Empirical, samples) => Ok(KernelChoice::Empirical(samples)),
+            (KernelName::Analytic, None) => Ok(KernelChoice::Analytic),
+            (KernelName::Analytic, Some(samples)) => {
+                Err(Unusable(format!("--kernel-samples: found {samples}, expected it beside --kernel empirical")))
+            }
+        }
+    }
+
     fn request(&self) -> Result<Request, Unusable> {
         let attacks = self.attack.as_deref().map(attack_sizes).transpose()?;
         if let Some(count) = self.seeds {
             seeds(self.seed, count, attacks.as_ref().map_or(1, Vec::len))?;
+        }
+        let fault = |flag: &str, expected: &str| {
+            let (flag, expected) = (flag.to_owned(), expected.to_owned());
+            move |found: String| Unusable(format!("{flag}: found {found}, expected {expected}"))
+        };
+        let name = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let presets = PerOptimizer::parse(&self.preset, name)
+            .map_err(fault("--preset", "NAME, or OPTIMIZER=NAME for each once"))?;
+        let rates = PerOptimizer::parse(&self.lr, |text| text.parse().ok())
+            .map_err(fault("--lr", "a number, or OPTIMIZER=NUMBER for each once"))?;
+        if let Some(batch) = self.batch.filter(|_| self.study == ALL) {
+            return Err(Unusable(format!("--batch: found {batch} for {ALL}, expected one study")));
         }
         Ok(Request {
             data: self.data.clone(),
@@ -84,6 +157,13 @@ impl Arguments {
             attacks,
             optimizers: self.optimizers.clone(),
             measures: self.measures.clone(),
+            readings: self.readings.clone(),
+            architecture: self.architecture()?,
+            kernel: self.kernel()?,
+            presets,
+            rates,
+            batch: self.batch,
+            extra_epochs: self.extra_epochs,
         })
     }
 
@@ -104,6 +184,17 @@ impl Arguments {
         given(&mut line, "seeds", self.seeds.map(|count| count.to_string()));
         given(&mut line, "optimizers", self.optimizers.as_ref().map(|ids| ids.join(",")));
         given(&mut line, "measures", self.measures.as_ref().map(|ids| ids.join(",")));
+        given(&mut line, "readings", self.readings.as_ref().map(|ids| ids.join(",")));
+        given(&mut line, "arch", self.arch.clone());
+        given(&mut line, "activation", self.activation.map(|name| format!("{name:?}").to_lowercase()));
+        given(&mut line, "weight-std", self.weight_std.map(|std| std.to_string()));
+        given(&mut line, "bias-std", self.bias_std.map(|std| std.to_string()));
+        given(&mut line, "kernel", (self.kernel == KernelName::Empirical).then(|| "empirical".to_owned()));
+        given(&mut line, "kernel-samples", self.kernel_samples.map(|count| count.to_string()));
+        given(&mut line, "preset", (!self.preset.is_empty()).then(|| self.preset.join(",")));
+        given(&mut line, "lr", (!self.lr.is_empty()).then(|| self.lr.join(",")));
+        given(&mut line, "batch", self.batch.map(|rows| rows.to_string()));
+        given(&mut line, "extra-epochs", self.extra_epochs.map(|count| count.to_string()));
         line + &format!(" --seed {}", self.seed)
     }
 }

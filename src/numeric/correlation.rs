@@ -1,18 +1,9 @@
 //! Correlation coefficients of paired samples, and bootstrap intervals.
 
 use crate::numeric::Streams;
-use rand::RngExt;
+use crate::numeric::bootstrap::bootstrap;
+use crate::numeric::tolerance::SUMMATION_AGREEMENT;
 use serde::Serialize;
-
-/// Resamples behind an interval; its ends are then known to about a fiftieth of its length.
-pub const RESAMPLES: usize = 2000;
-/// Share of resamples within an interval.
-const COVERAGE: f64 = 0.95;
-/// Fewest pairs of which intervals are given: resamples of fewer are mostly copies of one or two pairs.
-const FEWEST: usize = 5;
-
-/// A coefficient of paired samples.
-type Coefficient = fn(&[f64], &[f64]) -> Option<f64>;
 
 /// The coefficient of `n` pairs by Pearson 1895: covariance over the product of standard deviations.
 ///
@@ -100,9 +91,7 @@ pub struct Correlation {
     pub n: usize,
 }
 
-/// The three coefficients of the pairs of which both values are finite, with percentile bootstrap intervals (Efron
-/// 1979) of [`RESAMPLES`] resamples drawn from `streams`. Resamples that have no coefficient, because one variable is
-/// constant in them, are left out.
+/// The three coefficients of the pairs of which both values are finite, with [`bootstrap`] intervals over the pairs.
 ///
 /// # Panics
 /// If the samples differ in length.
@@ -110,44 +99,36 @@ pub fn correlate(x: &[f64], y: &[f64], streams: Streams) -> Correlation {
     assert_eq!(x.len(), y.len(), "samples of {} and {} values", x.len(), y.len());
     let (x, y): (Vec<f64>, Vec<f64>) =
         x.iter().zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()).map(|(x, y)| (*x, *y)).unzip();
-    let intervals = bootstrap(&x, &y, streams, &[pearson, spearman, kendall]);
+    let [pearson_interval, spearman_interval, kendall_interval] = bootstrap(x.len(), streams, |rows| {
+        let (x, y): (Vec<f64>, Vec<f64>) = rows.iter().map(|&row| (x[row], y[row])).unzip();
+        [pearson(&x, &y), spearman(&x, &y), kendall(&x, &y)]
+    });
     Correlation {
         pearson: pearson(&x, &y),
         spearman: spearman(&x, &y),
         kendall: kendall(&x, &y),
-        pearson_interval: intervals[0],
-        spearman_interval: intervals[1],
-        kendall_interval: intervals[2],
+        pearson_interval,
+        spearman_interval,
+        kendall_interval,
         n: x.len(),
     }
 }
 
-/// The interval of each coefficient.
-fn bootstrap(x: &[f64], y: &[f64], streams: Streams, coefficients: &[Coefficient]) -> Vec<Option<[f64; 2]>> {
-    let mut resamples = vec![Vec::new(); coefficients.len()];
-    if x.len() >= FEWEST {
-        let mut generator = streams.stream("bootstrap", 0);
-        let (mut some_x, mut some_y) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        for _ in 0..RESAMPLES {
-            for (some_x, some_y) in some_x.iter_mut().zip(&mut some_y) {
-                let index = generator.random_range(0..x.len());
-                (*some_x, *some_y) = (x[index], y[index]);
-            }
-            for (kept, coefficient) in resamples.iter_mut().zip(coefficients) {
-                kept.extend(coefficient(&some_x, &some_y));
-            }
-        }
+/// The partial correlation of `x` and `y` given `z` (Yule 1907): Pearson's coefficient of what is left of each once its
+/// linear dependence on `z` is taken out, `(r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2))`.
+///
+/// `None` where one of the three coefficients is not defined, or `z` leaves nothing of `x` or `y` but rounding.
+///
+/// # Panics
+/// If the samples differ in length.
+pub fn partial(x: &[f64], y: &[f64], z: &[f64]) -> Option<f64> {
+    let (xy, xz, yz) = (pearson(x, y)?, pearson(x, z)?, pearson(y, z)?);
+    let left = |r: f64| (1.0 - r) * (1.0 + r);
+    let enough = |r: f64| left(r) > x.len() as f64 * SUMMATION_AGREEMENT;
+    if !(enough(xz) && enough(yz)) {
+        return None;
     }
-    resamples.into_iter().map(interval).collect()
-}
-
-/// The ends between which the middle [`COVERAGE`] of the values lies.
-fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    let tail = (1.0 - COVERAGE) / 2.0;
-    let at = |share: f64| values[(share * last as f64).round() as usize];
-    Some([at(tail), at(1.0 - tail)])
+    Some(((xy - xz * yz) / (left(xz) * left(yz)).sqrt()).clamp(-1.0, 1.0))
 }
 
 fn check(x: &[f64], y: &[f64]) -> Option<()> {
@@ -201,7 +182,6 @@ fn inversions(values: &mut [f64]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::tolerance::SUMMATION_AGREEMENT;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
     use rand_distr::{Distribution, StandardNormal};
@@ -348,32 +328,42 @@ mod tests {
         assert_eq!((found.n, found.kendall, found.pearson_interval), (4, Some(1.0), None));
     }
 
-    /// Normal pairs of correlation 0.6, n = 100, seeds 0 to 199: the interval of a percentile bootstrap covers the truth
-    /// in 90% to 97% of samples at this size. Of 200, 165 to 199 covered is expected with probability above 0.9999 at
-    /// a coverage of 0.90 to 0.97; an interval of half the length covers two thirds (133) and fails with 0.9999.
-    #[test]
-    fn intervals_cover_the_truth_as_often_as_they_say() {
-        let truth = 0.6_f64;
-        let covered = (0..200)
-            .filter(|&seed| {
-                let streams = Streams::new(seed);
-                let mut generator = streams.stream("pairs", 0);
-                let mut normal = || -> f64 { StandardNormal.sample(&mut generator) };
-                let (x, y): (Vec<f64>, Vec<f64>) = (0..100)
-                    .map(|_| {
-                        let (a, b) = (normal(), normal());
-                        (a, truth * a + (1.0 - truth * truth).sqrt() * b)
-                    })
-                    .unzip();
-                let [low, high] = pearson_interval_only(&x, &y, streams);
-                low <= truth && truth <= high
-            })
-            .count();
-        assert!((165..=199).contains(&covered), "{covered} of 200");
+    /// Pearson's coefficient of residuals: each variable less its least-squares line in `z`.
+    fn partial_by_residuals(x: &[f64], y: &[f64], z: &[f64]) -> Option<f64> {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let residuals = |values: &[f64]| -> Vec<f64> {
+            let (centre, middle) = (mean(values), mean(z));
+            let covariance: f64 = values.iter().zip(z).map(|(value, z)| (value - centre) * (z - middle)).sum();
+            let slope = covariance / z.iter().map(|z| (z - middle).powi(2)).sum::<f64>();
+            values.iter().zip(z).map(|(value, z)| value - centre - slope * (z - middle)).collect()
+        };
+        pearson_by_pairs(&residuals(x), &residuals(y))
     }
 
-    /// As in [`correlate`], without the rank coefficients, which would take most of the time.
-    fn pearson_interval_only(x: &[f64], y: &[f64], streams: Streams) -> [f64; 2] {
-        bootstrap(x, y, streams, &[pearson])[0].unwrap()
+    #[test]
+    fn partial_correlation_is_that_of_residuals() {
+        for seed in 0..50 {
+            let mut generator = Streams::new(seed).stream("triples", 0);
+            let mut draw = |shared: &[f64], weight: f64| -> Vec<f64> {
+                (0..30)
+                    .map(|row| {
+                        let own: f64 = StandardNormal.sample(&mut generator);
+                        own + weight * shared.get(row).copied().unwrap_or_default()
+                    })
+                    .collect()
+            };
+            let z = draw(&[], 0.0);
+            let (x, y) = (draw(&z, 2.0), draw(&z, -1.0));
+            let (found, expected) = (partial(&x, &y, &z).unwrap(), partial_by_residuals(&x, &y, &z).unwrap());
+            // A difference of coefficients, divided by what z leaves of the variances: a fifth.
+            assert!((found - expected).abs() <= 10.0 * SUMMATION_AGREEMENT, "{found} for {expected}");
+            // What depends on z alone has none given z, and neither has anything given a constant.
+            let line: Vec<f64> = z.iter().map(|z| 3.0 - 2.0 * z).collect();
+            assert_eq!(partial(&line, &y, &z), None);
+            assert_eq!(partial(&x, &y, &[1.0; 30]), None);
+        }
+        // By hand: r_xy = 0.5, r_xz = r_yz = 0 for x = (1, -1, 0, ...), so that nothing is taken out.
+        let (x, y, z) = ([1.0, -1.0, 0.0, 0.0], [1.0, 0.0, -1.0, 0.0], [1.0, 1.0, 1.0, -3.0]);
+        assert!((partial(&x, &y, &z).unwrap() - pearson(&x, &y).unwrap()).abs() <= SUMMATION_AGREEMENT);
     }
 }

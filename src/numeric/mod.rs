@@ -1,5 +1,6 @@
-//! Numerical ground: normal tails, linear algebra, seeded streams, estimates, correlations.
+//! Numerical ground: normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
+pub mod bootstrap;
 mod checksum;
 pub mod correlation;
 mod double_double;

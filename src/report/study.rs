@@ -1,4 +1,4 @@
-//! Findings of a study as a folder: `results.json`, a CSV a table, SVG and PNG of each figure, and one page that says in
+//! Findings of a study as a folder: `results.json`, a CSV file per table, SVG and PNG of each figure, and one page that says in
 //! words what was found.
 
 use super::escape::escaped;
@@ -51,20 +51,15 @@ pub fn write(folder: &Path, findings: &Findings, summary: &str, source: &str, re
 pub fn text(findings: &Findings) -> String {
     let mut text = format!("{}: {}\n", findings.study, findings.setting);
     for claim in &findings.claims {
-        let _ = write!(text, "\n{}: {}\n  {}\n", word(claim.verdict).to_uppercase(), claim.claim, claim.found);
+        let _ = write!(text, "\n{}: {}\n  {}\n", claim.verdict.to_string().to_uppercase(), claim.claim, claim.found);
+        for test in &claim.tests {
+            let _ = writeln!(text, "  - {test}");
+        }
     }
     for note in &findings.notes {
         let _ = write!(text, "\nnote: {note}\n");
     }
     text
-}
-
-fn word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Holds => "holds",
-        Verdict::Partly => "holds in part",
-        Verdict::Fails => "does not hold",
-    }
 }
 
 /// RFC 4180, with full precision.
@@ -89,11 +84,15 @@ fn csv(table: &Table) -> String {
 }
 
 fn page(findings: &Findings, drawn: &[String], summary: &str, source: &str, reproduce: &str) -> String {
-    let failed = findings.claims.iter().filter(|claim| claim.verdict != Verdict::Holds).count();
-    let outcome = match (findings.claims.len(), failed) {
+    let count = |verdict| findings.claims.iter().filter(|claim| claim.verdict == verdict).count();
+    let outcome = match (findings.claims.len(), count(Verdict::Holds)) {
         (0, _) => String::new(),
-        (all, 0) => format!("All {all} claims hold here."),
-        (all, _) => format!("{} of {all} claims hold here without reserve.", all - failed),
+        (all, holds) if all == holds => format!("All {all} claims hold here."),
+        (all, holds) => format!(
+            "Of {all} claims {holds} hold here, {} fail, {} are undecided.",
+            count(Verdict::Fails),
+            count(Verdict::Undecided)
+        ),
     };
     let title = format!("Study: {}", findings.study);
     let mut page = format!(
@@ -108,14 +107,15 @@ fn page(findings: &Findings, drawn: &[String], summary: &str, source: &str, repr
     for claim in &findings.claims {
         let class = match claim.verdict {
             Verdict::Holds => "pass",
-            Verdict::Partly => "skip",
+            Verdict::Undecided => "skip",
             Verdict::Fails => "fail",
         };
+        let tests: String = claim.tests.iter().map(|test| format!("<li>{}</li>", escaped(&test.to_string()))).collect();
         let _ = write!(
             page,
-            "<section class=\"claim {class}\">\n<h2>{}</h2>\n<p><b>{}.</b> {}</p>\n</section>\n",
+            "<section class=\"claim {class}\">\n<h2>{}</h2>\n<p><b>{}.</b> {}</p>\n<ul>{tests}</ul>\n</section>\n",
             escaped(&claim.claim),
-            capitalised(word(claim.verdict)),
+            capitalised(&claim.verdict.to_string()),
             escaped(&claim.found)
         );
     }

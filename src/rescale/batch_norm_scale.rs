@@ -57,6 +57,12 @@ pub struct BatchNormScale {
 }
 
 impl BatchNormScale {
+    /// Every affine layer that a batch norm follows at once, by one factor; none where there is no such layer.
+    pub fn uniform(model: &Model, factor: f64) -> Self {
+        let layers = normalised_layers(model).into_keys();
+        Self { factors: layers.map(|layer| (layer, vec![factor; units(model, layer)])).collect() }
+    }
+
     /// The number of the batch norm behind `layer`.
     fn of(model: &Model, layer: usize, factors: &[f64]) -> Result<usize, RescaleError> {
         let all = normalised_layers(model);

@@ -20,10 +20,17 @@ impl Study for BatchSizeStudy {
     }
 
     fn source(&self) -> &'static str {
-        "Zhang et al. 2021, appendix; Keskar et al. 2017"
+        "Keskar et al. 2017 (batch size and sharpness); against log P(f), this program's own experiment"
     }
 
     fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        if let Some(batch) = request.batch {
+            return Err(StudyError::Request {
+                name: "--batch",
+                found: batch.to_string(),
+                expected: "no batch size: this study compares several".to_owned(),
+            });
+        }
         let variable = Variable {
             study: self.id(),
             key: "batch_size",

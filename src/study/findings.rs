@@ -1,30 +1,8 @@
 //! What a study found: numbers, tables, figures as data, and the paper's claims beside them.
 
+use crate::study::claims::{Claim, Test};
 use serde::Serialize;
 use serde_json::{Map, Value};
-
-/// Whether a claim held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It did.
-    Holds,
-    /// It did in some of the settings.
-    Partly,
-    /// It did not.
-    Fails,
-}
-
-/// A claim of the paper and what was found of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Claim {
-    /// What the paper says.
-    pub claim: String,
-    /// Whether it held here.
-    pub verdict: Verdict,
-    /// The numbers, in a sentence.
-    pub found: String,
-}
 
 /// A cell of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,9 +208,9 @@ impl Findings {
         self.data.insert(name.to_owned(), serde_json::to_value(value).expect("numbers serialise"));
     }
 
-    /// Adds a claim with what was found of it.
-    pub fn claim(&mut self, claim: &str, verdict: Verdict, found: String) {
-        self.claims.push(Claim { claim: claim.to_owned(), verdict, found });
+    /// Adds a claim, which holds if all of its tests do, with what was found in a sentence.
+    pub fn claim(&mut self, claim: &str, tests: Vec<Test>, found: String) {
+        self.claims.push(Claim::new(claim, tests, found));
     }
 }
 

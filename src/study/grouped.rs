@@ -1,19 +1,21 @@
 //! What the studies of batch size and of width share: a sweep over attack sets in each of several groups of networks.
 
+use crate::study::claims::{correlated_strongly, stronger_than};
 use crate::study::measured::{Menu, measure_all};
 use crate::study::networks::population;
 use crate::study::predictors::{
-    LOG_PROB, Row, SHARPNESS, axis, cloud, coefficients, networks_table, pearson_of, predictors, skipped, titled,
-    verdict,
+    ACCURACY, Row, SHARPNESS, SHARPNESSES, axis, cloud, coefficients, networks_table, pearson_of, predictors, skipped,
+    titled,
 };
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Measured, Panel, Request, Series, Setting, StudyError, Style,
+    Axis, Defaults, Desk, Figure, Findings, Measured, Panel, Request, Series, Setting, StudyError, Style, Test,
 };
 use crate::train::Settings;
 use std::collections::BTreeMap;
 
 /// Measures that are compared between groups, beside log P(f).
-const MEASURES: [&str; 4] = ["keskar_sharpness", "hessian_trace", "hessian_max_eigenvalue", "filter_weighted_trace"];
+const MEASURES: [&str; 5] =
+    ["keskar_sharpness", "keskar_sharpness_sgd", "hessian_trace", "hessian_max_eigenvalue", "filter_weighted_trace"];
 
 /// Coefficient from which a correlation is called strong.
 const STRONG: f64 = 0.8;
@@ -40,7 +42,7 @@ struct Group {
 
 /// Trains, measures and correlates at each value, and judges the claims that concern all of them.
 pub(super) fn compare(variable: &Variable, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
-    let (seeds, train, attacks) = if request.quick { (1, 200, 5) } else { (3, 500, 7) };
+    let (seeds, train, attacks) = if request.quick { (2, Some(200), 5) } else { (3, None, 7) };
     let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers: &["sgd"] })?;
     let groups: Vec<Group> = variable
         .values
@@ -59,48 +61,52 @@ pub(super) fn compare(variable: &Variable, request: &Request, desk: &Desk) -> Re
         .collect();
     let sentence = format!("{}, but for the {}: {:?}", setting.sentence(), variable.label, variable.values);
     let mut findings = Findings::new(variable.study, sentence, &setting.seeds);
-    let rows = correlations(variable, &groups, request, desk, &mut findings)?;
-    judge(variable, &rows, &mut findings);
+    correlations(variable, &groups, &setting, request, desk, &mut findings)?;
     Ok(findings)
 }
 
-fn judge(variable: &Variable, rows: &[Row], findings: &mut Findings) {
-    let of = |value: &usize, predictor: &str| pearson_of(rows, &value.to_string(), predictor);
-    let (label, all) = (variable.label, variable.values.len());
-    let strong = variable.values.iter().filter(|value| of(value, LOG_PROB).is_some_and(|r| r >= STRONG)).count();
+/// A value of what is varied, and the networks at it.
+type Networks<'m> = (usize, Vec<&'m Measured>);
+
+fn judge(findings: &mut Findings, label: &str, groups: &[Networks], names: &[String], log_prob: &str, seed: u64) {
+    let tests = |test: &dyn Fn(&str, &[&Measured]) -> Test| -> Vec<Test> {
+        groups.iter().map(|(value, networks)| test(&format!("{label} {value}"), networks)).collect()
+    };
     findings.claim(
         &format!("log P(f) correlates strongly with generalisation at every {label}."),
-        verdict(strong, all),
-        format!(
-            "Pearson(log P(f), accuracy) by {label}: {}. It is at least {STRONG} in {strong} of {all}.",
-            listed(rows, LOG_PROB)
-        ),
+        tests(&|group, networks| {
+            let of = format!("{group}: Pearson({log_prob}, accuracy)");
+            correlated_strongly(&of, networks, log_prob, ACCURACY, STRONG, seed)
+        }),
+        format!("Pearson's coefficient of {log_prob} and accuracy is to be above {STRONG}."),
     );
-    let is_weaker = |value: &usize| match (of(value, SHARPNESS), of(value, LOG_PROB)) {
-        (Some(sharpness), Some(log_prob)) => sharpness.abs() < log_prob.abs(),
-        _ => false,
-    };
-    let weaker = variable.values.iter().filter(|value| is_weaker(value)).count();
-    findings.claim(
-        &format!("It is the better predictor: sharpness correlates less at every {label}."),
-        verdict(weaker, all),
-        format!(
-            "Pearson(log10 sharpness, accuracy) by {label}: {}. It is weaker than that of log P(f) in {weaker} of {all}.",
-            listed(rows, SHARPNESS)
-        ),
-    );
+    for (sharpness, ascent) in SHARPNESSES {
+        if names.iter().all(|name| name != sharpness) {
+            continue;
+        }
+        findings.claim(
+            &format!("It is the better predictor: sharpness ({ascent}) correlates less at every {label}."),
+            tests(&|group, networks| {
+                let of = format!("{group}: |r({log_prob})| less |r({sharpness})|");
+                stronger_than(&of, networks, log_prob, sharpness, ACCURACY, seed)
+            }),
+            format!("Pearson's coefficients with accuracy, {log_prob} against {sharpness}, on the same networks."),
+        );
+    }
 }
 
 fn correlations(
     variable: &Variable,
     groups: &[Group],
+    setting: &Setting,
     request: &Request,
     desk: &Desk,
     findings: &mut Findings,
-) -> Result<Vec<Row>, StudyError> {
-    let menu = Menu::new(request.measures.as_deref(), Some(&MEASURES))?;
+) -> Result<(), StudyError> {
+    let menu = Menu::new(request, Some(&MEASURES))?;
+    let log_prob = menu.log_prob();
     let jobs: Vec<Settings> = groups.iter().flat_map(|group| group.jobs.iter().cloned()).collect();
-    let population = population(&jobs, desk)?;
+    let population = population(&jobs, setting.kernel, desk)?;
     let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
     let group_of: BTreeMap<&str, usize> = population
         .networks
@@ -110,8 +116,8 @@ fn correlations(
             Some((trained.name.as_str(), group.value))
         })
         .collect();
-    let of = |value: usize| -> Vec<Measured> {
-        measured.iter().filter(|one| group_of.get(one.network.as_str()) == Some(&value)).cloned().collect()
+    let of = |value: usize| -> Vec<&Measured> {
+        measured.iter().filter(|one| group_of.get(one.network.as_str()) == Some(&value)).collect()
     };
     let names = predictors(&menu, &measured);
     let mut rows = Vec::new();
@@ -119,13 +125,15 @@ fn correlations(
         let networks = of(group.value);
         rows.extend(names.iter().map(|name| Row::new(&group.value.to_string(), name, &networks, request.seed)));
     }
+    let networks: Vec<Networks> = groups.iter().map(|group| (group.value, of(group.value))).collect();
+    judge(findings, variable.label, &networks, &names, log_prob, request.seed);
     findings.record("correlations", rows.iter().map(|row| row.json(variable.key)).collect::<Vec<_>>());
     findings.notes.extend(population.left_out);
     findings.notes.push(skipped(&menu, &measured.iter().collect::<Vec<_>>()));
     findings.notes.retain(|note| !note.is_empty());
     findings.tables.push(coefficients("correlations", "Correlation with accuracy on E", variable.key, &rows));
     findings.tables.push(networks_table(&menu, &measured));
-    for predictor in [SHARPNESS, LOG_PROB] {
+    for predictor in [SHARPNESS, log_prob] {
         let panels: Vec<Panel> = groups
             .iter()
             .map(|group| {
@@ -134,13 +142,13 @@ fn correlations(
                     title: titled(&format!("{} {name}", variable.label), &rows, &name, predictor),
                     x: Axis::linear(&axis(predictor)),
                     y: Axis::linear("accuracy on E (percent)"),
-                    series: vec![cloud("", &of(group.value), predictor, 0)],
+                    series: vec![cloud("", of(group.value), predictor, 0)],
                 }
             })
             .collect();
         findings.figures.push(Figure {
             name: format!("accuracy_{predictor}"),
-            caption: format!("Accuracy against {}, one mark a network.", axis(predictor)),
+            caption: format!("Accuracy against {}, one mark per network.", axis(predictor)),
             columns: panels.len().min(3),
             panels,
         });
@@ -161,22 +169,54 @@ fn correlations(
             x: Axis::log(variable.label),
             y: Axis::linear("Pearson's coefficient"),
             series: vec![
-                curve(LOG_PROB, "log P(f), EP step", 0),
+                curve(log_prob, "log P(f)", 0),
                 curve(SHARPNESS, "log10 Keskar sharpness", 1),
                 curve("log10_hessian_trace", "log10 tr H", 2),
             ],
         }],
         columns: 1,
     });
-    Ok(rows)
+    Ok(())
 }
 
-/// Pearson's coefficients of a predictor by group, in a sentence.
-fn listed(rows: &[Row], predictor: &str) -> String {
-    let own = rows.iter().filter(|row| row.predictor == predictor);
-    let texts = own.map(|row| {
-        let coefficient = row.correlation.pearson.map_or("none".to_owned(), |r| format!("{r:.3}"));
-        format!("{} {coefficient}", row.group)
-    });
-    texts.collect::<Vec<_>>().join(", ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::Verdict::{Fails, Holds, Undecided};
+    use crate::study::claims::planted::{noise, planted, verdict_of};
+    use crate::study::predictors::LOG_PROB;
+
+    /// Two groups, of which the second has these noises of log P(f) and sharpness.
+    fn found(n: usize, log_prob: f64, sharpness: f64) -> Findings {
+        let group = |value: usize, log_prob: f64, sharpness: f64| -> Vec<Measured> {
+            let network = |index: usize| {
+                let accuracy = 0.5 + 0.4 * index as f64 / n as f64;
+                let name = format!("{value}");
+                let numbers = [
+                    (LOG_PROB, accuracy + log_prob * noise(&name, index)),
+                    ("keskar_sharpness", 10_f64.powf(-accuracy + sharpness * noise(&name, index + 1000))),
+                ];
+                planted("sgd", index, accuracy, &numbers)
+            };
+            (0..n).map(network).collect()
+        };
+        let (first, second) = (group(16, 0.01, 0.15), group(64, log_prob, sharpness));
+        let groups: [Networks; 2] = [(16, first.iter().collect()), (64, second.iter().collect())];
+        let mut findings = Findings::new("width", String::new(), &[0]);
+        let names = [LOG_PROB, SHARPNESS].map(str::to_owned);
+        judge(&mut findings, "width", &groups, &names, LOG_PROB, 0);
+        findings
+    }
+
+    #[test]
+    fn claims_hold_fail_or_stay_open() {
+        let claim = "log P(f) correlates strongly";
+        assert_eq!(verdict_of(&found(24, 0.01, 0.15), claim), Holds);
+        assert_eq!(verdict_of(&found(24, 1.0, 0.15), claim), Fails);
+        assert_eq!(verdict_of(&found(4, 0.01, 0.15), claim), Undecided);
+        let claim = "It is the better predictor";
+        assert_eq!(verdict_of(&found(24, 0.01, 0.15), claim), Holds);
+        assert_eq!(verdict_of(&found(24, 0.15, 0.005), claim), Fails);
+        assert_eq!(verdict_of(&found(24, 0.05, 0.05), claim), Undecided);
+    }
 }

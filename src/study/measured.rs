@@ -4,7 +4,9 @@ use crate::flatness::{self, Options, Point};
 use crate::model::{Loss, Network, Objective};
 use crate::prior::{self, Labels, Link, PriorOptions};
 use crate::study::networks::Trained;
-use crate::study::{Cache, Desk, Progress, StudyError};
+use crate::study::predictors::LOG_PROB;
+use crate::study::rescaled::rescaling;
+use crate::study::{Cache, Desk, Progress, Request, StudyError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,6 +43,24 @@ pub(super) const READINGS: [Quantity; 3] = [
     Quantity { name: "log_prob_smc", method: "smc", link: Link::Step },
 ];
 
+/// The readings called so, all of them unless asked.
+fn readings(asked: Option<&[String]>) -> Result<Vec<Quantity>, StudyError> {
+    let Some(asked) = asked else { return Ok(READINGS.to_vec()) };
+    let all = || READINGS.map(|reading| reading.name).join(", ");
+    let refuse = |found: String| {
+        Err(StudyError::Request { name: "--readings", found, expected: format!("names among {}", all()) })
+    };
+    if asked.is_empty() {
+        return refuse("nothing".to_owned());
+    }
+    for name in asked {
+        if READINGS.iter().all(|reading| reading.name != name) {
+            return refuse(format!("'{name}'"));
+        }
+    }
+    Ok(READINGS.into_iter().filter(|reading| asked.iter().any(|name| name == reading.name)).collect())
+}
+
 /// What is to be measured.
 #[derive(Debug, Clone)]
 pub(super) struct Menu {
@@ -59,11 +79,13 @@ impl std::fmt::Debug for dyn flatness::Measure {
 }
 
 impl Menu {
-    /// The measures asked for, `defaults` if none, all that are affordable if neither says any.
+    /// The measures and readings asked for; `defaults` if no measures are, all that are affordable if neither says any. Of
+    /// the defaults those count that there are.
     ///
     /// # Errors
-    /// [`StudyError::Request`] for a measure there is not.
-    pub fn new(asked: Option<&[String]>, defaults: Option<&[&str]>) -> Result<Self, StudyError> {
+    /// [`StudyError::Request`] for a measure or reading there is not.
+    pub fn new(request: &Request, defaults: Option<&[&str]>) -> Result<Self, StudyError> {
+        let asked = request.measures.as_deref();
         let known = || flatness::registry().iter().copied();
         let measures = match (asked, defaults) {
             (Some([all]), _) if all == "all" => known().collect(),
@@ -86,7 +108,13 @@ impl Menu {
             }
         };
         let options = Options { draws: DRAWS, products: PRODUCTS, ..Options::default() };
-        Ok(Self { measures, readings: READINGS.to_vec(), options })
+        Ok(Self { measures, readings: readings(request.readings.as_deref())?, options })
+    }
+
+    /// The reading that stands for log P(f) in claims: EP with the step link where it is read, else the first.
+    pub fn log_prob(&self) -> &'static str {
+        let step = self.readings.iter().find(|reading| reading.name == LOG_PROB);
+        step.unwrap_or(&self.readings[0]).name
     }
 
     /// Names of everything measured, measures first.
@@ -182,7 +210,13 @@ pub(super) fn measure_all(
 }
 
 fn measure(trained: &Trained, alphas: &[f64], menu: &Menu, cache: &Cache) -> Result<Vec<Measured>, StudyError> {
-    let key = json!({ "settings": trained.settings, "alphas": alphas, "names": menu.names(), "options": menu.options });
+    let key = json!({
+        "settings": trained.settings,
+        "kernel": trained.ground.kernel,
+        "alphas": alphas,
+        "names": menu.names(),
+        "options": menu.options,
+    });
     cache.get(&trained.name, &key, || {
         let labels = trained.labels(&trained.network);
         let readings = read_all(trained, &labels, menu)?;
@@ -193,8 +227,7 @@ fn measure(trained: &Trained, alphas: &[f64], menu: &Menu, cache: &Cache) -> Res
                 let network = if alpha == 1.0 {
                     &trained.network
                 } else {
-                    let map = crate::rescale::LayerAlpha { layer: 0, alpha };
-                    rescaled = crate::rescale::Rescaling::apply(&map, &trained.network)?;
+                    rescaled = rescaling(&trained.network.model, alpha)?.apply(&trained.network)?;
                     &rescaled
                 };
                 let recomputed = trained.labels(network);
@@ -252,10 +285,7 @@ fn read_all(trained: &Trained, labels: &Labels, menu: &Menu) -> Result<Numbers, 
         |error: prior::PriorError| StudyError::Network { network: trained.name.clone(), reason: error.to_string() };
     menu.readings
         .iter()
-        .map(|reading| {
-            let estimate = read(reading, &trained.ground.gram, labels).map_err(fault)?;
-            Ok((reading.name.to_owned(), Number::from(&estimate)))
-        })
+        .map(|reading| Ok((reading.name.to_owned(), trained.ground.read(reading, labels).map_err(fault)?)))
         .collect()
 }
 

@@ -4,27 +4,38 @@
 //! A study trains networks, measures them, and returns [`Findings`]: numbers, tables, figures as data, and for each
 //! claim of the paper whether it held here.
 
+mod ascents;
 mod batch_size;
 mod boolean;
 mod cache;
+mod claims;
 mod complexity;
 mod correlation;
+mod counted;
 mod findings;
+mod flatter;
+mod ground;
 mod grouped;
 mod hessian;
 mod links;
 mod measured;
+mod mingard2021;
 mod networks;
 mod predictors;
+mod request;
+mod rescaled;
 mod rescaling;
 mod setting;
+mod sizes;
 mod temporal;
 mod width;
 
 pub use cache::Cache;
-pub use findings::{Axis, Cell, Claim, Figure, Findings, Panel, Series, Style, Table, Verdict, real};
+pub use claims::{Claim, Effect, Test, Verdict};
+pub use findings::{Axis, Cell, Figure, Findings, Panel, Series, Style, Table, real};
 pub use measured::{Measured, Quantity};
-pub use setting::{Defaults, Request, Setting};
+pub use request::{KernelChoice, PerOptimizer, Request};
+pub use setting::{Defaults, Setting};
 
 use crate::data::DataError;
 use crate::flatness::FlatnessError;
@@ -149,6 +160,7 @@ pub fn registry() -> &'static [&'static dyn Study] {
         &correlation::CorrelationStudy,
         &temporal::TemporalStudy,
         &boolean::BooleanStudy,
+        &mingard2021::MingardStudy,
         &rescaling::RescalingStudy,
         &complexity::ComplexityStudy,
         &hessian::HessianStudy,

@@ -1,14 +1,13 @@
 //! The networks of a study: trained once, kept on disk, loaded with the data they are measured on.
 
-use crate::data::{Dataset, Recipe, load_source};
-use crate::kernel;
-use crate::model::{Model, ModelError, Network, load_network};
+use crate::data::Recipe;
+use crate::model::{Architecture, Model, ModelError, Network, load_network};
 use crate::numeric::Alone;
-use crate::prior::{Gram, Labels};
+use crate::prior::Labels;
+use crate::study::ground::Ground;
 use crate::study::setting::source_name;
-use crate::study::{Desk, Progress, StudyError};
+use crate::study::{Desk, KernelChoice, Progress, StudyError};
 use crate::train::{Event, Job, Settings, Summary, TrainError, sweep};
-use ndarray::Array2;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,17 +15,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Fewest networks of which correlations are worth a look.
 const FEWEST: usize = 3;
-
-/// The data that networks of one recipe are measured on, whatever their attack set: S, E, and the prior on both.
-#[derive(Debug)]
-pub(super) struct Ground {
-    /// The training set S.
-    pub genuine: Dataset,
-    /// Inputs of S, then of E.
-    pub inputs: Array2<f64>,
-    /// NNGP Gram matrix of `inputs`.
-    pub gram: Gram,
-}
 
 /// A network with zero training error.
 #[derive(Debug, Clone)]
@@ -61,11 +49,11 @@ pub(super) struct Population {
     pub left_out: Vec<String>,
 }
 
-/// Trains what is not on disk yet and loads all, one network a core.
+/// Trains what is not on disk yet and loads all, one network per core, with the prior by a kernel of the given kind.
 ///
 /// # Errors
 /// [`StudyError::Untrained`] if fewer than three reached zero error; data, files and kernels that cannot be used.
-pub(super) fn population(jobs: &[Settings], desk: &Desk) -> Result<Population, StudyError> {
+pub(super) fn population(jobs: &[Settings], kernel: KernelChoice, desk: &Desk) -> Result<Population, StudyError> {
     let jobs: Vec<Job> = jobs.iter().map(|settings| Job { name: name(settings), settings: settings.clone() }).collect();
     let done = AtomicUsize::new(0);
     let outcomes = sweep(&jobs, &desk.networks, &Alone, &|event| {
@@ -100,7 +88,7 @@ pub(super) fn population(jobs: &[Settings], desk: &Desk) -> Result<Population, S
         }
     }
     let grounds: Vec<Arc<Ground>> =
-        recipes.iter().map(|key| key.ground().map(Arc::new)).collect::<Result<_, StudyError>>()?;
+        recipes.iter().map(|key| key.ground(kernel, desk).map(Arc::new)).collect::<Result<_, StudyError>>()?;
     let networks = kept
         .into_par_iter()
         .map(|(job, summary)| {
@@ -121,10 +109,7 @@ fn path(desk: &Desk, name: &str) -> PathBuf {
 
 /// A name that says the most of a network, and ends in a hash of everything that decides it.
 fn name(settings: &Settings) -> String {
-    let text = serde_json::to_string(settings).expect("settings serialise");
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = fingerprint(&serde_json::to_string(settings).expect("settings serialise"));
     let data = &settings.data;
     format!(
         "{}-{}-attack-{}-seed-{}-{:08x}",
@@ -134,6 +119,12 @@ fn name(settings: &Settings) -> String {
         settings.seed,
         (hash ^ (hash >> 32)) as u32
     )
+}
+
+/// The hash FNV-1a of a text (Fowler, Noll, Vo).
+pub(super) fn fingerprint(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// `text` as a part of a file's name.
@@ -146,7 +137,7 @@ fn plain(text: &str) -> String {
 #[derive(PartialEq)]
 struct Key {
     recipe: Recipe,
-    architecture: crate::model::Architecture,
+    architecture: Architecture,
 }
 
 impl Key {
@@ -154,16 +145,7 @@ impl Key {
         Self { recipe: Recipe { attack: 0, ..settings.data.clone() }, architecture: settings.architecture.clone() }
     }
 
-    fn ground(&self) -> Result<Ground, StudyError> {
-        ground(&self.recipe, &self.architecture)
+    fn ground(&self, kernel: KernelChoice, desk: &Desk) -> Result<Ground, StudyError> {
+        Ground::new(&self.recipe, &self.architecture, kernel, desk)
     }
-}
-
-/// S, E and the prior on both for a recipe.
-pub(super) fn ground(recipe: &Recipe, architecture: &crate::model::Architecture) -> Result<Ground, StudyError> {
-    let portions = Recipe { attack: 0, ..recipe.clone() }.take(&load_source(&recipe.source)?)?;
-    let genuine = portions.genuine_set();
-    let inputs = Dataset::stacked_inputs(&[&genuine, &portions.test]);
-    let gram = Gram::new(kernel::nngp(architecture, inputs.view())?)?;
-    Ok(Ground { genuine, inputs, gram })
 }

@@ -2,19 +2,26 @@
 
 use crate::numeric::Streams;
 use crate::numeric::correlation::{Correlation, correlate};
-use crate::study::measured::{Menu, READINGS};
-use crate::study::{Cell, Measured, Series, Style, Table, Verdict, real};
+use crate::study::measured::Menu;
+use crate::study::{Cell, Measured, Series, Style, Table, real};
 use serde_json::{Value, json};
 
-/// The paper's measure of sharpness, on the scale of its figures.
+/// What generalisation is measured by.
+pub(super) const ACCURACY: &str = "accuracy";
+/// Sharpness by the best ascent that was found, on the scale of the paper's figures.
 pub(super) const SHARPNESS: &str = "log10_keskar_sharpness";
+/// Sharpness by SGD ascent with the paper's settings, the paper's number.
+pub(super) const SHARPNESS_SGD: &str = "log10_keskar_sharpness_sgd";
+/// Both, with what claims call them.
+pub(super) const SHARPNESSES: [(&str, &str); 2] =
+    [(SHARPNESS, "the best ascent found"), (SHARPNESS_SGD, "SGD ascent, the paper's number")];
 /// log P(f) as defined, by the cheapest method.
 pub(super) const LOG_PROB: &str = "log_prob_ep_step";
 
 /// Names of predictors: readings and measures as they are, and the logarithm of each measure that is always above 0.
 pub(super) fn predictors(menu: &Menu, measured: &[Measured]) -> Vec<String> {
     let mut names = Vec::new();
-    for reading in READINGS {
+    for reading in &menu.readings {
         names.push(reading.name.to_owned());
     }
     for measure in &menu.measures {
@@ -31,8 +38,11 @@ pub(super) fn predictors(menu: &Menu, measured: &[Measured]) -> Vec<String> {
     names
 }
 
-/// A predictor's value; NaN where the network has none.
+/// A predictor's value, or the accuracy; NaN where the network has none.
 pub(super) fn value(one: &Measured, predictor: &str) -> f64 {
+    if predictor == ACCURACY {
+        return one.accuracy;
+    }
     let found = match predictor.strip_prefix("log10_") {
         Some(id) => one.value(id).map(f64::log10),
         None => one.value(predictor),
@@ -40,7 +50,8 @@ pub(super) fn value(one: &Measured, predictor: &str) -> f64 {
     found.unwrap_or(f64::NAN)
 }
 
-/// A predictor's correlations with accuracy in a group of networks: those of an optimiser, of a batch size.
+/// A predictor's correlations with accuracy, or with another predictor, in a group of networks: those of an optimiser, of
+/// a batch size.
 pub(super) struct Row {
     pub group: String,
     pub predictor: String,
@@ -48,9 +59,13 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub fn new(group: &str, predictor: &str, networks: &[Measured], seed: u64) -> Self {
+    pub fn new(group: &str, predictor: &str, networks: &[&Measured], seed: u64) -> Self {
+        Self::against(ACCURACY, group, predictor, networks, seed)
+    }
+
+    pub fn against(target: &str, group: &str, predictor: &str, networks: &[&Measured], seed: u64) -> Self {
         let x: Vec<f64> = networks.iter().map(|one| value(one, predictor)).collect();
-        let y: Vec<f64> = networks.iter().map(|one| one.accuracy).collect();
+        let y: Vec<f64> = networks.iter().map(|one| value(one, target)).collect();
         // Each predictor sees the same resamples, so that their intervals can be compared.
         let correlation = correlate(&x, &y, Streams::new(seed).child(group, networks.len() as u64));
         Self { group: group.to_owned(), predictor: predictor.to_owned(), correlation }
@@ -76,15 +91,6 @@ impl Row {
 pub(super) fn pearson_of(rows: &[Row], group: &str, predictor: &str) -> Option<f64> {
     let row = rows.iter().find(|row| row.group == group && row.predictor == predictor)?;
     row.correlation.pearson
-}
-
-/// Whether a claim holds: in all of the groups, in some, in none.
-pub(super) fn verdict(holds: usize, of: usize) -> Verdict {
-    match holds {
-        _ if holds == of => Verdict::Holds,
-        0 => Verdict::Fails,
-        _ => Verdict::Partly,
-    }
 }
 
 pub(super) fn skipped(menu: &Menu, originals: &[&Measured]) -> String {
@@ -175,6 +181,7 @@ pub(super) fn axis(predictor: &str) -> String {
         "log_prob_ep_probit" => "log P(f), EP probit (nats)".to_owned(),
         "log_prob_smc" => "log P(f), SMC (nats)".to_owned(),
         SHARPNESS => "log10 Keskar sharpness (percent)".to_owned(),
+        SHARPNESS_SGD => "log10 Keskar sharpness, SGD ascent (percent)".to_owned(),
         other => match other.strip_prefix("log10_") {
             Some(id) => format!("log10 {}", id.replace('_', " ")),
             None => other.replace('_', " "),
@@ -187,6 +194,18 @@ pub(super) fn titled(title: &str, rows: &[Row], group: &str, predictor: &str) ->
         Some(r) => format!("{title}: r = {r:.3}"),
         None => title.to_owned(),
     }
+}
+
+/// One predictor against another, one mark per network.
+pub(super) fn scatter<'m>(
+    name: &str,
+    networks: impl IntoIterator<Item = &'m Measured>,
+    x: &str,
+    y: &str,
+    colour: usize,
+) -> Series {
+    let points = networks.into_iter().map(|one| (value(one, x), value(one, y))).collect();
+    Series { name: name.to_owned(), points, style: Style::Marks, colour }
 }
 
 /// Accuracy in percent against a predictor.

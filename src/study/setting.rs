@@ -1,68 +1,25 @@
-//! What a study is asked for, and the data and networks that follow from it.
+//! The data and networks that follow from a request.
 
 use crate::data::{LabelRule, Source, load_source};
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
-use crate::model::{Activation, Architecture};
-use crate::study::StudyError;
-use crate::train::{self, OptimizerSettings, Settings};
+use crate::model::{Activation, Architecture, Model};
+use crate::study::request::{KERNEL_SAMPLES, QUICK_KERNEL_SAMPLES};
+use crate::study::{KernelChoice, PerOptimizer, Request, StudyError, sizes};
+use crate::train::{self, OptimizerSettings, Settings, Trainer};
 use serde::Serialize;
 
-/// Largest defaults, those of the paper but for the test set, which it takes from 100 to 1000 rows.
-const MOST_ATTACK: usize = 500;
-const MOST_TEST: usize = 500;
-/// Of rows that serve as attack set or test set, this share may be the attack set.
-const ATTACK_SHARE: f64 = 0.6;
-/// Step between sizes of the attack set.
-const ATTACK_STEP: usize = 50;
 /// Hidden units of the two hidden layers.
 pub(super) const WIDTH: usize = 40;
-
-/// What is asked of a study; what is not given, the study decides.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// Data source, as `mnist:DIR`.
-    pub data: String,
-    /// Small enough for a minute.
-    pub quick: bool,
-    /// Seed of S, E and the attack set, and the first of the seeds of initial parameters and order of the rows.
-    pub seed: u64,
-    /// Number of seeds.
-    pub seeds: Option<u64>,
-    /// Rows of the training set.
-    pub train: Option<usize>,
-    /// Rows of the test set.
-    pub test: Option<usize>,
-    /// Sizes of the attack set.
-    pub attacks: Option<Vec<usize>>,
-    /// Optimisers by registry name.
-    pub optimizers: Option<Vec<String>>,
-    /// Flatness measures by registry name.
-    pub measures: Option<Vec<String>>,
-}
-
-impl Default for Request {
-    fn default() -> Self {
-        Self {
-            data: "digits".to_owned(),
-            quick: false,
-            seed: 0,
-            seeds: None,
-            train: None,
-            test: None,
-            attacks: None,
-            optimizers: None,
-            measures: None,
-        }
-    }
-}
+/// Most networks that one study is planned for: far beyond any machine, and little enough to list.
+const MOST_SEEDS: u64 = 100_000;
 
 /// What a study does where nothing is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults<'d> {
     /// Number of seeds.
     pub seeds: u64,
-    /// Rows of the training set.
-    pub train: usize,
+    /// Rows of the training set; those of the source's published experiment if `None`.
+    pub train: Option<usize>,
     /// Most sizes of the attack set, evenly spaced; 1 is no attack set at all.
     pub attacks: usize,
     /// Optimisers.
@@ -86,6 +43,29 @@ pub struct Setting {
     pub seeds: Vec<u64>,
     /// Optimisers.
     pub optimizers: Vec<String>,
+    /// Presets of their hyper-parameters; the default one where none is given.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub presets: PerOptimizer<String>,
+    /// Their learning rates; the preset's where none is given.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub rates: PerOptimizer<f64>,
+    /// Rows of a mini-batch.
+    pub batch: usize,
+    /// Epochs past zero error.
+    pub extra_epochs: usize,
+    /// How the Gram matrix of the prior is found.
+    pub kernel: KernelChoice,
+    /// The network asked for, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_architecture: Option<Architecture>,
+}
+
+fn is_empty<T>(settings: &PerOptimizer<T>) -> bool {
+    settings.0.is_empty()
+}
+
+fn refuse<T>(name: &'static str, found: impl ToString, expected: impl ToString) -> Result<T, StudyError> {
+    Err(StudyError::Request { name, found: found.to_string(), expected: expected.to_string() })
 }
 
 impl Setting {
@@ -95,72 +75,119 @@ impl Setting {
     /// [`StudyError::Request`] if something asked for is not usable; [`StudyError::Data`] if the source is not.
     pub fn resolve(request: &Request, defaults: &Defaults) -> Result<Self, StudyError> {
         let source = load_source(&request.data)?;
-        let refuse = |name, found: String, expected: &str| {
-            Err(StudyError::Request { name, found, expected: expected.to_owned() })
-        };
         for (name, zero) in [
             ("--seeds", request.seeds == Some(0)),
             ("--train", request.train == Some(0)),
             ("--test", request.test == Some(0)),
+            ("--batch", request.batch == Some(0)),
         ] {
             if zero {
-                return refuse(name, "0".to_owned(), "at least 1");
+                return refuse(name, 0, "at least 1");
             }
         }
         let optimizers: Vec<String> = match &request.optimizers {
             Some(asked) => asked.clone(),
             None => defaults.optimizers.iter().map(|&id| id.to_owned()).collect(),
         };
-        for id in &optimizers {
-            if !train::registry().iter().any(|known| known.id() == id) {
-                let known: Vec<&str> = train::registry().iter().map(|known| known.id()).collect();
-                return refuse("--optimizers", format!("'{id}'"), &format!("names among {}", known.join(", ")));
+        check_optimizers(&optimizers, request)?;
+        let features = source.shape.iter().product();
+        if let Some(architecture) = &request.architecture {
+            let model = Model::new(architecture.clone())?;
+            if (model.inputs(), model.outputs()) != (features, 1) {
+                let found = format!("{architecture} with {} inputs and {} outputs", model.inputs(), model.outputs());
+                return refuse(
+                    "--arch",
+                    found,
+                    format!("{features} inputs, those of '{}', and one output", request.data),
+                );
             }
         }
+        let sizes = if request.quick { sizes::quick() } else { sizes::published(&request.data) };
         let (training, testing) = rows(&source)?;
-        let train = request.train.unwrap_or_else(|| defaults.train.min(training / 2).max(1));
+        let train = request.train.unwrap_or_else(|| defaults.train.unwrap_or(sizes.train).min(training / 2).max(1));
         let spare = training.saturating_sub(train);
         let (test, largest) =
-            split(spare, testing, request.test, request.attacks.as_ref().and_then(|a| a.last().copied()));
-        let attacks = request.attacks.clone().unwrap_or_else(|| even(largest, defaults.attacks));
+            sizes.split(spare, testing, request.test, request.attacks.as_ref().and_then(|a| a.last().copied()));
+        let attacks = request.attacks.clone().unwrap_or_else(|| sizes.attacks(largest, defaults.attacks));
         if attacks.is_empty() {
-            return refuse("--attack", "nothing".to_owned(), "at least one size");
+            return refuse("--attack", "nothing", "at least one size");
         }
-        let needed = train.saturating_add(*attacks.iter().max().unwrap_or(&0)).saturating_add(if testing.is_none() {
-            test
-        } else {
-            0
-        });
+        let most = attacks.iter().copied().max().unwrap_or(0);
+        let needed = train.saturating_add(most).saturating_add(if testing.is_none() { test } else { 0 });
         if needed > training || test == 0 {
-            return refuse(
-                "--train, --test and --attack",
-                format!("{needed} rows together"),
-                &format!("at most the {training} rows of '{}'", request.data),
-            );
+            let expected = format!("at most the {training} rows of '{}'", request.data);
+            return refuse("--train, --test and --attack", format!("{needed} rows together"), expected);
         }
         let seeds = request.seeds.unwrap_or(defaults.seeds);
-        let seeds = (request.seed..request.seed.saturating_add(seeds)).collect();
-        let features = source.shape.iter().product();
-        Ok(Self { data: request.data.clone(), features, train, test, attacks, seeds, optimizers })
+        if seeds > MOST_SEEDS {
+            return refuse("--seeds", seeds, format!("at most {MOST_SEEDS}"));
+        }
+        let kernel = match request.kernel {
+            KernelChoice::Analytic => KernelChoice::Analytic,
+            KernelChoice::Empirical(samples) => KernelChoice::Empirical(Some(samples.unwrap_or(if request.quick {
+                QUICK_KERNEL_SAMPLES
+            } else {
+                KERNEL_SAMPLES
+            }))),
+        };
+        Ok(Self {
+            data: request.data.clone(),
+            features,
+            train,
+            test,
+            attacks,
+            seeds: (request.seed..request.seed.saturating_add(seeds)).collect(),
+            optimizers,
+            presets: request.presets.clone(),
+            rates: request.rates.clone(),
+            batch: request.batch.unwrap_or(Trainer::default().batch_size),
+            extra_epochs: request.extra_epochs.unwrap_or(0),
+            kernel,
+            asked_architecture: request.architecture.clone(),
+        })
     }
 
     /// The paper's network: two hidden layers of `width` ReLU units and one logit.
-    pub fn architecture(&self, width: usize) -> Architecture {
+    pub fn fully_connected(&self, width: usize) -> Architecture {
         let widths = [self.features, width, width, 1];
         Architecture::fully_connected(&widths, Activation::Relu, DEFAULT_WEIGHT_STD, DEFAULT_BIAS_STD)
     }
 
-    /// The training of one network, with mini-batches of 32 and the optimiser's default rate.
+    /// The network asked for, else the paper's.
+    pub fn architecture(&self) -> Architecture {
+        self.asked_architecture.clone().unwrap_or_else(|| self.fully_connected(WIDTH))
+    }
+
+    /// The update rule of an optimiser with what was asked of it.
+    pub fn optimizer(&self, id: &str) -> OptimizerSettings {
+        OptimizerSettings { preset: self.presets.of(id), ..OptimizerSettings::named(id) }
+    }
+
+    /// The training of one network.
     ///
     /// S, E and the attack set are those of the first seed for every seed: probabilities compare functions on the same
     /// inputs, and those of functions on other inputs differ by nats that say nothing of generalisation.
     pub fn training(&self, optimizer: &str, attack: usize, seed: u64) -> Settings {
-        let mut settings = Settings::new(self.architecture(WIDTH), seed);
+        let mut settings = Settings::new(self.architecture(), seed);
         settings.data.source.clone_from(&self.data);
         settings.data.seed = self.seeds[0];
         (settings.data.train, settings.data.test, settings.data.attack) = (self.train, self.test, attack);
-        settings.trainer.optimizer = OptimizerSettings::named(optimizer);
+        settings.trainer.optimizer = self.optimizer(optimizer);
+        settings.trainer.learning_rate = self.rates.of(optimizer);
+        settings.trainer.batch_size = self.batch;
+        settings.trainer.extra_epochs = self.extra_epochs;
         settings
+    }
+
+    /// The trainings of a sweep: every optimiser, attack set and seed.
+    pub fn trainings(&self) -> Vec<Settings> {
+        let mut jobs = Vec::new();
+        for optimizer in &self.optimizers {
+            for &attack in &self.attacks {
+                jobs.extend(self.seeds.iter().map(|&seed| self.training(optimizer, attack, seed)));
+            }
+        }
+        jobs
     }
 
     /// The setting in a sentence.
@@ -171,17 +198,64 @@ impl Setting {
             all => all.iter().map(usize::to_string).collect::<Vec<_>>().join(" and "),
         };
         let plural = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        let network = match &self.asked_architecture {
+            Some(architecture) => architecture.to_string(),
+            None => format!("fcn:{}-{WIDTH}-{WIDTH}-1 (ReLU, one logit)", self.features),
+        };
+        let kernel = match self.kernel {
+            KernelChoice::Empirical(Some(samples)) => format!(", Gram matrix averaged over {samples} sampled networks"),
+            _ => String::new(),
+        };
+        let optimizers: Vec<String> = self.optimizers.iter().map(|id| self.described(id)).collect();
+        let extra = match self.extra_epochs {
+            0 => String::new(),
+            epochs => format!(" and {} past it", plural(epochs, "epoch")),
+        };
         format!(
-            "fcn:{}-{WIDTH}-{WIDTH}-1 (ReLU, one logit) on {}: |S| = {}, |E| = {}, attack set {attacks}, {}, {}, mini-batches \
-             of 32, binary cross-entropy, to zero training error",
-            self.features,
+            "{network} on {}: |S| = {}, |E| = {}, attack set {attacks}, {}, {}, mini-batches of {}, binary cross-entropy, \
+             to zero training error{extra}{kernel}",
             source_name(&self.data),
             self.train,
             self.test,
             plural(self.seeds.len(), "seed"),
-            self.optimizers.join(", "),
+            optimizers.join(", "),
+            self.batch,
         )
     }
+
+    /// An optimiser with what was asked of it.
+    fn described(&self, id: &str) -> String {
+        let preset = self.presets.of(id).map(|preset| format!("preset {preset}"));
+        let rate = self.rates.of(id).map(|rate| format!("rate {rate}"));
+        let asked: Vec<String> = preset.into_iter().chain(rate).collect();
+        if asked.is_empty() { id.to_owned() } else { format!("{id} ({})", asked.join(", ")) }
+    }
+}
+
+/// Every optimiser is known, has its preset, and its rate is one; presets and rates are of optimisers that take part.
+fn check_optimizers(optimizers: &[String], request: &Request) -> Result<(), StudyError> {
+    if optimizers.is_empty() {
+        return refuse("--optimizers", "nothing", "at least one optimiser");
+    }
+    for id in optimizers {
+        if !train::registry().iter().any(|known| known.id() == id) {
+            let known: Vec<&str> = train::registry().iter().map(|known| known.id()).collect();
+            return refuse("--optimizers", format!("'{id}'"), format!("names among {}", known.join(", ")));
+        }
+        OptimizerSettings { preset: request.presets.of(id), ..OptimizerSettings::named(id) }.build()?;
+        if let Some(rate) = request.rates.of(id).filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
+            return refuse("--lr", rate, "a finite number above 0");
+        }
+    }
+    for (name, mut named) in [
+        ("--preset", Box::new(request.presets.named()) as Box<dyn Iterator<Item = &str>>),
+        ("--lr", Box::new(request.rates.named())),
+    ] {
+        if let Some(id) = named.find(|id| optimizers.iter().all(|known| known != id)) {
+            return refuse(name, format!("'{id}'"), format!("optimisers of this study: {}", optimizers.join(", ")));
+        }
+    }
+    Ok(())
 }
 
 /// A source without the folder it happens to be in, for texts that must not depend on the machine.
@@ -196,58 +270,59 @@ fn rows(source: &Source) -> Result<(usize, Option<usize>), StudyError> {
     Ok((count(&source.training)?, source.test.as_ref().map(count).transpose()?))
 }
 
-/// Test rows and the largest attack set, as large as the paper's where there is room.
-fn split(spare: usize, testing: Option<usize>, test: Option<usize>, attack: Option<usize>) -> (usize, usize) {
-    if let Some(testing) = testing {
-        return (test.unwrap_or(MOST_TEST.min(testing)), attack.unwrap_or(MOST_ATTACK.min(spare)));
-    }
-    let attack = attack.unwrap_or_else(|| match test {
-        Some(test) => MOST_ATTACK.min(spare.saturating_sub(test)),
-        None => MOST_ATTACK.min((ATTACK_SHARE * spare as f64) as usize),
-    });
-    (test.unwrap_or_else(|| MOST_TEST.min(spare.saturating_sub(attack))), attack)
-}
-
-/// At most `count` sizes from 0 to `largest`, in steps that are a multiple of [`ATTACK_STEP`] where there is room.
-fn even(largest: usize, count: usize) -> Vec<usize> {
-    if count <= 1 || largest == 0 {
-        return vec![0];
-    }
-    let unit = if largest >= ATTACK_STEP { ATTACK_STEP } else { 1 };
-    let step = (largest / (count - 1) / unit * unit).max(unit);
-    (0..=largest).step_by(step).take(count).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DEFAULTS: Defaults = Defaults { seeds: 3, train: 500, attacks: 11, optimizers: &["sgd"] };
+    const DEFAULTS: Defaults = Defaults { seeds: 3, train: None, attacks: 11, optimizers: &["sgd", "adam"] };
+
+    fn resolve(request: Request) -> Result<Setting, StudyError> {
+        Setting::resolve(&request, &DEFAULTS)
+    }
 
     #[test]
     fn defaults_are_the_papers_where_there_is_room() {
-        let setting = Setting::resolve(&Request::default(), &DEFAULTS).unwrap();
+        let setting = resolve(Request::default()).unwrap();
         assert_eq!((setting.train, setting.test, setting.attacks.len()), (500, 500, 11));
         assert_eq!(setting.attacks.last(), Some(&500));
-        // A set of 1000 rows without test rows.
-        assert_eq!(split(500, None, None, None), (200, 300));
-        assert_eq!(even(300, 11), [0, 50, 100, 150, 200, 250, 300]);
-        assert_eq!(even(300, 3), [0, 150, 300]);
-        assert_eq!(even(30, 4), [0, 10, 20, 30]);
-        assert_eq!(even(300, 1), [0]);
-        // A set with test rows of its own.
-        assert_eq!(split(59_500, Some(10_000), None, None), (500, 500));
+        assert_eq!(setting.training("sgd", 0, 1).trainer.learning_rate, None);
+    }
+
+    #[test]
+    fn what_is_asked_of_optimisers_reaches_their_trainings() {
+        let presets = PerOptimizer(vec![(Some("adam".to_owned()), "pytorch".to_owned())]);
+        let rates = PerOptimizer(vec![(None, 0.5), (Some("adam".to_owned()), 0.25)]);
+        let request = Request { presets, rates, batch: Some(7), extra_epochs: Some(9), ..Request::default() };
+        let setting = resolve(request).unwrap();
+        let (sgd, adam) = (setting.training("sgd", 0, 0).trainer, setting.training("adam", 0, 0).trainer);
+        assert_eq!((sgd.learning_rate, adam.learning_rate), (Some(0.5), Some(0.25)));
+        assert_eq!((sgd.optimizer.preset, adam.optimizer.preset), (None, Some("pytorch".to_owned())));
+        assert_eq!((sgd.batch_size, sgd.extra_epochs), (7, 9));
+        let sentence = setting.sentence();
+        for words in ["adam (preset pytorch, rate 0.25)", "mini-batches of 7", "and 9 epochs past it"] {
+            assert!(sentence.contains(words), "{sentence}");
+        }
     }
 
     #[test]
     fn requests_that_cannot_be_met_are_refused() {
-        let resolve = |request: Request| Setting::resolve(&request, &DEFAULTS).unwrap_err().to_string();
+        let error = |request: Request| resolve(request).unwrap_err().to_string();
         let base = Request::default;
-        let error = resolve(Request { train: Some(1500), test: Some(1000), ..base() });
-        assert!(error.contains("1797"), "{error}");
-        let error = resolve(Request { optimizers: Some(vec!["sdg".to_owned()]), ..base() });
-        assert!(error.contains("'sdg'") && error.contains("entropy-sgd"), "{error}");
-        assert!(resolve(Request { seeds: Some(0), ..base() }).contains("--seeds"));
-        assert!(resolve(Request { data: "digit".to_owned(), ..base() }).contains("digit"));
+        let one = |id: &str, preset: &str| PerOptimizer(vec![(Some(id.to_owned()), preset.to_owned())]);
+        let rows = error(Request { train: Some(1500), test: Some(1000), ..base() });
+        assert!(rows.contains("1797"), "{rows}");
+        let unknown = error(Request { optimizers: Some(vec!["sdg".to_owned()]), ..base() });
+        assert!(unknown.contains("'sdg'") && unknown.contains("entropy-sgd"), "{unknown}");
+        assert!(error(Request { seeds: Some(0), ..base() }).contains("--seeds"));
+        assert!(error(Request { seeds: Some(u64::MAX), ..base() }).contains("at most 100000"));
+        assert!(error(Request { batch: Some(0), ..base() }).contains("--batch"));
+        assert!(error(Request { train: Some(usize::MAX), ..base() }).contains("1797"));
+        assert!(error(Request { data: "digit".to_owned(), ..base() }).contains("digit"));
+        assert!(error(Request { presets: one("adam", "none"), ..base() }).contains("'none'"));
+        assert!(error(Request { presets: one("sam", "customary"), ..base() }).contains("--preset"));
+        assert!(error(Request { rates: PerOptimizer(vec![(None, f64::NAN)]), ..base() }).contains("--lr"));
+        let wide = Architecture::fully_connected(&[9, 1], Activation::Relu, 1.0, 1.0);
+        let fits = error(Request { architecture: Some(wide), ..base() });
+        assert!(fits.contains("--arch") && fits.contains("64 inputs"), "{fits}");
     }
 }

@@ -20,16 +20,17 @@ impl Study for WidthStudy {
     }
 
     fn source(&self) -> &'static str {
-        "Zhang et al. 2021, appendix"
+        "this program's own experiment: no source states it"
     }
 
     fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        request.refuse_architecture("fully connected ones of several widths")?;
         let variable = Variable {
             study: self.id(),
             key: "width",
             label: "width",
             values: if request.quick { &QUICK_VALUES } else { &VALUES },
-            set: |setting, settings, value| settings.architecture = setting.architecture(value),
+            set: |setting, settings, value| settings.architecture = setting.fully_connected(value),
         };
         compare(&variable, request, desk)
     }

@@ -1,30 +1,34 @@
 //! Probit against step against finite width: how far the paper's number is from the defined one, function by function.
 
+mod judge;
+mod labellings;
+
 use crate::function::{Function, Sampler};
-use crate::numeric::correlation::{kendall, pearson};
 use crate::prior::{Gram, Labels, Link};
 use crate::study::measured::{Menu, Number, Quantity, READINGS, measure_all, read};
 use crate::study::networks::{Trained, population};
 use crate::study::predictors::networks_table;
+use crate::study::setting;
 use crate::study::{
     Axis, Cell, Defaults, Desk, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study,
-    StudyError, Style, Table, Verdict, real,
+    StudyError, Style, Table, real,
 };
+use labellings::labellings;
 use ndarray::s;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Points on which networks of finite width are counted: labels of so few are frequent enough.
-const POINTS: [usize; 4] = [2, 4, 6, 8];
+const POINTS: [usize; 7] = [2, 3, 4, 5, 6, 7, 8];
 const BLOCKS: u64 = 200;
 const QUICK_BLOCKS: u64 = 40;
 /// Networks of a block.
 const BLOCK: usize = 1000;
 /// Fewest networks with the labels of which a logarithm is taken.
-const FEWEST: u64 = 20;
-/// Agreement in sampling errors: one honest pair in 10^4 differs by more.
-const Z: f64 = 4.0;
+pub(super) const FEWEST: u64 = 20;
+/// Widths at which all labellings of ten inputs are counted; the second is the paper's.
+const WIDTHS: [usize; 3] = [10, setting::WIDTH, 160];
 
 /// Registry entry.
 pub(super) struct LinksStudy;
@@ -52,31 +56,40 @@ impl Study for LinksStudy {
     }
 
     fn source(&self) -> &'static str {
-        "Zhang et al. 2021, appendix"
+        "definitions of log P(f) against what Zhang et al. 2021 compute; this program's own experiment"
     }
 
     fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
-        let (seeds, train, attacks) = if request.quick { (1, 200, 5) } else { (3, 500, 11) };
+        let (seeds, train, attacks) = if request.quick { (1, Some(200), 6) } else { (3, None, 11) };
         let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers: &["sgd"] })?;
-        let menu = Menu::new(request.measures.as_deref(), Some(&[]))?;
-        let mut jobs = Vec::new();
-        for optimizer in &setting.optimizers {
-            for &attack in &setting.attacks {
-                jobs.extend(setting.seeds.iter().map(|&seed| setting.training(optimizer, attack, seed)));
-            }
-        }
-        let population = population(&jobs, desk)?;
+        let menu = Menu::new(&Request { readings: None, ..request.clone() }, Some(&[]))?;
+        let population = population(&setting.trainings(), setting.kernel, desk)?;
         let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
         let blocks = if request.quick { QUICK_BLOCKS } else { BLOCKS };
-        let few = finite_width(&population.networks[0], blocks, request.seed, desk)?;
+        let first = &population.networks[0];
+        let few = finite_width(first, blocks, request.seed, desk)?;
+        let networks = match &setting.asked_architecture {
+            Some(architecture) => vec![("networks sampled".to_owned(), architecture.clone())],
+            None => WIDTHS.map(|width| (format!("width {width}"), setting.fully_connected(width))).to_vec(),
+        };
+        let judged = if networks.len() > 1 { 1 } else { 0 };
+        let all = labellings(first, &networks, blocks, request.seed, desk)?;
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
         findings.record("functions", measured.iter().map(function_json).collect::<Vec<_>>());
         findings.record("few_points", few.iter().map(Few::json).collect::<Vec<_>>());
-        judge(&mut findings, &measured, &few);
+        findings.record("labellings", all.json());
+        let [step, probit, certified] = columns(&measured);
+        let of_functions = judge::Functions { step: &step, probit: &probit, certified: &certified };
+        judge::judge(&mut findings, &of_functions, &few, &all, judged, request.seed);
         findings.notes.extend(population.left_out);
+        if request.readings.is_some() {
+            findings.notes.push("The study compares all readings: --readings does not concern it.".to_owned());
+        }
         findings.tables.push(networks_table(&menu, &measured));
         findings.tables.push(few_table(&few));
+        findings.tables.push(all.table());
         findings.figures = figures(&measured, &few);
+        findings.figures.push(all.figure());
         Ok(findings)
     }
 }
@@ -156,51 +169,6 @@ fn finite_width(trained: &Trained, blocks: u64, seed: u64, desk: &Desk) -> Resul
 
 fn columns(measured: &[Measured]) -> [Vec<f64>; 3] {
     READINGS.map(|reading| measured.iter().map(|one| one.value(reading.name).unwrap_or(f64::NAN)).collect())
-}
-
-fn judge(findings: &mut Findings, measured: &[Measured], few: &[Few]) {
-    let [step, probit, certified] = columns(measured);
-    let gaps = |values: &[f64]| {
-        let differences = values.iter().zip(&certified).map(|(value, truth)| value - truth);
-        differences.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), gap| (low.min(gap), high.max(gap)))
-    };
-    let ((step_low, step_high), (probit_low, probit_high)) = (gaps(&step), gaps(&probit));
-    let size = certified.iter().map(|value| value.abs()).fold(f64::INFINITY, f64::min);
-    let tau = kendall(&probit, &certified);
-    let r = pearson(&probit, &certified);
-    findings.claim(
-        "What the paper computes (EP with the probit link) is close to the prior probability of the function.",
-        if probit_low.abs().max(probit_high.abs()) < 0.05 * size { Verdict::Holds } else { Verdict::Fails },
-        format!(
-            "It differs from the certified step probability by {probit_low:.2} to {probit_high:.2} nats; EP with the step \
-             link by {step_low:.2} to {step_high:.2}."
-        ),
-    );
-    findings.claim(
-        "It ranks functions as the prior probability does.",
-        if tau.is_some_and(|tau| tau >= 0.9) { Verdict::Holds } else { Verdict::Partly },
-        format!(
-            "Kendall's tau between probit and certified values is {}, Pearson's coefficient {}, over {} functions.",
-            tau.map_or("not defined".to_owned(), |tau| format!("{tau:.3}")),
-            r.map_or("not defined".to_owned(), |r| format!("{r:.4}")),
-            measured.len()
-        ),
-    );
-    let compared: Vec<(&Few, f64)> =
-        few.iter().filter_map(|one| Some((one, one.finite()? - one.step.real()))).collect();
-    let agree = compared.iter().filter(|(one, gap)| gap.abs() <= Z * one.std_error()).count();
-    let texts: Vec<String> = compared
-        .iter()
-        .map(|(one, gap)| format!("{} points {gap:+.3} (sampling error {:.3})", one.points, one.std_error()))
-        .collect();
-    findings.claim(
-        "The infinitely wide network stands for the finite one.",
-        if agree == compared.len() { Verdict::Holds } else { Verdict::Partly },
-        format!(
-            "log P of the labels of the first points, networks of finite width counted, less that of the limit: {}.",
-            texts.join("; ")
-        ),
-    );
 }
 
 fn few_table(few: &[Few]) -> Table {

@@ -1,0 +1,161 @@
+//! Flatness and log P(f) against generalisation, over a sweep of attack sets (figures 3 and 4 of the paper).
+
+mod figures;
+mod judge;
+
+use crate::numeric::Streams;
+use crate::study::flatter::{beyond_log_prob, flatness_against_log_prob};
+use crate::study::measured::{Menu, UNASKED, measure_all};
+use crate::study::networks::{Trained, population};
+use crate::study::predictors::{Row, coefficients, networks_table, predictors, skipped};
+use crate::study::{Defaults, Desk, Findings, Measured, Request, Setting, Study, StudyError, ascents};
+use rand::RngExt;
+
+const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy-sgd", "sam"];
+/// Optimisers of `--quick`, and of `--extra-epochs`.
+const TWO_OPTIMIZERS: [&str; 2] = ["sgd", "adam"];
+/// Twins are rescaled by a factor between this and its inverse: the six decades of the study `rescaling`.
+const SPREAD: f64 = 1e3;
+/// What `--quick` measures.
+const QUICK_MEASURES: [&str; 8] = [
+    "keskar_sharpness",
+    "keskar_sharpness_sgd",
+    "hessian_trace",
+    "hessian_max_eigenvalue",
+    "filter_weighted_trace",
+    "relative_flatness",
+    "fisher_rao",
+    "path_norm",
+];
+/// What networks are grouped by.
+const KIND: &str = "optimizer";
+/// The group of all optimisers.
+const POOLED: &str = "all";
+
+/// Registry entry.
+pub(super) struct CorrelationStudy;
+
+/// What was measured, by optimiser.
+struct Sweep<'m> {
+    optimizers: &'m [String],
+    /// Networks as trained.
+    originals: Vec<&'m Measured>,
+    /// Their rescaled twins.
+    twins: Vec<&'m Measured>,
+    /// Predictors by name.
+    predictors: Vec<String>,
+    /// The reading that stands for log P(f).
+    log_prob: &'static str,
+    seed: u64,
+}
+
+impl<'m> Sweep<'m> {
+    fn new(measured: &'m [Measured], menu: &Menu, optimizers: &'m [String], seed: u64) -> Self {
+        let (originals, twins) = measured.iter().partition(|one| one.alpha == 1.0);
+        let predictors = predictors(menu, measured);
+        Self { optimizers, originals, twins, predictors, log_prob: menu.log_prob(), seed }
+    }
+
+    /// The networks of an optimiser, or of all.
+    fn of(&self, networks: &[&'m Measured], optimizer: &str) -> Vec<&'m Measured> {
+        networks.iter().copied().filter(|one| optimizer == POOLED || one.optimizer == optimizer).collect()
+    }
+
+    /// The optimisers, and all of them together where there are several.
+    fn names(&self) -> Vec<String> {
+        let pooled = (self.optimizers.len() > 1).then(|| POOLED.to_owned());
+        self.optimizers.iter().cloned().chain(pooled).collect()
+    }
+
+    fn groups(&self) -> Vec<(String, Vec<&'m Measured>)> {
+        self.names().into_iter().map(|name| (name.clone(), self.of(&self.originals, &name))).collect()
+    }
+
+    /// The groups with the twins beside their networks.
+    fn groups_with_twins(&self) -> Vec<(String, Vec<&'m Measured>)> {
+        let with_twins = |name: &str| [self.of(&self.originals, name), self.of(&self.twins, name)].concat();
+        self.names().into_iter().map(|name| (name.clone(), with_twins(&name))).collect()
+    }
+
+    fn rows(&self, groups: &[(String, Vec<&Measured>)]) -> Vec<Row> {
+        let of = |(group, networks): &(String, Vec<&Measured>)| -> Vec<Row> {
+            self.predictors.iter().map(|name| Row::new(group, name, networks, self.seed)).collect()
+        };
+        groups.iter().flat_map(of).collect()
+    }
+}
+
+impl Study for CorrelationStudy {
+    fn id(&self) -> &'static str {
+        "correlation"
+    }
+
+    fn summary(&self) -> &'static str {
+        "generalisation against every flatness measure and log P(f), over attack sets and optimisers; then with rescaled twins"
+    }
+
+    fn source(&self) -> &'static str {
+        "Zhang et al. 2021, figures 3 and 4"
+    }
+
+    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+        let overtrained = request.extra_epochs.is_some_and(|epochs| epochs > 0);
+        let optimizers: &[&str] = if request.quick || overtrained { &TWO_OPTIMIZERS } else { &OPTIMIZERS };
+        let defaults = if request.quick {
+            Defaults { seeds: 2, train: Some(200), attacks: 6, optimizers }
+        } else {
+            Defaults { seeds: 5, train: None, attacks: 11, optimizers }
+        };
+        let setting = Setting::resolve(request, &defaults)?;
+        let menu = Menu::new(request, request.quick.then_some(&QUICK_MEASURES))?;
+        let population = population(&setting.trainings(), setting.kernel, desk)?;
+        let measured = measure_all(&population.networks, &|trained| vec![twin_factor(trained)], &menu, desk)?;
+        let sweep = Sweep::new(&measured, &menu, &setting.optimizers, request.seed);
+        let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
+        let (groups, with_twins) = (sweep.groups(), sweep.groups_with_twins());
+        let (rows, twin_rows) = (sweep.rows(&groups), sweep.rows(&with_twins));
+        let documents = |rows: &[Row], pooled: bool| {
+            let own = rows.iter().filter(|row| (row.group == POOLED) == pooled);
+            own.map(|row| row.json(KIND)).collect::<Vec<_>>()
+        };
+        findings.record("setting_details", &setting);
+        findings.record("correlations", documents(&rows, false));
+        findings.record("correlations_with_twins", documents(&twin_rows, false));
+        findings.record("correlations_pooled", documents(&rows, true));
+        findings.record("correlations_pooled_with_twins", documents(&twin_rows, true));
+        judge::judge(&mut findings, &sweep);
+        findings.tables = vec![
+            coefficients("correlations", "Correlation with accuracy on E, networks as trained", KIND, &rows),
+            coefficients("correlations_with_twins", "The same with a rescaled twin of each network", KIND, &twin_rows),
+            networks_table(&menu, &measured),
+        ];
+        findings.figures = figures::figures(&sweep, &rows, &twin_rows);
+        flatness_against_log_prob(&mut findings, KIND, &groups, &sweep.predictors, sweep.log_prob, request.seed);
+        let twins = with_twins.into_iter().map(|(name, networks)| (format!("{name} with twins"), networks));
+        let all = groups.iter().cloned().chain(twins).collect();
+        beyond_log_prob(&mut findings, KIND, &all, &sweep.predictors, sweep.log_prob, request.seed);
+        ascents::compare(&mut findings, KIND, &groups);
+        findings.notes.extend(population.left_out);
+        if request.measures.is_none() && !request.quick {
+            findings
+                .notes
+                .extend(UNASKED.iter().map(|(id, reason)| format!("{id} is measured when asked for: {reason}")));
+        }
+        findings.notes.push(skipped(&menu, &sweep.originals));
+        findings.notes.push(judge::notes(&sweep));
+        findings.notes.retain(|note| !note.is_empty());
+        findings.notes.push(
+            "Intervals are those of a bootstrap over networks: all share S and E, so they say nothing of how another S would \
+             do."
+                .to_owned(),
+        );
+        Ok(findings)
+    }
+}
+
+/// The twin's factor, uniform in its logarithm, from a stream of the network's own.
+fn twin_factor(trained: &Trained) -> f64 {
+    let index = trained.settings.data.attack as u64;
+    let streams = Streams::new(trained.settings.seed).child(&trained.settings.trainer.optimizer.id, 0);
+    SPREAD.powf(streams.stream("twin", index).random_range(-1.0..=1.0))
+}
