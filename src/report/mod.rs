@@ -34,7 +34,7 @@ pub struct Entry {
 }
 
 /// A set of settings with a name.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryPreset {
     /// Its name.
     pub name: String,
