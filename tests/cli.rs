@@ -302,6 +302,28 @@ fn lists_name_everything() {
 }
 
 #[test]
+fn optimisers_are_listed_with_their_presets() {
+    let document = json(&flatgauge(&["list", "optimizers", "--format", "json"]));
+    let listed = text(&flatgauge(&["list", "optimizers"]).stdout);
+    let mut presets = 0;
+    for entry in document.as_array().unwrap() {
+        for preset in entry["presets"].as_array().unwrap() {
+            let (name, rate) = (preset["name"].as_str().unwrap(), preset["settings"]["lr"].as_f64().unwrap());
+            assert!(rate > 0.0);
+            assert!(listed.lines().any(|line| line.trim_start().starts_with(&format!("{name}: "))), "{name}");
+            presets += 1;
+        }
+    }
+    assert!(presets >= 18, "{presets}");
+    let line = listed.lines().find(|line| line.trim_start().starts_with("tan-script: ")).unwrap();
+    for setting in ["langevin_steps 20", "langevin_rate 0.12", "lr 0.4", "scope 0.008", "scoping 0.0008"] {
+        assert!(line.contains(setting), "{line}");
+    }
+    // Measures have none.
+    assert!(json(&flatgauge(&["list", "measures", "--format", "json"]))[0].get("presets").is_none());
+}
+
+#[test]
 fn help_and_completions_are_there() {
     assert!(flatgauge(&["--help"]).status.success());
     assert!(flatgauge(&["--version"]).status.success());

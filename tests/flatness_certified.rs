@@ -87,12 +87,13 @@ fn measure(id: &str, point: &Point, options: &Options) -> f64 {
 }
 
 /// Measures with certified values and their keys there.
-const CERTIFIED: [(&str, &str); 8] = [
+const CERTIFIED: [(&str, &str); 9] = [
     ("hessian_trace", "hessian_trace"),
     ("hessian_max_eigenvalue", "hessian_max_eigenvalue"),
     ("hessian_spectral_norm", "hessian_spectral_norm"),
     ("hessian_frobenius", "hessian_frobenius"),
     ("hessian_log_det", "log_det_shifted"),
+    ("hessian_log_product", "hessian_log_product"),
     ("filter_weighted_trace", "filter_weighted_trace"),
     ("relative_flatness", "relative_flatness_output_layer"),
     ("fisher_rao", "fisher_rao"),

@@ -3,10 +3,11 @@
 //!
 //! Property tests draw architecture, activation, loss, data and rescaling from a fixed seed.
 
-use flatgauge::flatness::options::{AscentKind, Norm};
+use flatgauge::flatness::options::Norm;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
 use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use flatgauge::numeric::Streams;
+use flatgauge::numeric::linalg::symmetric_eigenvalues;
 use flatgauge::rescale::{self, LayerAlpha, Rescaling};
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
@@ -119,7 +120,7 @@ fn applicable(result: Result<flatgauge::numeric::Estimate, FlatnessError>) -> Op
 
 /// Settings at which every measure is quick.
 fn options() -> Options {
-    Options { c: 2.0, draws: 16, epochs: 10, chains: 2, steps: 6, ..Options::default() }
+    Options { c: 2.0, k: 1, draws: 16, epochs: 10, chains: 2, steps: 6, ..Options::default() }
 }
 
 fn run(cases_count: u32, seed: u64, law: impl Fn(Case) -> Result<(), TestCaseError>) {
@@ -219,6 +220,7 @@ fn dense_definitions_agree_here_and_transported() {
         "hessian_spectral_norm",
         "hessian_frobenius",
         "hessian_log_det",
+        "hessian_log_product",
         "spectral_density",
         "layer_normalised_trace",
         "filter_weighted_trace",
@@ -330,7 +332,7 @@ fn the_unit_of_the_loss_goes_through_as_stated() {
                     continue;
                 }
                 let Some(value) = here.value(*measure, &options()) else { continue };
-                let expected = measure.at_loss_scale(value, factor, &point);
+                let expected = measure.at_loss_scale(value, factor, &point, &options());
                 let found = here.value_at_scale(*measure, &options().at_loss_scale(factor), factor);
                 prop_assert!(
                     both_close(found, Some(expected), AGREEMENT),
@@ -356,8 +358,8 @@ fn order_and_copies_of_the_data_change_nothing() {
             ("two copies", here.with_rows(&[shuffled.clone(), shuffled.clone()].concat())),
             ("30 copies", here.with_rows(&(0..30 * n).map(|row| row % n).collect::<Vec<_>>())),
         ];
-        // SGD sees the order of samples; the learning coefficient counts them.
-        let options = Options { ascents: vec![AscentKind::Sign, AscentKind::Lbfgsb], ..options() };
+        // SGD sees the order of samples, unless all are one mini-batch; the learning coefficient counts them.
+        let options = Options { batch: 30 * n, ..options() };
         for (variant, there) in &variants {
             for measure in flatness::registry().iter().filter(|measure| !is_chain(**measure)) {
                 let (found, expected) = (there.value(*measure, &options), here.value(*measure, &options));
@@ -395,4 +397,66 @@ fn sharpness_starts_at_zero_and_grows_with_its_radius() {
         }
         Ok(())
     });
+}
+
+/// Rescaling by factors of up to ten keeps several eigenvalues in reach of one another.
+#[test]
+fn the_log_product_has_its_definition_for_every_k_and_says_where_it_has_none() {
+    let measure = flatness::find("hessian_log_product").unwrap();
+    let counts = RefCell::new((0, 0));
+    run(40, 8, |case| {
+        let here = case.build();
+        let point = Point::new(here.objective(), &here.network.theta);
+        let dense = DensePoint::new(here.objective(), &here.network.theta);
+        for kind in rescale::registry() {
+            let Ok(map) = kind.draw(&here.network.model, 10.0, Streams::new(case.seed)) else { continue };
+            let action = map.action(&here.network.model).unwrap();
+            let there = here.at(action.apply(&here.network.theta));
+            let (there_point, dense) =
+                (Point::new(there.objective(), &there.network.theta), dense.transported(&action));
+            let mut eigenvalues = symmetric_eigenvalues(dense.hessian.view());
+            eigenvalues.reverse();
+            let n = eigenvalues.len();
+            for k in [1, 2, 3, 5, 8, 13, n, n + 1] {
+                let options = Options { k, ..options() };
+                let found = measure.evaluate(&there_point, &options);
+                let predicted = measure.predict(&point, &action, &options).unwrap();
+                match eigenvalues.get(k - 1) {
+                    // Nearer to 0 rounding decides whether it is positive.
+                    Some(last) if *last >= 1e-6 * eigenvalues[0] => {
+                        let (found, predicted) = (found.unwrap().value, predicted.unwrap().value);
+                        let expected = measure.on_dense(&dense, &options).unwrap();
+                        let by_hand: f64 = eigenvalues[..k].iter().map(|value| value.ln()).sum();
+                        // Each eigenvalue carries some roundings of the largest, of which a logarithm sees the share.
+                        let rounding: f64 = eigenvalues[..k].iter().map(|value| eigenvalues[0] / value).sum();
+                        let tolerance = 10.0 * n as f64 * f64::EPSILON * rounding + AGREEMENT * expected.abs();
+                        for value in [found, predicted, by_hand] {
+                            prop_assert!((value - expected).abs() <= tolerance, "k {k}: {value}, defined {expected}");
+                        }
+                        counts.borrow_mut().0 += usize::from(k > 1);
+                    }
+                    Some(last) if *last > -1e-6 * eigenvalues[0] => {}
+                    negative_or_missing => {
+                        for result in [found, predicted] {
+                            let Err(FlatnessError::NotApplicable { reason, .. }) = result else {
+                                panic!("k {k} of {n}: {result:?}")
+                            };
+                            let says = if negative_or_missing.is_some() { "are positive" } else { "eigenvalues, k is" };
+                            prop_assert!(reason.contains(says) && reason.contains(&format!("k is {k}")), "{reason}");
+                        }
+                        prop_assert!(measure.on_dense(&dense, &options).is_none());
+                        counts.borrow_mut().1 += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    });
+    let (defined, refused) = *counts.borrow();
+    println!("{defined} products of several factors, {refused} refusals");
+    assert!(defined >= 200 && refused >= 100, "{defined} products of several factors, {refused} refusals");
+    let case =
+        Case { widths: vec![2, 2, 1], activation: Activation::Relu, loss: Loss::Bce, samples: 5, seed: 0 }.build();
+    let none = measure.evaluate(&Point::new(case.objective(), &case.network.theta), &Options { k: 0, ..options() });
+    assert_eq!(none.unwrap_err().to_string(), "hessian_log_product: k is 0, expected at least 1");
 }

@@ -383,13 +383,15 @@ fn shape_errors_name_the_layer_and_the_shapes() {
 fn presets_compile_and_know_their_size() {
     let read = |text: &str| Model::new(Architecture::read(text, None, None, None).unwrap()).unwrap();
     // Parameters as the papers' implementations count them: 61,706 for LeNet-5 on 28x28 inputs, 25,557,032
-    // for PyTorch's ResNet-50; the small ones with projection shortcuts (2,752 more than with padding).
+    // for PyTorch's ResNet-50, 23,520,842 for kuangliu's; the small ones with projection shortcuts (2,752 more than
+    // with padding).
     let expected = [
         ("lenet", 61_706),
         ("resnet8", 78_042),
         ("resnet14", 175_258),
         ("resnet20", 272_474),
         ("resnet50", 25_557_032),
+        ("resnet50-cifar", 23_520_842),
     ];
     assert_eq!(presets().len(), expected.len());
     for (preset, (name, parameters)) in presets().iter().zip(expected) {
@@ -398,6 +400,8 @@ fn presets_compile_and_know_their_size() {
         assert_eq!(model.parameters(), parameters, "{name}");
         assert_eq!((model.inputs(), model.outputs()), (preset.input.iter().product(), preset.outputs));
     }
+    // The paper's: two classes, one logit.
+    assert_eq!(read("resnet50-cifar:3x32x32-1").parameters(), 23_502_401);
     let small = read("resnet20:1x8x8-1");
     assert_eq!((small.inputs(), small.outputs()), (64, 1));
     assert!(small.summary().starts_with("1x8x8 -> conv 3x3 16x8x8 -> batch_norm -> relu -> residual["));
@@ -410,6 +414,26 @@ fn presets_compile_and_know_their_size() {
     assert!(Architecture::read("lenet", Some(Activation::Tanh), None, None).is_err());
     let error = Model::new(Architecture::read("lenet:1x8x8-1", None, None, None).unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("layer 3 (conv) cannot take an input of shape [6, 4, 4]"), "{error}");
+}
+
+/// The layout of the paper's authors: a 3x3 stem of stride 1 and no max pooling, so that the first stage sees every pixel,
+/// and stages that end on a quarter (of three) or an eighth (of four) of the image's side.
+#[test]
+fn residual_networks_for_small_images_keep_their_resolution() {
+    for (name, first, last) in [
+        ("resnet8", "16x32x32", "64x8x8"),
+        ("resnet14", "16x32x32", "64x8x8"),
+        ("resnet20", "16x32x32", "64x8x8"),
+        ("resnet50-cifar", "64x32x32", "2048x4x4"),
+    ] {
+        let model = Model::new(Architecture::read(name, None, None, None).unwrap()).unwrap();
+        let summary = model.summary();
+        assert!(summary.starts_with(&format!("3x32x32 -> conv 3x3 {first} -> batch_norm -> relu -> residual[")));
+        assert!(!summary.contains("max_pool"), "{summary}");
+        let before_pooling = summary.split(" -> global_avg_pool").next().unwrap();
+        let last_shape = before_pooling.split_whitespace().rev().find(|word| word.contains('x')).unwrap();
+        assert_eq!(last_shape.trim_matches(|c: char| !c.is_ascii_digit()), last, "{name}: {summary}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 const ALPHAS: [f64; 3] = [2.0, 5.9, 1.0 / 5.9];
 /// The measures of the paper's figures.
-const MEASURES: [&str; 3] = ["hessian_trace", "hessian_max_eigenvalue", "keskar_sharpness"];
+const MEASURES: [&str; 4] = ["hessian_trace", "hessian_max_eigenvalue", "keskar_sharpness", "keskar_sharpness_sgd"];
 
 fn objective<'a>(network: &'a Network, data: &'a Dataset) -> Objective<'a> {
     Objective::new(network, Loss::Bce, data.inputs.view(), data.targets.view()).unwrap()

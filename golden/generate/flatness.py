@@ -6,7 +6,8 @@
 
 Networks (NAME.safetensors) and data (NAME.npz) are inputs and stay as they are: small networks trained to
 low loss on random data. Every value is computed in float64 from the dense Hessian that
-torch.func.hessian gives, or from the dense Jacobian of the logits (Gauss-Newton).
+torch.func.hessian gives, or from the dense Jacobian of the logits (Gauss-Newton); the sharpness by stochastic
+gradient ascent is that of ascent.py, in its first setting.
 """
 import json
 import sys
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ascent import SETTINGS, climb, sharpness
 from safetensors.numpy import load_file
 
 FOLDER = Path(__file__).parent.parent / "flatness"
 torch.set_default_dtype(torch.float64)
+LARGEST = 50  # eigenvalues in the log-product
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "erf": torch.erf}
 
 
@@ -75,6 +78,22 @@ def curvature(case, theta, shapes, x, y):
     return out, loss(theta), torch.func.grad(loss)(theta), hessian, gauss_newton
 
 
+def log_product(hessian):
+    largest = torch.linalg.eigvalsh(hessian).flip(0)[:LARGEST]
+    assert largest[-1] > 1e-10 * largest[0], f"{largest[-1]} is not certainly positive"
+    return float(largest.log().sum())
+
+
+def ascended(case, theta, shapes, x, y):
+    def loss(flat, rows):
+        parts = torch.split(flat, [int(np.prod(shape)) for shape in shapes.values()])
+        tensors = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts)}
+        return loss_of(case, forward(case, tensors, x[rows]), y[rows])
+
+    before = float(loss(theta, slice(0, len(x))))
+    return sharpness(before, climb(loss, theta, len(x), **SETTINGS[0])[0])
+
+
 def values(case):
     arrays = load_file(FOLDER / f"{case['name']}.safetensors")
     layers = sorted({int(name.split(".")[0]) for name in arrays if name[0].isdigit()})
@@ -110,6 +129,8 @@ def values(case):
         "hessian_spectral_norm": float(eigenvalues.abs().max()),
         "hessian_top10": eigenvalues.flip(0)[:10].tolist(),
         "log_det_shifted": float((eigenvalues + shift).log().sum()),
+        "hessian_log_product": log_product(hessian),
+        "keskar_sharpness_sgd": ascended(case, theta, shapes, x, y),
         "ggn_trace": float(gauss_newton.trace()),
         "ggn_max_eigenvalue": float(torch.linalg.eigvalsh(gauss_newton)[-1]),
         "ggn_frobenius": float(gauss_newton.norm()),
@@ -131,6 +152,8 @@ def values(case):
         result["rescaled_hessian_trace"] = float(hessian.trace())
         result["rescaled_hessian_max_eigenvalue"] = float(torch.linalg.eigvalsh(hessian)[-1])
         result["rescaled_hessian_frobenius"] = float(hessian.norm())
+        result["rescaled_hessian_log_product"] = log_product(hessian)
+        result["rescaled_keskar_sharpness_sgd"] = ascended(case, scaled, shapes, x, y)
     return result
 
 
@@ -146,7 +169,7 @@ record = json.loads((FOLDER / "flatness.json").read_text())
 for case in record["cases"]:
     new = values(case)
     for key, value in new.items():
-        print(f"{case['name']:18} {key:32} {difference(case[key], value):.1e}")
+        print(f"{case['name']:18} {key:32} {difference(case[key], value):.1e}" if key in case else f"{key}: new, {value}")
     case.update(new)
 if "--write" in sys.argv:
     record["made_by"] = f"torch {torch.__version__} float64, dense Hessian by torch.func.hessian"

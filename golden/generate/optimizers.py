@@ -144,8 +144,8 @@ for problem in PROBLEMS:
 case("sgd with decay", "sgd", 0.1, run_torch("bce", lambda p: sgd(p, lr=0.1, weight_decay=0.01)), weight_decay=0.01)
 case("momentum", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9)))
 case(
-    "momentum, paper", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, weight_decay=5e-4)),
-    preset="paper",
+    "momentum, paper-resnet", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, weight_decay=5e-4)),
+    preset="paper-resnet",
 )
 case("momentum on ce", "momentum", 0.05, run_torch("ce", lambda p: sgd(p, lr=0.05, momentum=0.8)), loss="ce", momentum=0.8)
 case("nesterov", "nesterov", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, nesterov=True)))
@@ -155,6 +155,7 @@ case(
     loss="mse", momentum=0.7, weight_decay=0.02,
 )
 case("adam, pytorch", "adam", 1e-3, run_torch("bce", lambda p: torch.optim.Adam(p)), preset="pytorch")
+case("adam, paper-resnet", "adam", 0.01, run_torch("bce", lambda p: torch.optim.Adam(p, lr=0.01)), preset="paper-resnet")
 case("adam, large rate", "adam", 0.05, run_torch("ce", lambda p: torch.optim.Adam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-3)),
      loss="ce", beta1=0.8, beta2=0.95, epsilon=1e-3)
 case("adam, tensorflow", "adam", 1e-3, run_keras("bce", keras.optimizers.Adam()), preset="tensorflow")
@@ -173,6 +174,10 @@ case("sam, foret", "sam", 0.1, run_sam("ce", 0.1, 0.05, 0.9), loss="ce", preset=
 case("entropy-sgd", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 1e-4, 1e-4, 1e-3, 0.75))
 case("entropy-sgd, program", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 2**0.5 * 1e-4, 1e-4, 1e-3, 0.25),
      preset="chaudhari-program")
+# The hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf at 55adbe6: optimizer.py (defaults), model.py and config.py.
+case("entropy-sgd, tan", "entropy-sgd", 1e-3, run_entropy("bce", 1e-3, 5, 0.1, 1e-4, 1e-3, 0.0, 0.75), preset="tan")
+case("entropy-sgd, tan-script", "entropy-sgd", 0.4, run_entropy("bce", 0.4, 20, 0.12, 1e-4, 8e-3, 8e-4, 0.75),
+     preset="tan-script")
 strong = dict(langevin_steps=5, langevin_rate=0.2, noise=0.05, scope=0.3, scoping=0.02, averaging=0.6)
 case("entropy-sgd, strong", "entropy-sgd", 0.7, run_entropy("mse", 0.7, **strong), loss="mse", **strong)
 

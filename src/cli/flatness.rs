@@ -32,7 +32,8 @@ pub(super) struct Arguments {
     /// Seed of stochastic measures and starting vectors
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Any other setting of the measures, as rho=0.1 or p=inf; may come several times
+    /// Any other setting of the measures, as rho=0.1 or p=inf, may come several times; rate, epochs and batch are those
+    /// of sharpness by stochastic gradient ascent, k the number of eigenvalues in hessian_log_product
     #[arg(long, value_name = "NAME=VALUE")]
     option: Vec<String>,
     /// How to print the result

@@ -37,7 +37,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         }
         What::Rescalings => rescale::registry().iter().map(|r| report::Entry::new(r.id(), r.summary())).collect(),
         What::Optimizers => {
-            let entry = |o: &&dyn train::Optimizer| report::Entry::new(o.id(), o.summary()).from(o.source());
+            let entry = |o: &&dyn train::Optimizer| report::Entry {
+                presets: o.presets().iter().map(preset).collect(),
+                ..report::Entry::new(o.id(), o.summary()).from(o.source())
+            };
             train::registry().iter().map(entry).collect()
         }
         What::Kernels => {
@@ -56,4 +59,11 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
         Format::Text => emit(&report::text::list(&entries)),
     }
     Ok(Outcome::Done)
+}
+
+/// A preset of an optimiser: its learning rate and hyper-parameters.
+fn preset(preset: &train::Preset) -> report::EntryPreset {
+    let rate = serde_json::Map::from_iter([("lr".to_owned(), preset.learning_rate.into())]);
+    let settings = rate.into_iter().chain(preset.optimizer.hyperparameters()).collect();
+    report::EntryPreset { name: preset.name.to_owned(), settings }
 }

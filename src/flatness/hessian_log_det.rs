@@ -86,7 +86,7 @@ impl Measure for HessianLogDet {
     }
 
     /// `log det(k H + k c I) = log det(H + c I) + P log k`.
-    fn at_loss_scale(&self, value: f64, factor: f64, point: &Point) -> f64 {
+    fn at_loss_scale(&self, value: f64, factor: f64, point: &Point, _options: &Options) -> f64 {
         value + point.theta().len() as f64 * factor.ln()
     }
 }

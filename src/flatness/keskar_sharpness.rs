@@ -1,10 +1,10 @@
 //! Sharpness over a box (Keskar et al. 2017).
 
 use crate::flatness::ascent::{Domain, Lbfgsb, Peak, SgdAscent, SignAscent};
-use crate::flatness::options::{AscentKind, at_least, non_negative};
+use crate::flatness::options::{AscentKind, at_least, non_negative, positive};
 use crate::flatness::place::Place;
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
-use crate::numeric::{Estimate, Streams};
+use crate::numeric::Estimate;
 use crate::rescale::Action;
 
 /// A later ascent replaces an earlier one as the finder if its rise is larger by more than this share, which
@@ -14,7 +14,8 @@ const BETTER: f64 = 1e-10;
 /// `100 (max_{|d_i| <= eps (|theta_i| + 1)} L(theta + d) - L(theta)) / (1 + L(theta))`.
 ///
 /// The maximum is the best that any of [`Options::ascents`] found, a lower bound; `info` says which one found it
-/// first, what each found, and how many gradients each took. At `eps = 0` the box is a point and the value 0.
+/// first, what each found (`sgd_value`: `keskar_sharpness_sgd`), and how many gradients each took. At `eps = 0` the
+/// box is a point and the value 0.
 pub(super) struct KeskarSharpness;
 
 impl AscentKind {
@@ -30,17 +31,20 @@ impl AscentKind {
         match self {
             Self::Sign => SignAscent::default().climb(domain),
             Self::Lbfgsb => Lbfgsb::default().climb(domain),
-            Self::Sgd => SgdAscent { epochs: options.epochs, batch: options.batch, ..SgdAscent::default() }
-                .climb(domain, Streams::new(options.seed)),
+            Self::Sgd => SgdAscent { epochs: options.epochs, batch: options.batch, rate: options.rate }.climb(domain),
         }
     }
 }
 
-fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
-    let measure = "keskar_sharpness";
+/// The sharpness that `measure` gives: the best of [`Options::ascents`].
+pub(super) fn sharpness(measure: &'static str, place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let eps = non_negative(measure, "eps", options.eps)?;
     at_least(measure, "ascents", options.ascents.len(), 1, "at least one of sign, lbfgsb, sgd")?;
-    at_least(measure, "batch", options.batch, 1, "at least 1")?;
+    if options.ascents.contains(&AscentKind::Sgd) {
+        at_least(measure, "batch", options.batch, 1, "at least 1")?;
+        at_least(measure, "epochs", options.epochs, 1, "at least 1")?;
+        positive(measure, "rate", options.rate)?;
+    }
     let loss = place.point.linearisation.value();
     if !loss.is_finite() {
         return Err(FlatnessError::NotFinite { measure, what: "the loss", value: loss });
@@ -67,6 +71,12 @@ fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError
     Ok(Estimate::deterministic(100.0 * best / (1.0 + loss), info))
 }
 
+/// A sharpness in another unit of loss: the rise is in proportion to it, the denominator is not.
+pub(super) fn rise_at_loss_scale(value: f64, factor: f64, point: &Point) -> f64 {
+    let loss = point.linearisation.value();
+    value * factor * (1.0 + loss) / (1.0 + factor * loss)
+}
+
 impl Measure for KeskarSharpness {
     fn id(&self) -> &'static str {
         "keskar_sharpness"
@@ -85,17 +95,15 @@ impl Measure for KeskarSharpness {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        sharpness(&Place::here(point), options)
+        sharpness(self.id(), &Place::here(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(sharpness(&Place::moved(point, action), options))
+        Some(sharpness(self.id(), &Place::moved(point, action), options))
     }
 
-    /// The rise is in proportion to the loss, its denominator is not.
-    fn at_loss_scale(&self, value: f64, factor: f64, point: &Point) -> f64 {
-        let loss = point.linearisation.value();
-        value * factor * (1.0 + loss) / (1.0 + factor * loss)
+    fn at_loss_scale(&self, value: f64, factor: f64, point: &Point, _options: &Options) -> f64 {
+        rise_at_loss_scale(value, factor, point)
     }
 }
 

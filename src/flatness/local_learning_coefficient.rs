@@ -124,7 +124,7 @@ impl Measure for LocalLearningCoefficient {
     }
 
     /// Only `beta L` enters.
-    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point) -> f64 {
+    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point, _options: &Options) -> f64 {
         value
     }
 }

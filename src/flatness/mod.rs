@@ -21,10 +21,12 @@ mod filter_weighted_trace;
 mod fisher_rao;
 mod hessian_frobenius;
 mod hessian_log_det;
+mod hessian_log_product;
 mod hessian_max_eigenvalue;
 mod hessian_spectral_norm;
 mod hessian_trace;
 mod keskar_sharpness;
+mod keskar_sharpness_sgd;
 mod layer_normalised_trace;
 mod local_entropy;
 mod local_learning_coefficient;
@@ -114,9 +116,9 @@ pub trait Measure: Send + Sync {
         None
     }
 
-    /// What the measure must be for the loss `factor L` and [`Options::at_loss_scale`], given its value for `L` at
-    /// `point`; in proportion unless a measure says otherwise.
-    fn at_loss_scale(&self, value: f64, factor: f64, _point: &Point) -> f64 {
+    /// What the measure must be for the loss `factor L` and [`Options::at_loss_scale`], given its value for `L` and
+    /// `options` at `point`; in proportion unless a measure says otherwise.
+    fn at_loss_scale(&self, value: f64, factor: f64, _point: &Point, _options: &Options) -> f64 {
         factor * value
     }
 
@@ -130,12 +132,14 @@ pub trait Measure: Send + Sync {
 pub fn registry() -> &'static [&'static dyn Measure] {
     &[
         &keskar_sharpness::KeskarSharpness,
+        &keskar_sharpness_sgd::KeskarSharpnessSgd,
         &adaptive_sharpness::AdaptiveSharpness,
         &hessian_trace::HessianTrace,
         &hessian_max_eigenvalue::HessianMaxEigenvalue,
         &hessian_spectral_norm::HessianSpectralNorm,
         &hessian_frobenius::HessianFrobenius,
         &hessian_log_det::HessianLogDet,
+        &hessian_log_product::HessianLogProduct,
         &spectral_density::SpectralDensity,
         &layer_normalised_trace::LayerNormalisedTrace,
         &filter_weighted_trace::FilterWeightedTrace,

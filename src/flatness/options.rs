@@ -73,6 +73,8 @@ pub struct Options {
     pub ascents: Vec<AscentKind>,
     /// Shift `c` of `log det(H + c I)`.
     pub c: f64,
+    /// Largest eigenvalues of the Hessian that the log-product multiplies.
+    pub k: usize,
     /// Layer of layer-wise measures; the last dense layer unless given.
     pub layer: Option<usize>,
     /// Radius of adaptive sharpness, relative to `|theta_i|`.
@@ -110,6 +112,8 @@ pub struct Options {
     pub batch: usize,
     /// Epochs of sharpness by SGD.
     pub epochs: usize,
+    /// Learning rate of sharpness by SGD.
+    pub rate: f64,
     /// Seed of stochastic measures and starting vectors.
     pub seed: u64,
 }
@@ -120,6 +124,7 @@ impl Default for Options {
             eps: 1e-4,
             ascents: vec![AscentKind::Sign, AscentKind::Lbfgsb, AscentKind::Sgd],
             c: 1e-3,
+            k: 50,
             layer: None,
             rho: 0.05,
             p: Norm::Two,
@@ -138,6 +143,7 @@ impl Default for Options {
             step: 1e-5,
             batch: 32,
             epochs: 100,
+            rate: 1e-3,
             seed: 0,
         }
     }
@@ -189,10 +195,11 @@ impl Options {
     }
 
     /// The same settings for the loss in units `factor` times smaller: options with the loss' unit (`c`,
-    /// `bound`) are multiplied by `factor`, those with its inverse (`beta`) divided.
+    /// `bound`) are multiplied by `factor`, those with its inverse (`beta`, `rate`) divided.
     pub fn at_loss_scale(&self, factor: f64) -> Self {
         let bound = if self.criterion == Criterion::Loss { self.bound * factor } else { self.bound };
-        Self { c: self.c * factor, bound, beta: self.beta.map(|beta| beta / factor), ..self.clone() }
+        let (beta, rate) = (self.beta.map(|beta| beta / factor), self.rate / factor);
+        Self { c: self.c * factor, bound, beta, rate, ..self.clone() }
     }
 }
 

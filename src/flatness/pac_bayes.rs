@@ -187,7 +187,7 @@ impl Measure for PacBayes {
     }
 
     /// The bound has the loss' unit, the noise has not.
-    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point) -> f64 {
+    fn at_loss_scale(&self, value: f64, _factor: f64, _point: &Point, _options: &Options) -> f64 {
         value
     }
 }

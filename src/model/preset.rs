@@ -35,7 +35,7 @@ pub fn presets() -> &'static [Preset] {
         },
         Preset {
             name: "resnet8",
-            summary: "residual network with batch norm for small images, 3 x 1 blocks",
+            summary: "residual network with batch norm for small images (3x3 stem, no pooling), 3 x 1 blocks",
             source: "He 2015 (projection shortcuts)",
             input: SMALL,
             outputs: 10,
@@ -43,7 +43,7 @@ pub fn presets() -> &'static [Preset] {
         },
         Preset {
             name: "resnet14",
-            summary: "residual network with batch norm for small images, 3 x 2 blocks",
+            summary: "residual network with batch norm for small images (3x3 stem, no pooling), 3 x 2 blocks",
             source: "He 2015 (projection shortcuts)",
             input: SMALL,
             outputs: 10,
@@ -51,7 +51,7 @@ pub fn presets() -> &'static [Preset] {
         },
         Preset {
             name: "resnet20",
-            summary: "residual network with batch norm for small images, 3 x 3 blocks",
+            summary: "residual network with batch norm for small images (3x3 stem, no pooling), 3 x 3 blocks",
             source: "He 2015 (projection shortcuts)",
             input: SMALL,
             outputs: 10,
@@ -64,6 +64,14 @@ pub fn presets() -> &'static [Preset] {
             input: [3, 224, 224],
             outputs: 1000,
             layers: resnet50,
+        },
+        Preset {
+            name: "resnet50-cifar",
+            summary: "the same for small images: 3x3 stem of stride 1, no max pooling",
+            source: "Zhang 2021 (after github.com/kuangliu/pytorch-cifar)",
+            input: SMALL,
+            outputs: 10,
+            layers: resnet50_cifar,
         },
     ]
 }
@@ -155,6 +163,21 @@ fn resnet50(outputs: usize) -> Vec<LayerSpec> {
     let mut layers = normed(64, 7, 2).to_vec();
     layers.push(LayerSpec::Relu);
     layers.push(LayerSpec::MaxPool { size: [3, 3], stride: Some([2, 2]), padding: [1, 1] });
+    layers.extend(bottlenecks(outputs));
+    layers
+}
+
+/// The authors of the source pool over 4 x 4 positions, which are all there are of 32 x 32 images.
+fn resnet50_cifar(outputs: usize) -> Vec<LayerSpec> {
+    let mut layers = normed(64, 3, 1).to_vec();
+    layers.push(LayerSpec::Relu);
+    layers.extend(bottlenecks(outputs));
+    layers
+}
+
+/// The four stages of ResNet-50 and its head.
+fn bottlenecks(outputs: usize) -> Vec<LayerSpec> {
+    let mut layers = Vec::new();
     for (stage, blocks) in [3, 4, 6, 3].into_iter().enumerate() {
         let width = 64 << stage;
         for index in 0..blocks {

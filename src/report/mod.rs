@@ -16,6 +16,7 @@ mod table;
 pub mod text;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// One line of a list: what `flatgauge list` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,12 +28,24 @@ pub struct Entry {
     /// Where it comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Its sets of settings with names, where it has any; the first is the default.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub presets: Vec<EntryPreset>,
+}
+
+/// A set of settings with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryPreset {
+    /// Its name.
+    pub name: String,
+    /// The settings by name.
+    pub settings: Map<String, Value>,
 }
 
 impl Entry {
     /// An entry without a source.
     pub fn new(id: &str, summary: &str) -> Self {
-        Self { id: id.to_owned(), summary: summary.to_owned(), source: None }
+        Self { id: id.to_owned(), summary: summary.to_owned(), source: None, presets: Vec::new() }
     }
 
     /// The same with its source.

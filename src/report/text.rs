@@ -1,7 +1,7 @@
 //! Results for people to read in a terminal.
 
-use super::Entry;
 use super::table::{Table, number};
+use super::{Entry, EntryPreset};
 use crate::gate::{Calibration, Demonstration, EstimatorScore, Report, Verdict, median, printable};
 use crate::numeric::{Estimate, Info, InfoValue};
 use crate::prior::{Link, LogProb};
@@ -49,9 +49,15 @@ pub fn list(entries: &[Entry]) -> String {
         .iter()
         .map(|entry| {
             let source = entry.source.as_ref().map_or(String::new(), |source| format!("  [{source}]"));
-            format!("{:<width$}  {}{source}\n", entry.id, entry.summary)
+            let presets: String = entry.presets.iter().map(|preset| preset_line(preset, width)).collect();
+            format!("{:<width$}  {}{source}\n{presets}", entry.id, entry.summary)
         })
         .collect()
+}
+
+fn preset_line(preset: &EntryPreset, width: usize) -> String {
+    let settings: Vec<String> = preset.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    format!("{:<width$}    {}: {}\n", "", preset.name, settings.join(", "))
 }
 
 /// The report of `flatgauge verify`: the table of networks, the laws with their counts, failures in full,

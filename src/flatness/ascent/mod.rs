@@ -111,7 +111,7 @@ mod tests {
             let centre = objective.value(&network.theta);
             let sign = SignAscent::default().climb(&domain);
             let lbfgsb = Lbfgsb::default().climb(&domain);
-            let sgd = SgdAscent { rate: 1.0, ..SgdAscent::default() }.climb(&domain, Streams::new(0));
+            let sgd = SgdAscent { rate: 1.0, ..SgdAscent::default() }.climb(&domain);
             let rise = sign.value - centre;
             assert!(rise > 0.0);
             for (name, peak) in [("sign", &sign), ("lbfgsb", &lbfgsb), ("sgd", &sgd)] {

@@ -59,19 +59,35 @@ fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>
 /// them each carries `n u` of the largest, so the sum of their logarithms is good to `100 n^2 u`, some `1e-11`.
 const LEAST_SHIFT: f64 = 0.01;
 
-/// Default options, with the shift of log det large enough for all of the given curvatures: at a random
-/// point the Hessian has negative eigenvalues, and rescaling magnifies them.
+/// Share of the largest eigenvalue from which on an eigenvalue is a factor of the log-product: of `n` eigenvalues each
+/// carries `n u` of the largest, so its logarithm is good to `1000 n u`, some `1e-11` for a hundred.
+const LEAST_FACTOR: f64 = 1e-3;
+
+/// Default options, but for two measures that do not apply to a random point as it is: there the Hessian has negative
+/// eigenvalues, which rescaling magnifies. The shift of log det is large enough for all of the given curvatures, and the
+/// log-product takes no more eigenvalues than all of them have of the same order.
 fn options_for(measure: &dyn Measure, points: &[DensePoint]) -> Options {
     let defaults = Options::default();
-    if measure.id() != "hessian_log_det" {
-        return defaults;
+    let spectra = || points.iter().map(|point| symmetric_eigenvalues(point.hessian.view()));
+    match measure.id() {
+        "hessian_log_det" => {
+            let (mut lowest, mut largest) = (0.0_f64, 0.0_f64);
+            for eigenvalues in spectra() {
+                lowest = lowest.min(eigenvalues[0]);
+                largest = largest.max(eigenvalues[eigenvalues.len() - 1]);
+            }
+            Options { c: (defaults.c - 1.5 * lowest).max(LEAST_SHIFT * largest), ..defaults }
+        }
+        "hessian_log_product" => {
+            let factors = |eigenvalues: Vec<f64>| {
+                let least = LEAST_FACTOR * eigenvalues[eigenvalues.len() - 1];
+                eigenvalues.iter().filter(|value| **value >= least).count()
+            };
+            let k = spectra().map(factors).fold(defaults.k, usize::min);
+            Options { k: k.max(1), ..defaults }
+        }
+        _ => defaults,
     }
-    let (mut lowest, mut largest) = (0.0_f64, 0.0_f64);
-    for eigenvalues in points.iter().map(|point| symmetric_eigenvalues(point.hessian.view())) {
-        lowest = lowest.min(eigenvalues[0]);
-        largest = largest.max(eigenvalues[eigenvalues.len() - 1]);
-    }
-    Options { c: (defaults.c - 1.5 * lowest).max(LEAST_SHIFT * largest), ..defaults }
 }
 
 fn constant(value: f64) -> Estimate {
@@ -233,7 +249,8 @@ fn has_definition(measure: &dyn Measure) -> bool {
     );
     let case = case.expect("a sound case");
     let dense: DensePoint = case.dense();
-    definition(measure).on_dense(&dense, &Options::default()).is_some()
+    let options = options_for(measure, std::slice::from_ref(&dense));
+    definition(measure).on_dense(&dense, &options).is_some()
 }
 
 /// One check a deterministic measure and case.

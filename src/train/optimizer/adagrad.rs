@@ -1,11 +1,11 @@
 //! Adagrad.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, above_zero_or_equal, from_map, to_map, vectorised};
+use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, from_map, to_map, vectorised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Adagrad (Duchi, Hazan and Singer 2011): `a <- a + g^2`, `theta <- theta - rate g / (sqrt(a) + epsilon)`,
-/// or `g / sqrt(a + epsilon)` with `epsilon_in_root`.
+/// or `g / sqrt(a + epsilon)` with `epsilon_in_root`. Without an `epsilon` (TensorFlow 1) `a` has to start above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adagrad {
@@ -39,6 +39,7 @@ impl Optimizer for Adagrad {
         vec![
             Preset::new("pytorch", 0.01, Self::DEFAULT),
             Preset::new("tensorflow", 1e-3, Self { initial_accumulator: 0.1, epsilon: 1e-7, epsilon_in_root: true }),
+            Preset::new("tensorflow-1", 0.01, Self { initial_accumulator: 0.1, epsilon: 0.0, epsilon_in_root: false }),
         ]
     }
 
@@ -49,7 +50,10 @@ impl Optimizer for Adagrad {
     fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
         let rule: Self = from_map(hyperparameters)?;
         above_zero_or_equal("initial_accumulator", rule.initial_accumulator)?;
-        above_zero("epsilon", rule.epsilon)?;
+        above_zero_or_equal("epsilon", rule.epsilon)?;
+        if rule.epsilon == 0.0 && rule.initial_accumulator == 0.0 {
+            return Err("an epsilon or an initial_accumulator above 0, found 0 for both".to_owned());
+        }
         Ok(Box::new(rule))
     }
 

@@ -16,6 +16,18 @@ use serde_json::{Map, Value};
 /// and then moves by `theta <- theta - rate (theta - mu)`. The gradient of the local entropy is
 /// `scope (theta - mu)`; as in the authors' program the factor is part of the rate, which is 1 there.
 /// Scoping: in step `t` (from 0) the scope is `scope (1 + scoping)^t`.
+///
+/// The presets `tan` and `tan-script` are the hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf (at 55adbe6),
+/// which the paper's authors name as their source of Entropy-SGD (which values they ran it with is not known), in the
+/// algorithm above. Their script lowers its rate by 0.4 and then five times by 0.2, every four epochs of 390 steps; here
+/// that is a [`Schedule`](crate::train::Schedule) of milestones. That program itself departs from the algorithm:
+/// - `mu` is not reset to `theta` but kept from step to step, from 0, which leaves `(1 - averaging)^L` of the old one:
+///   0.1% for `L = 5`;
+/// - `mu` reads `x'` in no fixed order with the writing of it, by which it may lag by one Langevin step (it does when run
+///   on one thread of TensorFlow 2.21's graphs);
+/// - its script takes 20 Langevin steps but leaves `L` at the class' 5, so that `theta` itself is moved to `x'` every
+///   five of them;
+/// - each step draws one more mini-batch, whose gradient is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntropySgd {
@@ -93,7 +105,16 @@ impl Optimizer for EntropySgd {
         // The authors' program differs from their text: its noise is sqrt 2 times as strong, and 0.75 is what
         // stays of the running mean, not the weight of the newest point.
         let program = Self { noise: std::f64::consts::SQRT_2 * 1e-4, averaging: 0.25, ..Self::DEFAULT };
-        vec![Preset::new("chaudhari", 1.0, Self::DEFAULT), Preset::new("chaudhari-program", 1.0, program)]
+        // `local_entropy_sgld` and `EntropySGD` of the program that the paper's authors point to: the defaults of its
+        // classes, and what its own script passes for CIFAR-10 (rate and scope before its schedule has begun).
+        let tan = Self { langevin_steps: 5, scope: 1e-3, scoping: 0.0, ..Self::DEFAULT };
+        let tan_script = Self { langevin_rate: 0.12, scope: 8e-3, scoping: 8e-4, ..Self::DEFAULT };
+        vec![
+            Preset::new("chaudhari", 1.0, Self::DEFAULT),
+            Preset::new("chaudhari-program", 1.0, program),
+            Preset::new("tan", 1e-3, tan),
+            Preset::new("tan-script", 0.4, tan_script),
+        ]
     }
 
     fn hyperparameters(&self) -> Map<String, Value> {

@@ -66,9 +66,13 @@ impl State {
 /// Hyper-parameters as they stand in some source.
 #[derive(Debug)]
 pub struct Preset {
-    /// Name of the preset: `paper` (the program published with arXiv 2103.06219), `pytorch`, `tensorflow`,
-    /// the method's own authors, or `customary`.
+    /// Name of the preset, after the program whose values these are: `pytorch`, `tensorflow-1` (`tf.train`),
+    /// `tensorflow` (Keras), `tan` (github.com/Justin-Tan/entropy-sgd-tf), `paper-resnet` (the program published with
+    /// arXiv 2103.06219, for its ResNet-50), `paper` (the same for all its networks), a method's own authors, or
+    /// `customary`.
     pub name: &'static str,
+    /// A name that it had and still answers to.
+    pub former_name: Option<&'static str>,
     /// Learning rate of the source.
     pub learning_rate: f64,
     /// The optimiser with the source's other hyper-parameters.
@@ -77,7 +81,15 @@ pub struct Preset {
 
 impl Preset {
     fn new(name: &'static str, learning_rate: f64, optimizer: impl Optimizer + 'static) -> Self {
-        Self { name, learning_rate, optimizer: Box::new(optimizer) }
+        Self { name, former_name: None, learning_rate, optimizer: Box::new(optimizer) }
+    }
+
+    fn formerly(self, name: &'static str) -> Self {
+        Self { former_name: Some(name), ..self }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.former_name == Some(name)
     }
 }
 
@@ -164,7 +176,7 @@ impl OptimizerSettings {
         let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
         let index = match &self.preset {
             None => 0,
-            Some(name) => names.iter().position(|known| known == name).ok_or_else(|| {
+            Some(name) => presets.iter().position(|preset| preset.is_called(name)).ok_or_else(|| {
                 fault(&format!("preset of {}", self.id), name, format!("one of {}", names.join(", ")))
             })?,
         };

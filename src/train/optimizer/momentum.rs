@@ -37,8 +37,9 @@ impl Optimizer for Momentum {
 
     fn presets(&self) -> Vec<Preset> {
         vec![
+            // Also what the fully connected networks of the paper were trained with (TensorFlow 1).
             Preset::new("customary", 0.01, Self::DEFAULT),
-            Preset::new("paper", 0.01, Self { momentum: 0.9, weight_decay: 5e-4 }),
+            Preset::new("paper-resnet", 0.01, Self { momentum: 0.9, weight_decay: 5e-4 }).formerly("paper"),
         ]
     }
 

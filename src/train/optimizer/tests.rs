@@ -89,8 +89,8 @@ fn trajectory(golden: &Golden, case: &Case, take_step: &mut TakeStep, mut state:
 
 #[test]
 fn trajectories_are_those_of_pytorch_keras_and_the_papers() {
-    let golden: Golden = golden("optimizers.json");
-    for case in &golden.cases {
+    let golden = ["optimizers.json", "tensorflow_1.json"].map(golden::<Golden>);
+    for (golden, case) in golden.iter().flat_map(|golden| golden.cases.iter().map(move |case| (golden, case))) {
         let optimizer = case.optimizer.build().unwrap().optimizer;
         let state = optimizer.start(case.initial.len());
         if case.optimizer.id == "entropy-sgd" {
@@ -103,17 +103,24 @@ fn trajectories_are_those_of_pytorch_keras_and_the_papers() {
             let mut take_step = |step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches| {
                 rule.step_with_noise(step, state, theta, batches, &mut draw)
             };
-            trajectory(&golden, case, &mut take_step, state);
+            trajectory(golden, case, &mut take_step, state);
         } else {
             let mut take_step = |step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches| {
                 optimizer.step(step, state, theta, batches)
             };
-            trajectory(&golden, case, &mut take_step, state);
+            trajectory(golden, case, &mut take_step, state);
         }
     }
-    // Every optimiser of the registry, with every preset that another program vouches for.
+    // Another program vouches for every preset of every optimiser, as it is.
+    let mut plain = golden.iter().flat_map(|golden| &golden.cases).map(|case| &case.optimizer).collect::<Vec<_>>();
+    plain.retain(|optimizer| optimizer.hyperparameters.is_empty());
     for optimizer in registry() {
-        assert!(golden.cases.iter().any(|case| case.optimizer.id == optimizer.id()), "{}", optimizer.id());
+        for (index, preset) in optimizer.presets().iter().enumerate() {
+            let (id, name) = (optimizer.id(), preset.name);
+            let is_it = |known: &str| known == name;
+            let vouched = plain.iter().any(|case| case.id == id && case.preset.as_deref().map_or(index == 0, is_it));
+            assert!(vouched, "{id}, {name}");
+        }
     }
 }
 
@@ -202,4 +209,52 @@ fn presets_build_and_settings_out_of_range_do_not() {
         unknown = OptimizerSettings { preset: Some("theirs".to_owned()), ..OptimizerSettings::named(optimizer.id()) };
         assert!(unknown.build().unwrap_err().to_string().contains("'theirs', expected one of"));
     }
+}
+
+#[test]
+fn presets_hold_the_values_of_the_programs_they_are_named_after() {
+    let rule = |id: &str, preset: &str| {
+        let settings = OptimizerSettings { preset: Some(preset.to_owned()), ..OptimizerSettings::named(id) };
+        let built = settings.build().unwrap();
+        (built.learning_rate, Value::Object(built.optimizer.hyperparameters()))
+    };
+    // TensorFlow 1.15: `tf.train.AdamOptimizer()`, and `tf.train.AdagradOptimizer(0.01)`, whose rate has no default.
+    let adam = |epsilon: f64, epsilon_hat: bool| serde_json::json!({"beta1": 0.9, "beta2": 0.999, "epsilon": epsilon, "epsilon_hat": epsilon_hat});
+    assert_eq!(rule("adam", "tensorflow-1"), (1e-3, adam(1e-8, true)));
+    let adagrad = serde_json::json!({"initial_accumulator": 0.1, "epsilon": 0.0, "epsilon_in_root": false});
+    assert_eq!(rule("adagrad", "tensorflow-1"), (0.01, adagrad));
+    // github.com/sofuncheung/ICML_2021 at ad075da, ResNet50/main.py.
+    assert_eq!(rule("adam", "paper-resnet"), (0.01, adam(1e-8, false)));
+    let momentum = serde_json::json!({"momentum": 0.9, "weight_decay": 5e-4});
+    assert_eq!(rule("momentum", "paper-resnet"), (0.01, momentum));
+    // github.com/Justin-Tan/entropy-sgd-tf at 55adbe6, optimizer.py, and model.py with config.py.
+    let entropy = |steps: u32, rate: f64, scope: f64, scoping: f64| {
+        serde_json::json!({"langevin_steps": steps, "langevin_rate": rate, "noise": 1e-4, "scope": scope,
+            "scoping": scoping, "averaging": 0.75})
+    };
+    assert_eq!(rule("entropy-sgd", "tan"), (1e-3, entropy(5, 0.1, 1e-3, 0.0)));
+    assert_eq!(rule("entropy-sgd", "tan-script"), (0.4, entropy(20, 0.12, 8e-3, 8e-4)));
+    // Former names go on working, and no two presets of an optimiser answer to the same.
+    for id in ["adam", "momentum"] {
+        assert_eq!(rule(id, "paper"), rule(id, "paper-resnet"));
+    }
+    for optimizer in registry() {
+        let presets = optimizer.presets();
+        let mut names: Vec<&str> = presets.iter().flat_map(|p| [Some(p.name), p.former_name]).flatten().collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "{}: {names:?}", optimizer.id());
+    }
+}
+
+#[test]
+fn adagrad_divides_by_something() {
+    let adagrad = |initial_accumulator: f64, epsilon: f64| {
+        let rule = Adagrad { initial_accumulator, epsilon, epsilon_in_root: false };
+        Adagrad::DEFAULT.configured(rule.hyperparameters())
+    };
+    assert!(adagrad(0.1, 0.0).is_ok() && adagrad(0.0, 1e-10).is_ok());
+    let message = adagrad(0.0, 0.0).unwrap_err();
+    assert!(message.contains("epsilon") && message.contains("initial_accumulator"), "{message}");
 }

@@ -1,0 +1,110 @@
+//! Log-product of the largest eigenvalues of the Hessian (Wu, Zhu and E 2017).
+
+use crate::flatness::lanczos::{End, Lanczos, LanczosError};
+use crate::flatness::options::at_least;
+use crate::flatness::place::Place;
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::{Estimate, linalg};
+use crate::rescale::Action;
+
+/// `sum_{i <= k} log lambda_i` (in nats), `lambda_1 >= lambda_2 >= ...` the eigenvalues of the Hessian and `k` from
+/// [`Options::k`]: minus twice the log-volume, up to a constant, of the basin of the quadratic approximation in its `k`
+/// steepest directions.
+///
+/// It does not apply where fewer than `k` eigenvalues are positive, or where the `k`-th is so small that rounding may
+/// have made it so; the error says how many are positive (a product of fewer factors would be another measure, not to
+/// be compared with those of other networks). Eigenvalues are found by Lanczos: some true eigenvalue lies within its
+/// residual of each, and `info` holds `residual_bound = sum_i residual_i / lambda_i`, to first order the error that this
+/// leaves in the value.
+///
+/// A rescaling changes it, and not by any factor of the network alone: its definition on the transported Hessian says
+/// to what.
+pub(super) struct HessianLogProduct;
+
+/// Least size of an eigenvalue, relative to the largest: each of a `parameters x parameters` matrix is right to this many
+/// units of roundoff of its norm.
+fn least_share(parameters: usize) -> f64 {
+    parameters as f64 * f64::EPSILON
+}
+
+/// How many of `values`, from the largest down, are certainly positive.
+fn positive(values: &[f64], parameters: usize) -> usize {
+    let least = values.first().map_or(0.0, |largest| least_share(parameters) * largest.max(0.0));
+    values.iter().take_while(|value| **value > least).count()
+}
+
+fn log_product(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
+    let measure = "hessian_log_product";
+    let k = at_least(measure, "k", options.k, 1, "at least 1")?;
+    let parameters = place.theta().len();
+    if k > parameters {
+        let reason = format!("its Hessian has {parameters} eigenvalues, k is {k}");
+        return Err(FlatnessError::NotApplicable { measure, reason });
+    }
+    let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
+    let found = settings.extreme(&*place.hessian(), End::Largest, k).map_err(|error| match error {
+        LanczosError::NotConverged { products, residual, wanted } => {
+            FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
+        }
+        LanczosError::NotFinite(value) => {
+            FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
+        }
+    })?;
+    let values: Vec<f64> = found.pairs.iter().map(|pair| pair.value).collect();
+    let count = positive(&values, parameters);
+    if count < k {
+        let reason = format!(
+            "{count} eigenvalues of the Hessian are positive beyond rounding, k is {k} (the next one is {:e}, the largest \
+             {:e})",
+            values[count], values[0]
+        );
+        return Err(FlatnessError::NotApplicable { measure, reason });
+    }
+    let info = place
+        .info()
+        .with("k", k)
+        .with("largest_eigenvalue", values[0])
+        .with("smallest_eigenvalue", values[k - 1])
+        .with("products", found.work.products)
+        .with("restarts", found.work.restarts)
+        .with("residual_bound", found.pairs.iter().map(|pair| pair.residual / pair.value).sum::<f64>());
+    Ok(Estimate::deterministic(values.iter().map(|value| value.ln()).sum(), info))
+}
+
+impl Measure for HessianLogProduct {
+    fn id(&self) -> &'static str {
+        "hessian_log_product"
+    }
+
+    fn summary(&self) -> &'static str {
+        "log of the product of the k largest eigenvalues of the Hessian"
+    }
+
+    fn source(&self) -> &'static str {
+        "Wu, Zhu and E 2017"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        log_product(&Place::here(point), options)
+    }
+
+    fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        Some(log_product(&Place::moved(point, action), options))
+    }
+
+    fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        let mut eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
+        eigenvalues.reverse();
+        let enough = options.k > 0 && positive(&eigenvalues, eigenvalues.len()) >= options.k;
+        enough.then(|| eigenvalues[..options.k].iter().map(|value| value.ln()).sum())
+    }
+
+    /// Every factor is in proportion to the loss.
+    fn at_loss_scale(&self, value: f64, factor: f64, _point: &Point, options: &Options) -> f64 {
+        value + options.k as f64 * factor.ln()
+    }
+}
