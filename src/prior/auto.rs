@@ -63,7 +63,7 @@ impl Prior for Auto {
             Err(PriorError::NotApplicable { .. }) => {}
             Err(error) => return Err(error),
         }
-        let full_rank = orthant.require_full_rank(self.id());
+        let full_rank = orthant.require_pivots(self.id());
         let fit = full_rank.and_then(|()| ep::fixed_point(&orthant, ep::Schedule::Parallel, options));
         let sampled = fit.and_then(|fit| {
             let (method, reason): (&dyn Prior, &str) = if fit.log_z > COMMON {
@@ -76,7 +76,10 @@ impl Prior for Auto {
         });
         match sampled {
             Err(
-                error @ (PriorError::Singular { .. } | PriorError::NotConverged { .. } | PriorError::Breakdown { .. }),
+                error @ (PriorError::Singular { .. }
+                | PriorError::NearlySingular { .. }
+                | PriorError::NotConverged { .. }
+                | PriorError::Breakdown { .. }),
             ) => {
                 let answer = splitting::Splitting.log_prob(gram, labels, options)?;
                 Ok(explained(answer, "splitting", gave_up(&error)))
@@ -91,6 +94,9 @@ fn gave_up(error: &PriorError) -> String {
     match error {
         PriorError::Singular { rank, points, .. } => {
             format!("the other samplers need full rank, and this is rank {rank} with {points} points")
+        }
+        PriorError::NearlySingular { pivot, .. } => {
+            format!("the other samplers have too few digits for a pivot of {pivot:e}")
         }
         _ => "expectation propagation, which guides the other samplers, found no fixed point".to_owned(),
     }

@@ -146,6 +146,15 @@ fn matched_site(cavity_mean: f64, cavity_variance: f64) -> (f64, f64) {
     (precision, shift / deviation)
 }
 
+/// [`PriorError::Breakdown`] for a cavity that rounding has left without variance.
+fn check_cavity(point: usize, variance: f64, mean: f64) -> Result<(), PriorError> {
+    if variance > 0.0 && variance.is_finite() && mean.is_finite() {
+        Ok(())
+    } else {
+        Err(PriorError::Breakdown { method: "ep", pivot: point, value: variance })
+    }
+}
+
 /// `B = I + S R S` factorised.
 fn factorise(correlation: ArrayView2<f64>, root: &[f64]) -> Result<Cholesky, PriorError> {
     let n = root.len();
@@ -189,6 +198,7 @@ fn marginals(correlation: ArrayView2<f64>, precision: &[f64], shift: &[f64]) -> 
         let (mu, sigma, nu, b) = (mean[i], variance[i], shift[i], inverse_diagonal[i]);
         let cavity = sigma / b;
         let centre = (mu - nu * sigma) / b;
+        check_cavity(i, cavity, centre)?;
         cavity_mean[i] = centre;
         cavity_variance[i] = cavity;
         log_z += log_ndtr(centre / cavity.sqrt()) - 0.5 * b.ln();
@@ -281,6 +291,7 @@ fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, Prior
             let remaining = 1.0 - precision[i] * sigma[[i, i]];
             let (cavity_variance, cavity_mean) =
                 (sigma[[i, i]] / remaining, (mean[i] - shift[i] * sigma[[i, i]]) / remaining);
+            check_cavity(i, cavity_variance, cavity_mean)?;
             let (tau, nu) = matched_site(cavity_mean, cavity_variance);
             let (more_precision, more_shift) = (tau - precision[i], nu - shift[i]);
             (precision[i], shift[i]) = (tau, nu);

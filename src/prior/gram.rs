@@ -123,16 +123,29 @@ pub enum PriorError {
     },
     /// Rounding broke an iteration on a nearly singular matrix.
     #[error(
-        "method '{method}' broke down on a nearly singular matrix: in its iteration I + S K S (S diagonal) lost its positive \
-         pivot {pivot} to rounding ({value:e}); 'auto' and 'splitting' do without it"
+        "method '{method}' broke down on a nearly singular matrix: in its iteration the variance left at point {pivot} was lost to \
+         rounding ({value:e}); 'auto' and 'splitting' do without"
     )]
     Breakdown {
         /// Registry name of the method.
         method: &'static str,
-        /// The failing pivot.
+        /// The point.
         pivot: usize,
-        /// Its value.
+        /// Its conditional variance.
         value: f64,
+    },
+    /// The matrix has full rank, but the method has too few digits for it.
+    #[error(
+        "method '{method}' works in f64 with matrices whose smallest pivot is above {least:e}, and this one's is {pivot:e} of a \
+         point's variance ('auto' and 'splitting' do with less)"
+    )]
+    NearlySingular {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Smallest pivot.
+        pivot: f64,
+        /// The smallest the method can do with.
+        least: f64,
     },
     /// The time allowed ended before there was an answer.
     #[error(

@@ -10,12 +10,12 @@ use ndarray::Array2;
 /// (Gibson, Glasbey and Elston 1994), while factorising `R = L L^T` in that order. Costs `n^3 / 3` multiply-adds.
 ///
 /// # Errors
-/// [`PriorError::Singular`] unless the matrix is of full rank.
+/// [`PriorError::Singular`] and [`PriorError::NearlySingular`].
 pub(crate) fn least_likely_first(
     method: &'static str,
     orthant: &Orthant,
 ) -> Result<(Vec<usize>, Array2<f64>), PriorError> {
-    orthant.require_full_rank(method)?;
+    orthant.require_pivots(method)?;
     let correlation = orthant.correlation();
     let n = correlation.nrows();
     let mut order: Vec<usize> = (0..n).collect();

@@ -9,7 +9,7 @@
 //! a matrix of full rank has functions for all labels, one of lower rank for some, and the others are impossible.
 
 use crate::numeric::linalg::Cholesky;
-use crate::numeric::tolerance::{COPY_CORRELATION, COPY_ROW, SMALL_PIVOT};
+use crate::numeric::tolerance::{COPY_CORRELATION, COPY_ROW, SAMPLING_PIVOT, SMALL_PIVOT};
 use crate::numeric::{DoubleDouble, Estimate, Info};
 use crate::prior::feasibility::{self, Feasibility};
 use crate::prior::rank::{self, Factor, Literal};
@@ -85,6 +85,17 @@ impl Orthant {
         }
     }
 
+    /// [`PriorError::Singular`], or [`PriorError::NearlySingular`] for pivots of which f64 leaves a sampler too few digits.
+    pub(crate) fn require_pivots(&self, method: &'static str) -> Result<(), PriorError> {
+        self.require_full_rank(method)?;
+        match self.factor() {
+            Some(&Factor { smallest: pivot, .. }) if !(pivot > SAMPLING_PIVOT) => {
+                Err(PriorError::NearlySingular { method, pivot, least: SAMPLING_PIVOT })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn singular(&self, method: &'static str, rank: usize) -> PriorError {
         PriorError::Singular { method, rank, points: self.points(), format: self.literal.format.name() }
     }
@@ -92,9 +103,9 @@ impl Orthant {
     /// Lower triangular `L`, `L L^T = R` with the points in `order`: in f64, or to all digits where that would not do.
     ///
     /// # Errors
-    /// [`PriorError::Singular`] if the matrix is not of full rank.
+    /// As [`Self::require_pivots`].
     pub(crate) fn cholesky(&self, method: &'static str, order: &[usize]) -> Result<Array2<f64>, PriorError> {
-        self.require_full_rank(method)?;
+        self.require_pivots(method)?;
         if self.factor.is_none()
             && let Ok(cholesky) = Cholesky::new(submatrix(&self.correlation, order))
         {

@@ -58,9 +58,12 @@ pub(super) fn log_prob(
         Ok(answer) => Ok(answer.estimate),
         Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
         // It says itself that its answer would be worth nothing, or that the matrix is none for it.
-        Err(error @ (PriorError::Collapsed { .. } | PriorError::Singular { .. } | PriorError::Breakdown { .. })) => {
-            Err(Finding::skip(error.to_string()))
-        }
+        Err(
+            error @ (PriorError::Collapsed { .. }
+            | PriorError::Singular { .. }
+            | PriorError::NearlySingular { .. }
+            | PriorError::Breakdown { .. }),
+        ) => Err(Finding::skip(error.to_string())),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }

@@ -74,16 +74,21 @@ pub(super) fn solve(lower: &Array2<f64>) -> Saddle {
             row *= &root;
             row[i] += 1.0;
         }
-        let newton = Cholesky::new(scaled)
-            .expect("S + I is positive semi-definite and delta is below 1")
-            .solve((&root * &point.gradient).view());
+        // S + I is positive semi-definite and delta below 1: only rounding of large couplings can break it.
+        let newton = match Cholesky::new(scaled) {
+            Ok(cholesky) => cholesky.solve((&root * &point.gradient).view()),
+            Err(_) => {
+                stalled = true;
+                Array1::zeros(n)
+            }
+        };
         let step = &root * &newton;
         // The Newton decrement: twice what a quadratic model leaves of F.
         let decrement = point.gradient.dot(&step);
         // Couplings of nearly singular matrices reach 1e3 and more: there steps are short, or rounding ends them. F
         // bounds log P, and the estimate is unbiased, at any point.
-        let converged = decrement <= TILT_GRADIENT;
-        if converged || stalled || iteration == MAX_ITERATIONS {
+        let converged = !stalled && decrement <= TILT_GRADIENT;
+        if converged || stalled || !decrement.is_finite() || iteration == MAX_ITERATIONS {
             let slopes = point.slopes;
             let tilt = strict.t().dot(&slopes).to_vec();
             let upper_bound = point.value;

@@ -98,7 +98,7 @@ fn sample(
         Reduced::Decided(answer) => return Ok(decided_for_sampling(answer)),
         Reduced::Open(orthant) => orthant,
     };
-    orthant.require_full_rank(method.id())?;
+    orthant.require_pivots(method.id())?;
     let fit = ep::fixed_point(&orthant, ep::Schedule::Parallel, options)?;
     let order = hardest_first(&fit);
     let lower = orthant.cholesky(method.id(), &order)?;
