@@ -77,7 +77,7 @@ fn unusable_requests_are_refused_in_a_sentence() {
             &["reproduce", "correlation", "--readings", "log_prob_ep"],
             "--readings: found 'log_prob_ep', expected names among log_prob_ep_step",
         ),
-        (&["reproduce", "correlation", "--preset", "fastest"], "found 'fastest', expected one of"),
+        (&["reproduce", "correlation", "--preset", "fastest"], "preset of sgd is 'fastest', expected one of"),
         (&["reproduce", "correlation", "--preset", "sam=pytorch", "--optimizers", "sgd"], "--preset: found 'sam'"),
         (&["reproduce", "correlation", "--lr", "fast"], "--lr: found 'fast', expected a number"),
         (&["reproduce", "correlation", "--lr", "-1"], "--lr: found -1, expected a finite number above 0"),

@@ -177,7 +177,7 @@ fn range(readings: &[Reading], quantity: &str) -> Option<f64> {
         .filter_map(|one| one.measured.map(|number| number.real()))
         .collect();
     let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
-    (low > 0.0).then(|| high / low)
+    (low > 0.0 && low.is_finite()).then(|| high / low)
 }
 
 fn judge(findings: &mut Findings, menu: &Menu, readings: &[Reading]) {

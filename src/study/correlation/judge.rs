@@ -24,7 +24,7 @@ pub(super) fn judge(findings: &mut Findings, sweep: &Sweep) {
         "log P(f) correlates strongly with generalisation, whatever the optimiser.",
         tests(&sweep.names(), &strong),
         format!(
-            "Pearson's coefficient of {log_prob} and accuracy is to be above {STRONG}: {}.",
+            "Pearson(log P(f), accuracy), by {log_prob}, is to be above {STRONG}: {}.",
             listed(sweep, log_prob)
         ),
     );
