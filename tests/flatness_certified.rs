@@ -108,6 +108,10 @@ fn estimators_agree_with_pytorch() {
             println!("{} {id}", case.name());
             assert_relative_eq!(measure(id, &point, &case.options()), case.number(key), max_relative = AGREEMENT);
         }
+        // Fewer than a thousand parameters: the dense Hessian unless that is forbidden.
+        let lanczos = Options { dense_limit: 0, ..case.options() };
+        let value = measure("hessian_log_product", &point, &lanczos);
+        assert_relative_eq!(value, case.number("hessian_log_product"), max_relative = AGREEMENT);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Log-product of the largest eigenvalues of the Hessian (Wu, Zhu and E 2017).
 
+use crate::flatness::curvature;
 use crate::flatness::lanczos::{End, Lanczos, LanczosError};
 use crate::flatness::options::at_least;
 use crate::flatness::place::Place;
-use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
-use crate::numeric::{Estimate, linalg};
+use crate::flatness::{DENSE_REFUSAL, DensePoint, FlatnessError, Measure, Options, Point, Responses};
+use crate::numeric::{Estimate, Info, linalg};
 use crate::rescale::Action;
 
 /// `sum_{i <= k} log lambda_i` (in nats), `lambda_1 >= lambda_2 >= ...` the eigenvalues of the Hessian and `k` from
@@ -27,6 +28,10 @@ fn least_share(parameters: usize) -> f64 {
     parameters as f64 * f64::EPSILON
 }
 
+/// Parameters per wanted eigenvalue up to which all eigenvalues of the dense Hessian are found sooner than the wanted ones
+/// by Lanczos, whose work grows fast with their number; limited by [`Options::dense_limit`].
+const DENSE_SHARE: usize = 20;
+
 /// How many of `values`, from the largest down, are certainly positive.
 fn positive(values: &[f64], parameters: usize) -> usize {
     let least = values.first().map_or(0.0, |largest| least_share(parameters) * largest.max(0.0));
@@ -41,16 +46,17 @@ fn log_product(place: &Place, options: &Options) -> Result<Estimate, FlatnessErr
         let reason = format!("its Hessian has {parameters} eigenvalues, k is {k}");
         return Err(FlatnessError::NotApplicable { measure, reason });
     }
-    let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
-    let found = settings.extreme(&*place.hessian(), End::Largest, k).map_err(|error| match error {
-        LanczosError::NotConverged { products, residual, wanted } => {
-            FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
+    let (values, found) = if parameters <= options.dense_limit.min(DENSE_SHARE * k).min(DENSE_REFUSAL) {
+        let hessian = curvature::dense(&*place.hessian());
+        if let Some(entry) = hessian.iter().copied().find(|entry| !entry.is_finite()) {
+            return Err(FlatnessError::NotFinite { measure, what: "an entry of the Hessian", value: entry });
         }
-        LanczosError::NotFinite(value) => {
-            FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
-        }
-    })?;
-    let values: Vec<f64> = found.pairs.iter().map(|pair| pair.value).collect();
+        let mut values = linalg::symmetric_eigenvalues(hessian.view());
+        values.reverse();
+        (values, Info::new().with("method", "dense").with("products", parameters))
+    } else {
+        by_lanczos(measure, place, k, options)?
+    };
     let count = positive(&values, parameters);
     if count < k {
         let reason = format!(
@@ -60,15 +66,35 @@ fn log_product(place: &Place, options: &Options) -> Result<Estimate, FlatnessErr
         );
         return Err(FlatnessError::NotApplicable { measure, reason });
     }
-    let info = place
-        .info()
-        .with("k", k)
-        .with("largest_eigenvalue", values[0])
-        .with("smallest_eigenvalue", values[k - 1])
+    let mut info = place.info().with("k", k);
+    info.merge(found);
+    info.set("largest_eigenvalue", values[0]);
+    info.set("smallest_eigenvalue", values[k - 1]);
+    Ok(Estimate::deterministic(values[..k].iter().map(|value| value.ln()).sum(), info))
+}
+
+/// The `k` largest eigenvalues by Lanczos, with what is reported of it.
+fn by_lanczos(
+    measure: &'static str,
+    place: &Place,
+    k: usize,
+    options: &Options,
+) -> Result<(Vec<f64>, Info), FlatnessError> {
+    let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
+    let found = settings.extreme(&*place.hessian(), End::Largest, k).map_err(|error| match error {
+        LanczosError::NotConverged { products, residual, wanted } => {
+            FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
+        }
+        LanczosError::NotFinite(value) => {
+            FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
+        }
+    })?;
+    let info = Info::new()
+        .with("method", "lanczos")
         .with("products", found.work.products)
         .with("restarts", found.work.restarts)
         .with("residual_bound", found.pairs.iter().map(|pair| pair.residual / pair.value).sum::<f64>());
-    Ok(Estimate::deterministic(values.iter().map(|value| value.ln()).sum(), info))
+    Ok((found.pairs.iter().map(|pair| pair.value).collect(), info))
 }
 
 impl Measure for HessianLogProduct {
