@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 /// How a network is trained: everything but the network and the data.
 ///
-/// Each epoch takes all rows once, in mini-batches of an order drawn afresh from the seed. Training ends
+/// Each epoch takes all rows once, in mini-batches of an order drawn afresh from the seed. (The program published with
+/// the paper takes them in the same order in every epoch: what it shuffles is a copy that it drops. Where the batch size
+/// divides the number of rows, it takes the first mini-batch of an epoch once more at its end.) Training ends
 /// after the first epoch at whose end every genuine row has the right label, or `extra_epochs` later, or
 /// after `max_epochs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
