@@ -148,7 +148,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 
 fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, Unusable> {
     let settings = arguments.settings(attack)?;
-    let source = arguments.check(quiet)?;
     let files: Vec<_> = [("--data", Path::new(&arguments.data))]
         .into_iter()
         .chain(arguments.architecture.file().map(|file| ("--arch", file)))
@@ -158,6 +157,7 @@ fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome,
         true => check_name(&arguments.out, &files)?,
         false => check_out(&arguments.out, &files)?,
     }
+    let source = arguments.check(quiet)?;
     let bar = bar(quiet);
     bar.set_length(arguments.max_epochs as u64);
     let summary = settings.run_to_file(&source, &arguments.out, CHECKPOINT_EVERY, &mut |epoch| {

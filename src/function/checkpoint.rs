@@ -105,6 +105,12 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
         Ok(u64::from_le_bytes(bytes))
     };
     let mut words = vec![0; super::bits::words_of(inputs)];
+    // Counts of a file may add up to more than a number holds.
+    let mut total = header.dropped.networks;
+    let mut more = |count: u64| {
+        total = total.checked_add(count).ok_or_else(|| damaged("its counts do not add up"))?;
+        Ok::<_, FunctionError>(())
+    };
     // Whose file it is can only be said of one that is whole.
     let mine = header.run == *key;
     let width = if mine { words.len() } else { header.run["inputs"][0].as_u64().unwrap_or(0).div_ceil(64) as usize };
@@ -113,6 +119,7 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
             words.iter_mut().try_for_each(|place| word().map(|word| *place = word))?;
             let count = word()?;
             checksum = words.iter().chain([&count]).fold(checksum, |checksum, word| checksum.word(*word));
+            more(count)?;
             counts.add_words(&words, count);
         } else {
             for _ in 0..=width {

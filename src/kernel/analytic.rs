@@ -49,26 +49,40 @@ impl KernelMethod for Analytic {
         let model = Model::new(architecture.clone())?;
         super::check_inputs(&model, inputs)?;
         let plan = Plan::new(architecture, options.kind)?;
-        let problem = Problem::new(architecture, &plan, inputs);
-        let needed = problem.bytes();
-        let limit = options.max_bytes.or_else(memory::available);
-        if let Some(limit) = limit.filter(|limit| needed > *limit) {
-            return Err(KernelError::TooLarge { needed, limit });
+        if options.kind == Kind::Nngp && plan.amplifies_angles() {
+            let by_angles = run(architecture, &Plan::new(architecture, Kind::Ntk)?, inputs, options);
+            // Angles need products of variances that covariances do without.
+            if !matches!(by_angles, Err(KernelError::Variance { .. })) {
+                return by_angles;
+            }
         }
-        let matrix = problem.solve(options.progress)?;
-        super::check_entries(matrix.view())?;
-        Ok(KernelResult {
-            matrix,
-            std_error: None,
-            left_out: Vec::new(),
-            info: Info::new().with("bytes_needed", needed),
-        })
+        run(architecture, &plan, inputs, options)
     }
+}
+
+fn run(
+    architecture: &Architecture,
+    plan: &Plan,
+    inputs: ArrayView2<f64>,
+    options: &KernelOptions,
+) -> Result<KernelResult, KernelError> {
+    let problem = Problem::new(architecture, plan, options.kind, inputs);
+    let needed = problem.bytes();
+    let limit = options.max_bytes.or_else(memory::available);
+    if let Some(limit) = limit.filter(|limit| needed > *limit) {
+        return Err(KernelError::TooLarge { needed, limit });
+    }
+    let matrix = problem.solve(options.progress)?;
+    super::check_entries(matrix.view())?;
+    let info = Info::new().with("bytes_needed", needed);
+    Ok(KernelResult { matrix, std_error: None, left_out: Vec::new(), info })
 }
 
 /// A plan and the data it runs on.
 struct Problem<'a> {
     plan: &'a Plan,
+    /// The kernel that is asked for; the plan may carry more.
+    kind: Kind,
     /// The data after the layers before the first parameters, `n x features`.
     features: CowArray<'a, f64, Ix2>,
     /// Columns that go together.
@@ -85,7 +99,7 @@ struct Group {
 }
 
 impl<'a> Problem<'a> {
-    fn new(architecture: &Architecture, plan: &'a Plan, inputs: ArrayView2<'a, f64>) -> Self {
+    fn new(architecture: &Architecture, plan: &'a Plan, kind: Kind, inputs: ArrayView2<'a, f64>) -> Self {
         let features: CowArray<f64, Ix2> = if plan.prefix == 0 {
             inputs.as_standard_layout().into_owned().into()
         } else {
@@ -99,7 +113,7 @@ impl<'a> Problem<'a> {
         let n = features.nrows();
         // With few columns, wide groups would straddle the diagonal and compute both triangles.
         let lanes = (FIELD_NUMBERS / (height * width)).min(n.div_ceil(8)).clamp(1, MOST_LANES);
-        Self { plan, features, lanes }
+        Self { plan, kind, features, lanes }
     }
 
     fn is_vector(&self) -> bool {
@@ -207,7 +221,7 @@ impl<'a> Problem<'a> {
         } else {
             &self.images(1, (sample, sample), (&norms, &norms))
         };
-        let value = pair.run(source).values()[0];
+        let value = pair.run(source).value(self.kind, 0);
         (pair.tables.row, value)
     }
 
@@ -244,8 +258,8 @@ impl<'a> Problem<'a> {
                 let (image, norms) = (repeat(sample, group.lanes), repeat(&norms, group.lanes));
                 pair.run(&self.images(group.lanes, (&image, &group.images), (&norms, &group.norms)))
             };
-            for (j, value) in columns.zip(result.values()).take_while(|(j, _)| *j <= i) {
-                row[j] = *value;
+            for (lane, j) in columns.enumerate().take_while(|(_, j)| *j <= i) {
+                row[j] = result.value(self.kind, lane);
             }
         }
     }

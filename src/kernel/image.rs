@@ -1,5 +1,6 @@
 //! A kernel between two images at one offset of their positions.
 
+use super::Kind;
 use super::dual::GROUP;
 use super::plane::{Offset, Region};
 
@@ -48,9 +49,14 @@ impl Image {
         self.region.len() * self.lanes
     }
 
-    /// The kernel's values: the tangent kernel where there is one, else the covariance.
-    pub fn values(&self) -> &[f64] {
-        &self.fields.last().expect("an image has fields")[..self.len()]
+    /// The kernel on a lane of an image of one position.
+    pub fn value(&self, kind: Kind, lane: usize) -> f64 {
+        match (kind, &self.fields[..]) {
+            (Kind::Nngp, [covariance]) => covariance[lane],
+            (Kind::Nngp, [deficit, excess, _]) => 0.5 * (excess[lane] - deficit[lane]),
+            (Kind::Ntk, [.., tangent]) => tangent[lane],
+            (_, _) => panic!("an image has the fields of its kernel"),
+        }
     }
 
     /// Adds another image of the same region.

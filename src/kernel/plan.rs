@@ -132,10 +132,24 @@ impl Plan {
         &self.labels[next - 1].1
     }
 
+    /// Whether depth can make a small angle between two inputs large, as erf does where weights are large (Poole et al. 2016):
+    /// covariances lose what makes nearly parallel inputs differ. Vectors only; images take three times the memory.
+    pub fn amplifies_angles(&self) -> bool {
+        self.plane() == [1, 1] && has_erf(&self.ops)
+    }
+
     /// Most numbers a lane keeps between operations while the plan runs: the images that poolings collect.
     pub fn stored(&self) -> usize {
         stored(&self.ops, self.plane(), &[HERE]) * self.kind.fields()
     }
+}
+
+fn has_erf(ops: &[Op]) -> bool {
+    ops.iter().any(|op| match op {
+        Op::Activation { dual, .. } => *dual == Dual::Erf,
+        Op::Residual { branch, shortcut, .. } => has_erf(branch) || has_erf(shortcut),
+        Op::Linear(_) | Op::Pool { .. } => false,
+    })
 }
 
 fn plane_of(shape: &[usize]) -> [usize; 2] {

@@ -55,7 +55,12 @@ pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Ch
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         let found = checksum(tensors.iter().map(|(name, view)| (name.as_str(), view.shape(), view.data())), &metadata);
         if found != written {
-            return Err(fault(path, format!("its checksum is {found}, expected {written} (the file is damaged)")));
+            return Err(fault(
+                path,
+                format!(
+                    "its numbers are not those that were written (checksum {found}, expected {written}: the file is damaged)"
+                ),
+            ));
         }
     }
     let read = |tensors: &[Tensor]| {

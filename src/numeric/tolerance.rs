@@ -188,6 +188,13 @@ pub const TILT_GRADIENT: f64 = 1e-12;
 /// roundings each on angles known to `1e-15`; `1e-11` is `1e5` roundings.
 pub const NTK_AGREEMENT: f64 = 1e-11;
 
+/// Agreement of deep erf kernels of two inputs whose lengths differ by some `1e-10` of themselves, relative to
+/// `sqrt(K_ii K_jj)`.
+///
+/// The difference of their standard deviations keeps `u / 1e-10 = 1e-6` of itself, and a tenth of that is the share of it in
+/// the angle that the first layer makes of theirs. Where depth has let that angle grow to 1, the kernel follows it.
+pub const NEAR_DUPLICATE_AGREEMENT: f64 = 1e-7;
+
 /// As [`NTK_AGREEMENT`], with sums over some thousand pairs of positions in between.
 pub const NTK_SPATIAL_AGREEMENT: f64 = 1e-10;
 

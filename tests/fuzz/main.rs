@@ -5,6 +5,9 @@
 //! `FLATGAUGE_FUZZ=1000000` runs that many. Input `i` is a function of the parser and `i` alone, and a failure prints the
 //! line that runs it again.
 
+mod harness;
+mod mutate;
+
 use flatgauge::data::{load_source, parse_npy, parse_npz, write_npy, write_npz};
 use flatgauge::function::{CountOptions, Sampler, count};
 use flatgauge::gate::Corpus;
@@ -12,262 +15,13 @@ use flatgauge::kernel::{self, KernelOptions};
 use flatgauge::model::{Activation, Architecture, Model, Network, parse_network, save_network};
 use flatgauge::numeric::{Checksum, Streams};
 use flatgauge::train::{OptimizerSettings, Run, Trainer};
+use harness::fuzz;
+use mutate::{bytes, framed, text};
 use ndarray::{Array2, array};
 use rand::{Rng, RngExt};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Most bytes one input may make a parser take at a time: valid files here take less than a hundredth.
-const MOST_MEMORY: usize = 64 << 20;
-/// Longest time for one input: a thousand times what valid files take, on a busy machine.
-const MOST_TIME: Duration = Duration::from_secs(20);
-
-/// Counts what each thread has and had at most.
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: all memory is the system's; the counters are plain cells of the thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.get().saturating_add(layout.size());
-        NOW.set(now);
-        MOST.set(MOST.get().max(now));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // What another thread took may be given back here.
-        NOW.set(NOW.get().saturating_sub(layout.size()));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is '{text}', expected a number")))
-}
-
-/// Runs `parse` on inputs made by `mutate`, and on `known` ones; a parser answers with a value or a sentence.
-fn fuzz(
-    parser: &str,
-    usual: u64,
-    known: &[Vec<u8>],
-    mut mutate: impl FnMut(&mut dyn Rng) -> Vec<u8>,
-    mut parse: impl FnMut(&[u8]) -> Result<(), String>,
-) {
-    let (first, count) = (variable("FLATGAUGE_FUZZ_FIRST").unwrap_or(0), variable("FLATGAUGE_FUZZ").unwrap_or(usual));
-    let start = Instant::now();
-    let (mut values, mut most, mut slowest) = (0_u64, 0, Duration::ZERO);
-    let mut run = |input: &[u8], again: &str| {
-        let begun = Instant::now();
-        let before = NOW.get();
-        MOST.set(before);
-        let outcome = catch_unwind(AssertUnwindSafe(|| parse(input)));
-        let taken = MOST.get() - before;
-        (most, slowest) = (taken.max(most), begun.elapsed().max(slowest));
-        let shown = String::from_utf8_lossy(&input[..input.len().min(300)]).escape_debug().to_string();
-        match outcome {
-            Err(_) => panic!("{parser}: a panic; {again}\n{shown}"),
-            Ok(Err(sentence)) => {
-                assert!(!sentence.is_empty(), "{parser}: an error without a sentence; {again}\n{shown}")
-            }
-            Ok(Ok(())) => values += 1,
-        }
-        assert!(taken <= MOST_MEMORY, "{parser}: {taken} bytes of memory; {again}\n{shown}");
-        assert!(begun.elapsed() <= MOST_TIME, "{parser}: {:?}; {again}\n{shown}", begun.elapsed());
-    };
-    known.iter().enumerate().for_each(|(index, input)| run(input, &format!("known input {index}")));
-    for index in first..first + count {
-        let mut generator = Streams::new(20261128).stream(&format!("fuzz {parser}"), index);
-        let input = mutate(&mut generator);
-        run(&input, &format!("FLATGAUGE_FUZZ=1 FLATGAUGE_FUZZ_FIRST={index} cargo test --test fuzz {parser}"));
-    }
-    let (all, seconds) = (count + known.len() as u64, start.elapsed().as_secs_f64());
-    println!("{parser}: {all} inputs in {seconds:.1} s, {values} read, at most {most} bytes, slowest {slowest:?}");
-    assert!(count < 100 || values > 0 && values < all, "{parser}: {values} of {all} read; the mutations reach nothing");
-}
-
-/// Numbers that sizes should not be.
-const NUMBERS: [u64; 16] = [
-    0,
-    1,
-    2,
-    127,
-    128,
-    255,
-    256,
-    65_535,
-    65_536,
-    (1 << 31) - 1,
-    1 << 31,
-    u32::MAX as u64,
-    1 << 32,
-    i64::MAX as u64,
-    1 << 63,
-    u64::MAX,
-];
-
-fn number(generator: &mut dyn Rng) -> u64 {
-    if generator.random_range(0..4) == 0 {
-        generator.next_u64() >> generator.random_range(0..64)
-    } else {
-        NUMBERS[generator.random_range(0..16)]
-    }
-}
-
-fn place(generator: &mut dyn Rng, length: usize) -> usize {
-    // Headers come first: half of all places are among the first bytes.
-    if generator.random() { generator.random_range(0..=length) } else { generator.random_range(0..=length.min(200)) }
-}
-
-/// One to four changes of bytes: flips, numbers of all widths, cuts, copies, moves, surplus.
-fn bytes(generator: &mut dyn Rng, valid: &[u8]) -> Vec<u8> {
-    let mut input = valid.to_vec();
-    for _ in 0..generator.random_range(1..=4) {
-        let (at, other) = (place(generator, input.len()), place(generator, input.len()));
-        let (from, to) = (at.min(other), at.max(other));
-        match generator.random_range(0..9) {
-            0 | 1 if at < input.len() => input[at] ^= 1 << generator.random_range(0..8),
-            2 if at < input.len() => input[at] = generator.random(),
-            3 => {
-                let number = number(generator);
-                let width = 1 << generator.random_range(0..4);
-                let little: bool = generator.random();
-                let number = if little {
-                    number.to_le_bytes()[..width].to_vec()
-                } else {
-                    number.to_be_bytes()[8 - width..].to_vec()
-                };
-                for (byte, new) in input[at..].iter_mut().zip(number) {
-                    *byte = new;
-                }
-            }
-            4 => input.truncate(at),
-            5 => drop(input.drain(from..to.min(from + 64))),
-            6 => {
-                let copy = input[from..to.min(from + 64)].to_vec();
-                input.splice(at..at, copy);
-            }
-            7 => input.extend((0..generator.random_range(1..20)).map(|_| generator.random::<u8>())),
-            _ => {
-                let new: Vec<u8> = (0..generator.random_range(1..8)).map(|_| generator.random()).collect();
-                input.splice(at..at, new);
-            }
-        }
-    }
-    input
-}
-
-/// Pieces that texts of all formats here are made of, and some that they are not.
-const WORDS: [&str; 30] = [
-    "'<f8'",
-    "'|b1'",
-    "'>i2'",
-    "'|O'",
-    "True",
-    "False",
-    "(",
-    ")",
-    "[",
-    "]",
-    "{",
-    "}",
-    ",",
-    ":",
-    "\"",
-    "'",
-    "\n",
-    "=",
-    "-1",
-    "1e308",
-    "nan",
-    "inf",
-    "null",
-    "2L",
-    "[[layers]]\n",
-    "type = \"residual\"\n",
-    "type = \"conv\"\n",
-    "\u{1b}[2J",
-    "\u{202e}",
-    "é",
-];
-
-/// One to four changes of text: numbers replaced, words put in, lines left out, doubled and moved.
-fn text(generator: &mut dyn Rng, valid: &str) -> String {
-    let mut input = valid.to_owned();
-    for _ in 0..generator.random_range(1..=4) {
-        let boundary = |input: &str, mut at: usize| {
-            while !input.is_char_boundary(at) {
-                at -= 1;
-            }
-            at
-        };
-        let at = boundary(&input, generator.random_range(0..=input.len()));
-        match generator.random_range(0..6) {
-            0 | 1 => {
-                let numbers: Vec<(usize, usize)> = runs_of_digits(&input);
-                if !numbers.is_empty() {
-                    let (from, to) = numbers[generator.random_range(0..numbers.len())];
-                    input.replace_range(from..to, &number(generator).to_string());
-                }
-            }
-            2 => input.insert_str(at, WORDS[generator.random_range(0..WORDS.len())]),
-            3 => {
-                let end = boundary(&input, (at + generator.random_range(0..12)).min(input.len()));
-                input.replace_range(at..end, "");
-            }
-            _ => {
-                let mut lines: Vec<&str> = input.split_inclusive('\n').collect();
-                if lines.len() > 1 {
-                    let (from, to) = (generator.random_range(0..lines.len()), generator.random_range(0..lines.len()));
-                    match generator.random_range(0..3) {
-                        0 => drop(lines.remove(from)),
-                        1 => lines.insert(to, lines[from]),
-                        _ => lines.swap(from, to),
-                    }
-                    input = lines.concat();
-                }
-            }
-        }
-    }
-    input
-}
-
-fn runs_of_digits(text: &str) -> Vec<(usize, usize)> {
-    let mut runs = Vec::new();
-    let mut start = None;
-    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
-        match (byte.is_ascii_digit(), start) {
-            (true, None) => start = Some(at),
-            (false, Some(from)) => {
-                runs.push((from, at));
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    runs
-}
-
-/// A header of text, changed, before bytes that may change too; `frame` puts the header's length where it belongs.
-fn framed(generator: &mut dyn Rng, header: &[u8], rest: &[u8], frame: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
-    let header = text(generator, &String::from_utf8_lossy(header));
-    let rest = if generator.random_range(0..4) == 0 { bytes(generator, rest) } else { rest.to_vec() };
-    [frame(&header), rest].concat()
-}
 
 fn npy_frame(header: &str) -> Vec<u8> {
     let mut start = b"\x93NUMPY\x01\x00".to_vec();
@@ -522,7 +276,10 @@ fn case_files() {
     let path = folder.path().join("cases.toml");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases");
     let valid = ["grams.toml", "networks.toml"].map(|name| std::fs::read_to_string(fixtures.join(name)).unwrap());
-    let mutate = |generator: &mut dyn Rng| text(generator, &valid[generator.random_range(0..2)]).into_bytes();
+    let mutate = |generator: &mut dyn Rng| {
+        let which = generator.random_range(0..2);
+        text(generator, &valid[which]).into_bytes()
+    };
     fuzz("case_files", 300, &[], mutate, |input| {
         std::fs::write(&path, input).unwrap();
         Corpus::read(&path).map(drop)
@@ -593,10 +350,16 @@ fn unfinished_samples() {
         words.fold(Checksum::default().bytes(&bytes[..end]), Checksum::word).value()
     };
     assert_eq!(valid[valid.len() - 8..], sum(&valid[..valid.len() - 8]).to_le_bytes(), "this is how it is summed");
+    // Counts whose sum is beyond 64 bits, with the right checksum.
+    let mut overflowing = valid[..valid.len() - 8].to_vec();
+    let last = overflowing.len() - 8;
+    overflowing[last..].fill(0xff);
+    let checksum = sum(&overflowing);
+    overflowing.extend(checksum.to_le_bytes());
     fuzz(
         "unfinished_samples",
         500,
-        &[],
+        &[overflowing],
         |generator| summed(generator, &valid, sum),
         |input| {
             std::fs::write(&path, input).unwrap();
