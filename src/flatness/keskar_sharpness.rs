@@ -3,7 +3,7 @@
 use crate::flatness::ascent::{Domain, Lbfgsb, Peak, SgdAscent, SignAscent};
 use crate::flatness::options::{AscentKind, at_least, non_negative};
 use crate::flatness::place::Place;
-use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, rise};
 use crate::numeric::{Estimate, Streams};
 use crate::rescale::Action;
 
@@ -61,7 +61,9 @@ fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError
         total += peak.iterations;
         info.set(&format!("{}_value", ascent.name()), 100.0 * rise / (1.0 + loss));
         info.set(&format!("{}_iterations", ascent.name()), peak.iterations);
-        info.set(&format!("{}_converged", ascent.name()), peak.converged);
+        // SGD starts at the centre alone and tests no curvature: where it has not moved it has found nothing.
+        let moved = ascent != AscentKind::Sgd || rise > 0.0 || eps == 0.0;
+        info.set(&format!("{}_converged", ascent.name()), peak.converged && moved);
     }
     let info = info.with("ascent", finder.name()).with("iterations", total).with("max_loss", loss + best);
     Ok(Estimate::deterministic(100.0 * best / (1.0 + loss), info))
@@ -90,6 +92,16 @@ impl Measure for KeskarSharpness {
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
         Some(sharpness(&Place::moved(point, action), options))
+    }
+
+    /// The rise is a difference of two losses.
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        200.0 * dense.value / (1.0 + dense.value)
+    }
+
+    fn at_least(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        let radii: Vec<f64> = dense.theta.iter().map(|theta| options.eps * (theta.abs() + 1.0)).collect();
+        Some(100.0 * rise::over_box(dense, &radii) / (1.0 + dense.value))
     }
 
     /// The rise is in proportion to the loss, its denominator is not.

@@ -27,10 +27,9 @@ impl Default for SignAscent {
 }
 
 impl SignAscent {
-    /// Climbs from the centre and from the outward corner.
+    /// Climbs from the centre, from the outward corner, and on along curvature from where nothing moves.
     pub fn climb(&self, domain: &Domain) -> Peak {
-        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()], 1.0);
-        centre.or(self.climb_from(domain, domain.outward(), 1.0))
+        domain.climb(|u| self.climb_from(domain, u, 1.0))
     }
 
     /// Climbs from `u` with first steps of `step` radii; the best point seen counts.

@@ -4,6 +4,9 @@ use super::{AdjointPass, Layer, Mode, Pass, Saved, SavedAdjoint, Weights};
 use crate::model::architecture::Activation;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Zip};
 
+/// `|tanh|` up to which `1 - tanh^2` is good to four roundings.
+const SATURATION: f64 = 0.75;
+
 /// An activation applied to each feature.
 #[derive(Debug, Clone)]
 pub(crate) struct ActivationLayer {
@@ -35,7 +38,12 @@ impl ActivationLayer {
     fn first(&self, x: f64, y: f64) -> f64 {
         match self.activation {
             Activation::Relu => f64::from(u8::from(x > 0.0)),
-            Activation::Tanh => 1.0 - y * y,
+            // The difference loses the digits of its small value, so towards saturation it is sech^2 of the input.
+            Activation::Tanh if y.abs() <= SATURATION => 1.0 - y * y,
+            Activation::Tanh => {
+                let e = (-2.0 * x.abs()).exp();
+                4.0 * e / ((1.0 + e) * (1.0 + e))
+            }
             Activation::Erf => std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp(),
         }
     }
@@ -44,7 +52,7 @@ impl ActivationLayer {
     fn second(&self, x: f64, y: f64) -> f64 {
         match self.activation {
             Activation::Relu => 0.0,
-            Activation::Tanh => -2.0 * y * (1.0 - y * y),
+            Activation::Tanh => -2.0 * y * self.first(x, y),
             Activation::Erf => -2.0 * x * self.first(x, y),
         }
     }
