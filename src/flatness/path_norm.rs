@@ -324,20 +324,14 @@ mod tests {
         let model = Model::new(architecture).unwrap();
         for scale in [1.0, 1e100, 1e160, 1e-160, 1e300, 1e-300] {
             // w1, b1, w2, b2, w3, b3
-            let theta = [3.0 * scale, 4.0 * scale, 2.0 * scale, 0.0, 1.0 / scale / scale, 0.0];
-            let expected = if scale * scale == 0.0 || (scale * scale).is_infinite() { None } else { Some(10.0) };
-            if let Some(expected) = expected {
-                let found = path_norm(&model, &theta, &[]);
-                assert!((found - expected).abs() < 1e-13, "{found} at {scale:e}");
-            }
             let theta = [3.0 * scale, 4.0 * scale, 2.0 / scale, 0.0, 1.0, 0.0];
             assert!((path_norm(&model, &theta, &[]) - 10.0).abs() < 1e-13, "at {scale:e}");
-            // Three factors of which two together are out of range.
-            let theta = [1e200, 0.0, 1e200, 0.0, 1e-300, 0.0];
-            assert!((path_norm(&model, &theta, &[]) / 1e100 - 1.0).abs() < 1e-13);
-            let theta = [1e-200, 0.0, 1e-200, 3.0, 1e300, 0.0];
-            assert!((path_norm(&model, &theta, &[]) / 3e300 - 1.0).abs() < 1e-13);
         }
+        // Three factors of which two together are out of range.
+        let theta = [1e200, 0.0, 1e200, 0.0, 1e-300, 0.0];
+        assert!((path_norm(&model, &theta, &[]) / 1e100 - 1.0).abs() < 1e-13);
+        let theta = [1e-200, 0.0, 1e-200, 3.0, 1e300, 0.0];
+        assert!((path_norm(&model, &theta, &[]) / 3e300 - 1.0).abs() < 1e-13);
         assert_eq!(path_norm(&model, &[0.0; 6], &[]), 0.0);
         assert_eq!(path_norm(&model, &[1e300, 0.0, 1e300, 0.0, 1.0, 0.0], &[]), f64::INFINITY);
     }

@@ -66,8 +66,7 @@ impl Loss {
                 // (diag p - p p^T) v: entry i is p_i sum_j p_j (v_i - v_j), which a constant added to v leaves as it
                 // is. Taken from the top class' v, the mean is a sum of small terms where one class has all but a
                 // little of the probability, and nothing cancels.
-                softmax(logits, out);
-                let origin = v[index_of_top(logits)];
+                let origin = v[softmax(logits, out)];
                 let mean: f64 = out.iter().zip(v).map(|(p, v)| p * (v - origin)).sum();
                 for (out, v) in out.iter_mut().zip(v) {
                     *out *= (v - origin) - mean;
@@ -146,8 +145,10 @@ fn sum_without(values: &[f64], left_out: usize) -> f64 {
     values[..left_out].iter().sum::<f64>() + values[left_out + 1..].iter().sum::<f64>()
 }
 
-fn softmax(logits: &[f64], out: &mut [f64]) {
-    let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+/// Writes the probabilities, and gives the position of the largest.
+fn softmax(logits: &[f64], out: &mut [f64]) -> usize {
+    let position = index_of_top(logits);
+    let top = logits[position];
     let mut sum = 0.0;
     for (out, z) in out.iter_mut().zip(logits) {
         *out = (z - top).exp();
@@ -156,6 +157,7 @@ fn softmax(logits: &[f64], out: &mut [f64]) {
     for out in out.iter_mut() {
         *out /= sum;
     }
+    position
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ mod tests {
             assert!(found.sentence().unwrap().contains("sample 1"));
         }
         // Terms that are all 0: zero weights and biases, zero inputs without a bias, and units behind dead ones.
-        let zeros = network(&[1, 2, 2, 1], vec![0.0; 12]);
+        let zeros = network(&[1, 2, 2, 1], vec![0.0; 13]);
         assert_eq!(near(&zeros, array![[1.0], [-2.0]]), NearKinks::default());
         let dead = network(&[1, 1, 1, 1], vec![1.0, -100.0, 1.0, 0.0, 1.0, 0.0]);
         assert_eq!(near(&dead, array![[1.0], [2.0]]), NearKinks::default());

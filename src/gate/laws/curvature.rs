@@ -309,8 +309,8 @@ impl Law for Rise {
                     let summands = definition(measure).summands(&dense, &options);
                     let (rounding, std_error) = noise(&measured, &constant(bound), summands);
                     let short = MISSED * bound + rounding + GATE_Z * std_error;
-                    Finding::at_most(bound - short, measured.value, "what a corner or direction has less what may be missed")
-                        .decided_by_error(std_error)
+                    let what = "a corner or direction, less what may be missed";
+                    unless_at_a_kink(Finding::at_most(bound - short, measured.value, what), case).decided_by_error(std_error)
                 }
                 Err(finding) => finding,
             }
