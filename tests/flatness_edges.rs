@@ -250,6 +250,28 @@ fn coordinates_that_no_start_moves_are_moved_by_curvature() {
     }
 }
 
+/// Parameters that are all 0 in a smooth network: curvature lies off the diagonal, and each hidden unit has a direction
+/// of its own. The best of all 8192 corners is known by trying them.
+#[test]
+fn every_direction_of_curvature_at_the_origin_is_taken() {
+    for activation in [Activation::Tanh, Activation::Erf] {
+        let network = dense_network(&[2, 3, 1], activation, &[0.0; 13]);
+        let inputs = array![[1.0, -0.4], [-0.7, 0.9], [0.3, 1.2], [-0.2, -1.1]];
+        let case = Case(network, Loss::Bce, inputs, array![[1.0], [0.0], [1.0], [0.0]]);
+        let eps = 0.05;
+        let objective = Objective::new(&case.0, case.1, case.2.view(), case.3.view()).unwrap();
+        let loss = objective.value(&case.0.theta);
+        let corner = |number: u32| -> Vec<f64> {
+            (0..13).map(|index| if number >> index & 1 == 1 { eps } else { -eps }).collect()
+        };
+        let best = (0..1 << 13).map(|number| objective.value(&corner(number))).fold(loss, f64::max);
+        let expected = 100.0 * (best - loss) / (1.0 + loss);
+        let found = case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap().value;
+        println!("{activation}: {found} of {expected}");
+        assert!(found >= 0.99 * expected, "{activation}: {found} of {expected}");
+    }
+}
+
 /// All units dead: the loss sees the output bias alone, where both labels balance it.
 #[test]
 fn sharpness_of_a_dead_network_is_that_of_its_output_bias() {

@@ -42,7 +42,7 @@ impl SignAscent {
         while best.iterations < self.max_iterations {
             let mut moved = false;
             for index in 0..u.len() {
-                let agreement = gradient[index] * last[index];
+                let agreement = sign(gradient[index]) * sign(last[index]);
                 if agreement > 0.0 {
                     steps[index] = f64::min(GROWTH * steps[index], 2.0);
                 } else if agreement < 0.0 {

@@ -7,8 +7,8 @@ use crate::flatness::lanczos::{End, Lanczos};
 use crate::model::Objective;
 use crate::numeric::tolerance::UNIT_ROUNDOFF;
 
-/// Rounds in which coordinates at rest are moved.
-const ROUNDS: usize = 4;
+/// Rounds in which coordinates at rest are moved, one direction of curvature a round.
+const ROUNDS: usize = 32;
 /// Coordinates up to which all corners of a box are tried.
 const CORNERS: usize = 10;
 /// A coordinate is at rest where its slope is below this share of the largest.
@@ -125,7 +125,11 @@ pub(super) fn climb_box(around: &Surroundings, outward: Vec<f64>, climb_from: im
         let steepest = slopes.iter().fold(0.0, |top: f64, slope| top.max(*slope));
         let rests = |index: usize| moving[index] && peak.u[index].abs() < 1.0 && slopes[index] <= AT_REST * steepest;
         let at_rest: Vec<bool> = (0..parameters).map(rests).collect();
-        if !(mean_rise(&|index| at_rest[index]) > (MATTERS * (peak.value - start)).max(noise)) {
+        // Where the network is piecewise linear the diagonal tells that nothing is to be gained, as for dead units; elsewhere
+        // curvature may lie off the diagonal alone.
+        let gain = mean_rise(&|index| at_rest[index]);
+        let hidden = !around.objective.model.is_piecewise_linear();
+        if !at_rest.contains(&true) || !(hidden || gain > (MATTERS * (peak.value - start)).max(noise)) {
             break;
         }
         let Some(curvature) = around.curvature(&peak.u, &at_rest) else {
@@ -141,8 +145,8 @@ pub(super) fn climb_box(around: &Surroundings, outward: Vec<f64>, climb_from: im
             let next = corner(&peak.u, &curvature.direction, side);
             peak = peak.or(climb_from(next));
         }
-        if !(peak.value > before) {
-            peak.converged = false;
+        if !(peak.value > before + noise) {
+            peak.converged &= peak.value > before;
             break;
         }
     }
