@@ -136,6 +136,9 @@ fn tiny_curvature_has_its_eigenvalue_and_norms() {
         let stochastic = Options { dense_limit: 0, ..Options::default() };
         let frobenius = case.measure("hessian_frobenius", &stochastic).unwrap();
         assert!((frobenius.value - expected).abs() <= CLOSE * expected, "{:e} for {expected:e}", frobenius.value);
+        // The same size from a softmax, whose Hessian maps ones to 0.
+        let frobenius = two_classes(w, 0.0).measure("hessian_frobenius", &stochastic).unwrap();
+        assert!((frobenius.value / expected / 2.0 - 1.0).abs() <= CLOSE, "{:e} for {expected:e}", frobenius.value);
     }
 }
 

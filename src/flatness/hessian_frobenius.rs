@@ -21,9 +21,10 @@ fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     } else {
         let options = Options { products: options.products / 2, ..options.clone() };
         // H^2 leaves the range of f64 where H is beyond 1e154 or below 1e-154: it is taken of H / unit.
-        let ones = vec![1.0; place.theta().len()];
-        let unit = unit_of(linalg::norm(&hessian.product(&ones)));
-        let root = vec![unit.sqrt().recip(); ones.len()];
+        // The vector has no symmetry that a network might have: the Hessian of a softmax maps ones to 0.
+        let lopsided: Vec<f64> = (0..place.theta().len()).map(|index| 1.0 + (index as f64).sin()).collect();
+        let unit = unit_of(linalg::norm(&hessian.product(&lopsided)));
+        let root = vec![unit.sqrt().recip(); lopsided.len()];
         let scaled = Scaled { operator: &*hessian, scale: &root };
         let square = trace::estimate(&Squared(&scaled), &options).map_err(|error| error.of(measure))?;
         // A sum of squares is below 0 by rounding only.
