@@ -61,6 +61,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let objective = Objective::new(&network, loss, data.inputs.view(), targets.view())
         .naming(&format!("--net and --data {}", arguments.data))?;
     let point = Point::new(objective, &network.theta);
+    let loss_value = point.linearisation.value();
+    if !loss_value.is_finite() {
+        return Err(Unusable(format!(
+            "--net and --data {}: the loss is {loss_value}, expected a finite number",
+            arguments.data
+        )));
+    }
+    if let Some(sentence) = point.near_kinks().sentence() {
+        note(quiet, &sentence);
+    }
     let mut options = Options {
         eps: arguments.eps,
         c: arguments.c,
@@ -85,7 +95,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             Err(error) => return Err(error.into()),
         }
     }
-    let loss_value = point.linearisation.value();
     match arguments.format {
         Format::Json => emit_json(&report::json::flatness(network.theta.len(), loss_value, &results)),
         Format::Text => emit(&report::text::flatness(network.theta.len(), loss_value, &results)),

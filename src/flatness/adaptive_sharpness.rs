@@ -3,7 +3,7 @@
 use crate::flatness::ascent::{Ball, BallAscent, Domain, Lbfgsb, SignAscent};
 use crate::flatness::options::{Norm, non_negative};
 use crate::flatness::place::Place;
-use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, rise};
 use crate::numeric::Estimate;
 use crate::rescale::Action;
 
@@ -75,5 +75,18 @@ impl Measure for AdaptiveSharpness {
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
         Some(sharpness(&Place::moved(point, action), options))
+    }
+
+    /// The rise is a difference of two losses.
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        2.0 * dense.value
+    }
+
+    fn at_least(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        let sizes = |factor: f64| -> Vec<f64> { dense.theta.iter().map(|theta| factor * theta.abs()).collect() };
+        Some(match options.p {
+            Norm::Two => rise::over_ball(dense, &sizes(1.0), options.rho),
+            Norm::Infinity => rise::over_box(dense, &sizes(options.rho)),
+        })
     }
 }

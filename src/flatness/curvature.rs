@@ -1,13 +1,34 @@
 //! Curvature as operators: products with blocks of vectors, never a matrix.
 
+use crate::flatness::FlatnessError;
 use crate::model::Linearisation;
-use crate::numeric::linalg::{par_gram, symmetric_eigenvalues};
+use crate::numeric::linalg::{norm, par_gram, symmetric_eigenvalues};
 use crate::rescale::Action;
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use std::ops::Range;
 
 /// Basis vectors multiplied at a time where an operator is read entry by entry.
 const BASIS_BLOCK: usize = 32;
+
+/// A product held a number that is not finite.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("an operator product has norm {0}")]
+pub struct NotFiniteProduct(pub f64);
+
+impl NotFiniteProduct {
+    /// The same as an error of a measure.
+    pub fn of(self, measure: &'static str) -> FlatnessError {
+        FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value: self.0 }
+    }
+
+    /// Every row of `images` as it is, if all are finite.
+    pub(super) fn check(images: Array2<f64>) -> Result<Array2<f64>, Self> {
+        match images.iter().all(|entry| entry.is_finite()) {
+            true => Ok(images),
+            false => Err(Self(norm(&images.iter().copied().collect::<Vec<_>>()))),
+        }
+    }
+}
 
 /// A symmetric linear map known by its products.
 pub trait SymmetricOperator: Sync {

@@ -42,6 +42,10 @@ impl Measure for FilterWeightedTrace {
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
-        Some(dense.theta.iter().zip(dense.hessian.diag()).map(|(theta, h)| theta * theta * h).sum())
+        Some(dense.theta.iter().zip(dense.hessian.diag()).map(|(theta, h)| theta * h * theta).sum())
+    }
+
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        dense.theta.iter().zip(dense.magnitude.diag()).map(|(theta, h)| theta * h * theta).sum()
     }
 }

@@ -65,4 +65,12 @@ impl Measure for FisherRao {
         }
         Some(share(dense.objective.loss) * total)
     }
+
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        let rows = dense.magnitude.outer_iter().zip(&dense.theta);
+        let sizes = rows.map(|(row, theta)| {
+            theta.abs() * row.iter().zip(&dense.theta).map(|(size, theta)| size * theta.abs()).sum::<f64>()
+        });
+        share(dense.objective.loss) * sizes.sum::<f64>()
+    }
 }

@@ -1,10 +1,10 @@
 //! Frobenius norm of the Hessian.
 
-use crate::flatness::curvature::{Squared, for_each_row};
+use crate::flatness::curvature::{Scaled, Squared, for_each_row};
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, trace};
 use crate::numeric::Estimate;
-use crate::numeric::linalg::dot;
+use crate::numeric::linalg::{self, unit_of};
 use crate::rescale::Action;
 
 /// `(sum_ij H_ij^2)^(1/2)`: row by row up to [`Options::dense_limit`] parameters, beyond that the root of an
@@ -15,18 +15,29 @@ fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "hessian_frobenius";
     let hessian = place.hessian();
     let mut estimate = if place.theta().len() <= options.dense_limit {
-        let mut square = 0.0;
-        for_each_row(&*hessian, |_, row| square += dot(row, row));
-        Estimate::deterministic(square.sqrt(), place.info().with("method", "basis"))
+        let mut lengths = vec![0.0; place.theta().len()];
+        for_each_row(&*hessian, |index, row| lengths[index] = linalg::norm(row));
+        Estimate::deterministic(linalg::norm(&lengths), place.info().with("method", "basis"))
     } else {
         let options = Options { products: options.products / 2, ..options.clone() };
-        let square = trace::estimate(&Squared(&*hessian), &options);
-        let value = square.value.sqrt();
-        let error = square.std_error.map_or(0.0, |error| error / (2.0 * value));
-        Estimate::stochastic(value, error, square.info)
+        // H^2 leaves the range of f64 where H is beyond 1e154 or below 1e-154: it is taken of H / unit.
+        // The vector has no symmetry that a network might have: the Hessian of a softmax maps ones to 0.
+        let lopsided: Vec<f64> = (0..place.theta().len()).map(|index| 1.0 + (index as f64).sin()).collect();
+        let unit = unit_of(linalg::norm(&hessian.product(&lopsided)));
+        let root = vec![unit.sqrt().recip(); lopsided.len()];
+        let scaled = Scaled { operator: &*hessian, scale: &root };
+        let square = trace::estimate(&Squared(&scaled), &options).map_err(|error| error.of(measure))?;
+        // A sum of squares is below 0 by rounding only.
+        let value = square.value.max(0.0).sqrt();
+        // A norm of 0 is that of a Hessian that is 0 along every probe.
+        let error = square.std_error.filter(|error| *error > 0.0).map_or(0.0, |error| error / (2.0 * value));
+        Estimate::stochastic(value * unit, error * unit, square.info)
     };
     if !estimate.value.is_finite() {
         return Err(FlatnessError::NotFinite { measure, what: "the norm", value: estimate.value });
+    }
+    if let Some(value) = estimate.std_error.filter(|error| !error.is_finite()) {
+        return Err(FlatnessError::NotFinite { measure, what: "the standard error", value });
     }
     estimate.info.merge(place.info());
     Ok(estimate)
@@ -58,6 +69,14 @@ impl Measure for HessianFrobenius {
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
-        Some(dense.hessian.iter().map(|entry| entry * entry).sum::<f64>().sqrt())
+        // Row by row, so that a sum has no more than a few thousand terms.
+        let length = |entries: &mut dyn Iterator<Item = f64>| entries.fold(0.0_f64, f64::hypot);
+        let rows = dense.hessian.outer_iter().map(|row| length(&mut row.iter().copied()));
+        Some(length(&mut { rows }))
+    }
+
+    /// The norm of the sizes of what the entries add up.
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        linalg::norm(dense.magnitude.as_slice().expect("stored row by row"))
     }
 }

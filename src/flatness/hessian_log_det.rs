@@ -40,7 +40,8 @@ fn log_det(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
         return Err(indefinite(smallest));
     }
     let probes = (options.products / STEPS).max(2);
-    let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed));
+    let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed))
+        .map_err(|error| error.of(measure))?;
     // Ritz values lie between the extreme eigenvalues but for rounding.
     let log = |t: f64| (t.max(smallest) + c).ln();
     let (value, error) = spectrum.trace_of(log);
@@ -83,6 +84,14 @@ impl Measure for HessianLogDet {
         let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
         let definite = eigenvalues.first().is_some_and(|smallest| smallest + options.c > 0.0);
         definite.then(|| eigenvalues.iter().map(|value| (value + options.c).ln()).sum())
+    }
+
+    /// `sum_i |log(lambda_i + c)| + delta / (lambda_i + c)`, `delta` the scale of an eigenvalue's error.
+    fn summands(&self, dense: &DensePoint, options: &Options) -> f64 {
+        let delta = dense.magnitude_norm();
+        let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
+        let shifted = eigenvalues.iter().map(|value| value + options.c).filter(|value| *value > 0.0);
+        shifted.map(|value| value.ln().abs() + delta / value).sum()
     }
 
     /// `log det(k H + k c I) = log det(H + c I) + P log k`.

@@ -38,6 +38,11 @@ impl Measure for HessianMaxEigenvalue {
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
         linalg::symmetric_eigenvalues(dense.hessian.view()).last().copied()
     }
+
+    /// An eigenvalue is off by at most the spectral norm of the errors of what is added up (Weyl).
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        dense.magnitude_norm()
+    }
 }
 
 /// The outermost eigenvalue of the Hessian at `end`.

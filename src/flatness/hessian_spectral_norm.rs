@@ -46,4 +46,9 @@ impl Measure for HessianSpectralNorm {
         let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
         Some(eigenvalues.iter().fold(0.0, |top, value| f64::max(top, value.abs())))
     }
+
+    /// An eigenvalue is off by at most the spectral norm of the errors of what is added up (Weyl).
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        dense.magnitude_norm()
+    }
 }

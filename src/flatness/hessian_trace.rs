@@ -35,8 +35,9 @@ impl Measure for HessianTrace {
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
         if options.trace == TraceMethod::Auto && point.model().is_piecewise_linear() {
             let traces = point.linearisation.gauss_newton_block_traces();
-            let info = point.info().with("method", "gauss-newton").with("tensor_traces", traces.clone());
-            return Ok(Estimate::deterministic(traces.iter().sum(), info));
+            let value = finite(self.id(), traces.iter().sum())?;
+            let info = point.info().with("method", "gauss-newton").with("tensor_traces", traces);
+            return Ok(Estimate::deterministic(value, info));
         }
         weighted_trace(self.id(), &Place::here(point), &vec![1.0; point.theta().len()], options)
     }
@@ -48,6 +49,14 @@ impl Measure for HessianTrace {
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
         Some(dense.hessian.diag().sum())
     }
+
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        dense.magnitude.diag().sum()
+    }
+}
+
+fn finite(measure: &'static str, value: f64) -> Result<f64, FlatnessError> {
+    if value.is_finite() { Ok(value) } else { Err(FlatnessError::NotFinite { measure, what: "the trace", value }) }
 }
 
 /// `sum_i weight_i^2 H_ii = tr D H D`, `D = diag(weight)`: exactly where the options allow it, else estimated.
@@ -57,22 +66,22 @@ pub(super) fn weighted_trace(
     weight: &[f64],
     options: &Options,
 ) -> Result<Estimate, FlatnessError> {
-    let finite = |value: f64| {
-        if value.is_finite() { Ok(value) } else { Err(FlatnessError::NotFinite { measure, what: "the trace", value }) }
-    };
     if options.trace == TraceMethod::Auto
         && let Some((diagonal, method)) = place.hessian_diagonal(options)
     {
         let share = |range: std::ops::Range<usize>| -> f64 {
-            diagonal[range.clone()].iter().zip(&weight[range]).map(|(h, w)| w * w * h).sum()
+            // Not w^2 H_ii: the square of a weight may leave the range of f64 where the product does not.
+            diagonal[range.clone()].iter().zip(&weight[range]).map(|(h, w)| w * h * w).sum()
         };
         let traces: Vec<f64> = place.model().tensors().iter().map(|tensor| share(tensor.range.clone())).collect();
         let info = place.info().with("method", method).with("tensor_traces", traces.clone());
-        return Ok(Estimate::deterministic(finite(traces.iter().sum())?, info));
+        return Ok(Estimate::deterministic(finite(measure, traces.iter().sum())?, info));
     }
     let hessian = place.hessian();
-    let mut estimate = trace::estimate(&Scaled { operator: &*hessian, scale: weight }, options);
-    finite(estimate.value)?;
+    let scaled = Scaled { operator: &*hessian, scale: weight };
+    let mut estimate = trace::estimate(&scaled, options).map_err(|error| error.of(measure))?;
+    finite(measure, estimate.value)?;
+    finite(measure, estimate.std_error.unwrap_or(0.0))?;
     estimate.info.merge(place.info());
     Ok(estimate)
 }

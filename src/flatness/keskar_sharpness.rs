@@ -3,7 +3,7 @@
 use crate::flatness::ascent::{Domain, Lbfgsb, Peak, SgdAscent, SignAscent};
 use crate::flatness::options::{AscentKind, at_least, non_negative, positive};
 use crate::flatness::place::Place;
-use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
+use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, rise};
 use crate::numeric::Estimate;
 use crate::rescale::Action;
 
@@ -65,7 +65,9 @@ pub(super) fn sharpness(measure: &'static str, place: &Place, options: &Options)
         total += peak.iterations;
         info.set(&format!("{}_value", ascent.name()), 100.0 * rise / (1.0 + loss));
         info.set(&format!("{}_iterations", ascent.name()), peak.iterations);
-        info.set(&format!("{}_converged", ascent.name()), peak.converged);
+        // SGD starts at the centre alone and tests no curvature: where it has not moved it has found nothing.
+        let moved = ascent != AscentKind::Sgd || rise > 0.0 || eps == 0.0;
+        info.set(&format!("{}_converged", ascent.name()), peak.converged && moved);
     }
     let info = info.with("ascent", finder.name()).with("iterations", total).with("max_loss", loss + best);
     Ok(Estimate::deterministic(100.0 * best / (1.0 + loss), info))
@@ -100,6 +102,16 @@ impl Measure for KeskarSharpness {
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
         Some(sharpness(self.id(), &Place::moved(point, action), options))
+    }
+
+    /// The rise is a difference of two losses.
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        200.0 * dense.value / (1.0 + dense.value)
+    }
+
+    fn at_least(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
+        let radii: Vec<f64> = dense.theta.iter().map(|theta| options.eps * (theta.abs() + 1.0)).collect();
+        Some(100.0 * rise::over_box(dense, &radii) / (1.0 + dense.value))
     }
 
     fn at_loss_scale(&self, value: f64, factor: f64, point: &Point, _options: &Options) -> f64 {

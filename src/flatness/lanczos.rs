@@ -10,7 +10,7 @@
 
 use crate::flatness::curvature::SymmetricOperator;
 use crate::numeric::Streams;
-use crate::numeric::linalg::{add_scaled, dot, norm, symmetric_eigen};
+use crate::numeric::linalg::{add_scaled, dot, norm, symmetric_eigen, unit_of};
 use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -156,6 +156,8 @@ struct Run<'r> {
     basis: Vec<Vec<f64>>,
     /// The operator in that basis, as far as its products are known.
     projected: Array2<f64>,
+    /// Unit in which the operator is computed with, a power of two near its size; known from the first product.
+    unit: Option<f64>,
     run: u64,
     starts: u64,
 }
@@ -176,9 +178,25 @@ impl<'r> Run<'r> {
             locked,
             basis: Vec::new(),
             projected: Array2::zeros((most, most)),
+            unit: None,
             run,
             starts: 0,
         }
+    }
+
+    /// `A vector` in units of the operator's size, so that coefficients keep their digits between `1e-300` and `1e300`.
+    fn product(&mut self, vector: &[f64], total: &mut Work) -> Result<Vec<f64>, LanczosError> {
+        let mut image = self.operator.product(vector);
+        total.products += 1;
+        let length = norm(&image);
+        if !length.is_finite() {
+            return Err(LanczosError::NotFinite(length));
+        }
+        let unit = *self.unit.get_or_insert_with(|| unit_of(length));
+        if unit != 1.0 {
+            image.iter_mut().for_each(|x| *x /= unit);
+        }
+        Ok(image)
     }
 
     /// Orthogonalises `vector` against basis and locked pairs, twice; the coefficients on the basis.
@@ -224,12 +242,10 @@ impl<'r> Run<'r> {
         let mut since_check = 0;
         loop {
             let last = self.basis.len() - 1;
-            let mut next = self.operator.product(&self.basis[last]);
-            total.products += 1;
-            let length = norm(&next);
-            if !length.is_finite() {
-                return Err(LanczosError::NotFinite(length));
-            }
+            let member = std::mem::take(&mut self.basis[last]);
+            let image = self.product(&member, total);
+            self.basis[last] = member;
+            let mut next = image?;
             let coefficients = self.orthogonalise(&mut next);
             for (index, coefficient) in coefficients.into_iter().enumerate() {
                 self.projected[[index, last]] = coefficient;
@@ -253,25 +269,19 @@ impl<'r> Run<'r> {
                 let residual = |index: usize| coupling * vectors[[size - 1, index]].abs();
                 let enough = size >= wanted;
                 if enough && order[..wanted].iter().all(|&index| residual(index) <= wants(index)) {
-                    let pairs: Vec<Eigenpair> = order[..wanted]
-                        .iter()
-                        .map(|&index| {
-                            let vector = self.combine(vectors.column(index).iter().copied());
-                            self.finish(vector, total)
-                        })
-                        .collect();
-                    let worst = pairs.iter().map(|pair| pair.residual).fold(0.0, f64::max);
-                    if worst.is_finite() {
-                        return Ok(pairs);
-                    }
-                    return Err(LanczosError::NotFinite(worst));
+                    let finished = order[..wanted].iter().map(|&index| {
+                        let vector = self.combine(vectors.column(index).iter().copied());
+                        self.finish(vector, total)
+                    });
+                    return finished.collect();
                 }
                 if total.products >= self.settings.max_products {
                     let worst = order[..wanted.min(size)].iter().map(|&index| residual(index)).fold(0.0, f64::max);
+                    let unit = self.unit.unwrap_or(1.0);
                     return Err(LanczosError::NotConverged {
                         products: total.products,
-                        residual: worst,
-                        wanted: wants(order[0]),
+                        residual: worst * unit,
+                        wanted: wants(order[0]) * unit,
                     });
                 }
                 if full && !invariant {
@@ -312,15 +322,20 @@ impl<'r> Run<'r> {
     }
 
     /// The pair with its true residual.
-    fn finish(&self, mut vector: Vec<f64>, total: &mut Work) -> Eigenpair {
+    fn finish(&mut self, mut vector: Vec<f64>, total: &mut Work) -> Result<Eigenpair, LanczosError> {
         let length = norm(&vector);
         vector.iter_mut().for_each(|x| *x /= length);
-        let mut image = self.operator.product(&vector);
-        total.products += 1;
+        let mut image = self.product(&vector, total)?;
+        let unit = self.unit.unwrap_or(1.0);
         // The Rayleigh quotient of the computed vector is accurate to the square of the residual.
         let quotient = dot(&vector, &image);
         add_scaled(&mut image, -quotient, &vector);
-        Eigenpair { value: quotient, residual: norm(&image), vector }
+        let (value, residual) = (quotient * unit, norm(&image) * unit);
+        // An eigenvalue beyond f64, or a NaN that no norm has shown.
+        match [value, residual].into_iter().find(|number| !number.is_finite()) {
+            Some(number) => Err(LanczosError::NotFinite(number)),
+            None => Ok(Eigenpair { value, residual, vector }),
+        }
     }
 }
 
@@ -401,6 +416,25 @@ mod tests {
             let found = Lanczos::default().extreme(&matrix, End::Largest, 40).unwrap();
             assert_all_close(&values(&found), &[value; 40]);
         }
+    }
+
+    /// A spectrum with a gap and a wide one, at scales where squares of entries leave the range of f64. The
+    /// residual has to be a residual: 0 beside a wrong value is what an underflowing norm gives.
+    #[test]
+    fn eigenvalues_are_right_at_every_scale() {
+        let spectrum = [1539.772, 3.0, 2.0, 0.0, -0.5, -492.69, -540.0];
+        let base = with_spectrum(&spectrum, 3).0;
+        for scale in [1e-305, 1e-300, 1e-250, 1e-200, 1e-165, 1e-162, 1e-160, 1e-80, 1e80, 1e154, 1e200, 1e250, 1e300] {
+            let matrix = Matrix(base.mapv(|entry| entry * scale));
+            for (end, expected) in [(End::Largest, 1539.772), (End::Smallest, -540.0), (End::Magnitude, 1539.772)] {
+                let found = Lanczos::default().extreme(&matrix, end, 1).unwrap();
+                let pair = &found.pairs[0];
+                assert_relative_eq!(pair.value, expected * scale, max_relative = 1e-9);
+                assert!(pair.residual <= 1e-9 * pair.value.abs(), "residual {:e} at {scale:e}", pair.residual);
+            }
+        }
+        let beyond = Matrix(Array2::from_elem((4, 4), 1e308));
+        assert!(matches!(Lanczos::default().extreme(&beyond, End::Largest, 1), Err(LanczosError::NotFinite(_))));
     }
 
     #[test]

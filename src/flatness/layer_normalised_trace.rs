@@ -49,9 +49,18 @@ impl Measure for LayerNormalisedTrace {
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
         let mut total = 0.0;
         for tensor in dense.objective.model.tensors().iter().filter(|tensor| tensor.role == Role::Weight) {
-            let square: f64 = dense.theta[tensor.range.clone()].iter().map(|w| w * w).sum();
-            total += square * tensor.range.clone().map(|i| dense.hessian[[i, i]]).sum::<f64>();
+            let length = dense.theta[tensor.range.clone()].iter().fold(0.0, |sum, w| f64::hypot(sum, *w));
+            total += length * tensor.range.clone().map(|i| dense.hessian[[i, i]]).sum::<f64>() * length;
         }
         Some(total)
+    }
+
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        let weights = dense.objective.model.tensors().iter().filter(|tensor| tensor.role == Role::Weight);
+        let of_layer = |range: std::ops::Range<usize>| {
+            let length = norm(&dense.theta[range.clone()]);
+            range.map(|i| length * dense.magnitude[[i, i]] * length).sum::<f64>()
+        };
+        weights.map(|tensor| of_layer(tensor.range.clone())).sum()
     }
 }

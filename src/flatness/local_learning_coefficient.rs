@@ -45,7 +45,11 @@ impl Potential for Data<'_, '_> {
 fn coefficient(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "local_learning_coefficient";
     let objective = place.point.objective();
-    let n = at_least(measure, "number of samples", objective.samples(), 2, "at least 2")? as f64;
+    if objective.samples() < 2 {
+        let reason = "there is 1 sample, and its temperature log n is 0".to_owned();
+        return Err(FlatnessError::NotApplicable { measure, reason });
+    }
+    let n = objective.samples() as f64;
     let beta = positive(measure, "beta", options.beta.unwrap_or(1.0 / (n.ln() * objective.scale)))?;
     let localisation = non_negative(measure, "localisation", options.localisation)?;
     let chains = at_least(measure, "chains", options.chains, 2, "at least 2")?;

@@ -14,6 +14,7 @@ pub mod options;
 mod place;
 mod point;
 pub mod quadrature;
+mod rise;
 pub mod trace;
 
 mod adaptive_sharpness;
@@ -124,6 +125,18 @@ pub trait Measure: Send + Sync {
 
     /// The definition applied to dense curvature; `None` where the measure is no function of it.
     fn on_dense(&self, _dense: &DensePoint, _options: &Options) -> Option<f64> {
+        None
+    }
+
+    /// The sum of the sizes of what the measure adds up, in its own unit: rounding is relative to this where the summands
+    /// cancel. 0 where they cannot, and the value itself is the scale.
+    fn summands(&self, _dense: &DensePoint, _options: &Options) -> f64 {
+        0.0
+    }
+
+    /// A lower bound of a measure that is a maximum, from dense derivatives and values of the loss alone; `None` for
+    /// others.
+    fn at_least(&self, _dense: &DensePoint, _options: &Options) -> Option<f64> {
         None
     }
 }

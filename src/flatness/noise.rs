@@ -4,6 +4,7 @@ use crate::flatness::options::at_least;
 use crate::flatness::place::Place;
 use crate::flatness::{FlatnessError, Options};
 use crate::numeric::Streams;
+use crate::numeric::linalg::norm;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
@@ -63,6 +64,6 @@ impl<'p> Noise<'p> {
 pub(super) fn mean_and_error(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (n * (n - 1.0))).sqrt())
+    let deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    (mean, norm(&deviations) / (n * (n - 1.0)).sqrt())
 }

@@ -63,6 +63,9 @@ impl PacBayes {
             Criterion::Error => error_rate(objective, theta),
         };
         let start = cost(place.point.theta());
+        if !start.is_finite() {
+            return Err(FlatnessError::NotFinite { measure, what: "the loss", value: start });
+        }
         let noise = Noise::draw(measure, place, self.magnitude, options)?;
         let mut evaluations = 0_usize;
         // A loss that overflows is above any bound.
@@ -75,8 +78,9 @@ impl PacBayes {
         while excess(high).0 > 0.0 {
             high /= 2.0;
             if high < SMALLEST {
-                let value = high;
-                return Err(FlatnessError::NotFinite { measure, what: "1/sigma^2 at the smallest noise", value });
+                let what = if options.criterion == Criterion::Loss { "loss" } else { "error" };
+                let reason = format!("even noise of {SMALLEST:e} raises the expected {what} by more than {bound}");
+                return Err(FlatnessError::NotApplicable { measure, reason });
             }
         }
         while excess(high).0 <= 0.0 {

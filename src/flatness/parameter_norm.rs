@@ -9,10 +9,14 @@ use crate::rescale::Action;
 /// `|theta|_2` of all parameters; `info` has the norm of each tensor.
 pub(super) struct ParameterNorm;
 
-fn norm(place: &Place) -> Estimate {
+fn norm(place: &Place) -> Result<Estimate, FlatnessError> {
+    let value = linalg::norm(place.theta());
+    if !value.is_finite() {
+        return Err(FlatnessError::NotFinite { measure: "parameter_norm", what: "the norm", value });
+    }
     let norms: Vec<f64> =
         place.model().tensors().iter().map(|tensor| linalg::norm(&place.theta()[tensor.range.clone()])).collect();
-    Estimate::deterministic(linalg::norm(place.theta()), place.info().with("tensor_norms", norms))
+    Ok(Estimate::deterministic(value, place.info().with("tensor_norms", norms)))
 }
 
 impl Measure for ParameterNorm {
@@ -37,15 +41,15 @@ impl Measure for ParameterNorm {
     }
 
     fn evaluate(&self, point: &Point, _options: &Options) -> Result<Estimate, FlatnessError> {
-        Ok(norm(&Place::here(point)))
+        norm(&Place::here(point))
     }
 
     fn predict(&self, point: &Point, action: &Action, _options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(Ok(norm(&Place::moved(point, action))))
+        Some(norm(&Place::moved(point, action)))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
-        Some(dense.theta.iter().map(|theta| theta * theta).sum::<f64>().sqrt())
+        Some(dense.theta.iter().fold(0.0, |sum, theta| f64::hypot(sum, *theta)))
     }
 
     /// It knows no loss.

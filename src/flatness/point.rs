@@ -4,8 +4,9 @@ use crate::flatness::FlatnessError;
 use crate::model::{Linearisation, Model, Objective, oracle};
 use crate::numeric::Info;
 use crate::numeric::linalg::norm;
-use crate::rescale::Action;
+use crate::rescale::{Action, NearKinks};
 use ndarray::Array2;
+use std::sync::OnceLock;
 
 /// Gradient norm of a loss of order one below which a point is reported as stationary. Training stops far
 /// above it; every measure is defined there all the same.
@@ -16,12 +17,13 @@ pub const STATIONARY_GRADIENT: f64 = 1e-6;
 pub struct Point<'a> {
     /// The passes kept for Hessian and Gauss-Newton products.
     pub linearisation: Linearisation<'a>,
+    near_kinks: OnceLock<NearKinks>,
 }
 
 impl<'a> Point<'a> {
     /// Linearises `objective` at `theta`.
     pub fn new(objective: Objective<'a>, theta: &'a [f64]) -> Self {
-        Self { linearisation: objective.linearise(theta) }
+        Self { linearisation: objective.linearise(theta), near_kinks: OnceLock::new() }
     }
 
     /// As [`Point::new`] for parameters from outside.
@@ -48,14 +50,30 @@ impl<'a> Point<'a> {
         Ok(Self::new(objective, theta))
     }
 
-    /// What every measure reports of the point: the loss, the norm of its gradient, and whether that is
-    /// small enough to call the point stationary ([`STATIONARY_GRADIENT`]).
+    /// What every measure reports of the point: the loss, the norm of its gradient (where they are finite),
+    /// whether that is small enough to call the point stationary ([`STATIONARY_GRADIENT`]).
     pub fn info(&self) -> Info {
         let gradient = norm(self.linearisation.gradient());
-        Info::new()
-            .with("loss", self.linearisation.value())
-            .with("gradient_norm", gradient)
-            .with("stationary", gradient <= STATIONARY_GRADIENT * self.objective().scale.abs())
+        let stationary = gradient <= STATIONARY_GRADIENT * self.objective().scale.abs();
+        let mut info = Info::new().with("stationary", stationary);
+        // What overflows is an error of the measures that need it, and no diagnostic of those that do not.
+        let kinks = self.near_kinks();
+        if let Some(sentence) = kinks.sentence() {
+            info.set("near_kinks", kinks.count);
+            info.set("near_kinks_note", sentence);
+        }
+        for (name, value) in [("loss", self.linearisation.value()), ("gradient_norm", gradient)] {
+            if value.is_finite() {
+                info.set(name, value);
+            }
+        }
+        info
+    }
+
+    /// Pre-activations of ReLUs that are 0 as far as rounding lets one see; looked for once.
+    pub fn near_kinks(&self) -> &NearKinks {
+        let Objective { model, buffers, inputs, .. } = *self.objective();
+        self.near_kinks.get_or_init(|| NearKinks::of(model, self.theta(), buffers, inputs))
     }
 
     /// The objective.
@@ -89,9 +107,11 @@ pub struct DensePoint<'a> {
     pub hessian: Array2<f64>,
     /// Gauss-Newton matrix.
     pub gauss_newton: Array2<f64>,
+    /// Sizes of what the Hessian adds up, entry by entry ([`oracle::Dense::magnitude`]).
+    pub magnitude: Array2<f64>,
 }
 
-/// Most parameters for which [`DensePoint::try_new`] computes two dense matrices (144 MB).
+/// Most parameters for which [`DensePoint::try_new`] computes three dense matrices (216 MB).
 pub const ORACLE_LIMIT: usize = 3000;
 
 impl<'a> DensePoint<'a> {
@@ -117,7 +137,14 @@ impl<'a> DensePoint<'a> {
             gradient: dense.gradient,
             hessian: dense.hessian,
             gauss_newton: dense.gauss_newton,
+            magnitude: dense.magnitude,
         }
+    }
+
+    /// The largest sum over a row of [`DensePoint::magnitude`]: a bound on the spectral norm of everything the Hessian
+    /// adds up, and so the scale of its eigenvalues' errors.
+    pub fn magnitude_norm(&self) -> f64 {
+        self.magnitude.outer_iter().map(|row| row.sum()).fold(0.0, f64::max)
     }
 
     /// The same quantities at `action(theta)`, by transport and not by evaluation there.
@@ -129,6 +156,7 @@ impl<'a> DensePoint<'a> {
             gradient: action.transport_covector(&self.gradient),
             hessian: action.transport_hessian(self.hessian.view()),
             gauss_newton: action.transport_hessian(self.gauss_newton.view()),
+            magnitude: action.transport_hessian(self.magnitude.view()).mapv_into(f64::abs),
         }
     }
 }

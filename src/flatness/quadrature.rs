@@ -1,7 +1,8 @@
 //! Stochastic Lanczos quadrature: traces of functions of an operator, and its spectral density
 //! (Ubaru, Chen and Saad 2017; for Hessians of networks Ghorbani, Krishnan and Xiao 2019).
 
-use crate::flatness::curvature::SymmetricOperator;
+use crate::flatness::curvature::{NotFiniteProduct, SymmetricOperator};
+use crate::flatness::noise::mean_and_error;
 use crate::numeric::Streams;
 use crate::numeric::linalg::{add_scaled, dot, norm, symmetric_eigen};
 use ndarray::Array2;
@@ -29,11 +30,7 @@ impl SpectralMeasure {
     /// `tr f(A)` and its standard error between probes. The quadrature itself is exact for polynomials up to
     /// degree `2 steps - 1`.
     pub fn trace_of(&self, f: impl Fn(f64) -> f64) -> (f64, f64) {
-        let values = self.traces(&self.quadratures, f);
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        (mean, (squares / (n * (n - 1.0))).sqrt())
+        mean_and_error(&self.traces(&self.quadratures, f))
     }
 
     /// How far the second half of the steps moved `tr f(A)`.
@@ -65,12 +62,15 @@ pub fn gaussian_mixture(nodes: &[(f64, f64)], points: &[f64], width: f64) -> Vec
 
 /// Runs `probes` Lanczos recursions of `steps` steps from random sign vectors, with full
 /// reorthogonalisation.
+///
+/// # Errors
+/// [`NotFiniteProduct`].
 pub fn spectral_measure(
     operator: &dyn SymmetricOperator,
     probes: usize,
     steps: usize,
     streams: Streams,
-) -> SpectralMeasure {
+) -> Result<SpectralMeasure, NotFiniteProduct> {
     let mut measure =
         SpectralMeasure { quadratures: Vec::new(), halved: Vec::new(), dimension: operator.dimension(), products: 0 };
     for first in (0..probes).step_by(SIDE_BY_SIDE) {
@@ -86,7 +86,7 @@ pub fn spectral_measure(
             for (mut row, &index) in block.outer_iter_mut().zip(&open) {
                 row.assign(&ndarray::ArrayView1::from(recursions[index].last()));
             }
-            let images = operator.products(block.view());
+            let images = NotFiniteProduct::check(operator.products(block.view()))?;
             measure.products += open.len();
             for (image, &index) in images.outer_iter().zip(&open) {
                 recursions[index].advance(image.to_vec());
@@ -98,7 +98,7 @@ pub fn spectral_measure(
             measure.halved.push(recursion.quadrature(size.div_ceil(2)));
         }
     }
-    measure
+    Ok(measure)
 }
 
 /// The Lanczos recursion from one vector.
@@ -183,7 +183,7 @@ mod tests {
         let matrix = with_spectrum(&spectrum);
         let truth: f64 = spectrum.iter().map(|value| value.ln()).sum();
         let results: Vec<(f64, f64)> =
-            (0..400).map(|seed| spectral_measure(&matrix, 8, 40, Streams::new(seed)).trace_of(f64::ln)).collect();
+            (0..400).map(|seed| spectral_measure(&matrix, 8, 40, Streams::new(seed)).unwrap().trace_of(f64::ln)).collect();
         let mean = results.iter().map(|(value, _)| value - truth).sum::<f64>() / 400.0;
         let variance = results.iter().map(|(value, _)| (value - truth - mean).powi(2)).sum::<f64>() / 399.0;
         assert!(mean.abs() < 4.5 * (variance / 400.0).sqrt(), "bias {mean}, deviation {}", variance.sqrt());
@@ -195,7 +195,7 @@ mod tests {
     fn quadratures_are_exact_for_polynomials_and_densities_are_normalised() {
         let spectrum: Vec<f64> = (0..30).map(|k| f64::from(k) / 10.0 - 1.0).collect();
         let matrix = with_spectrum(&spectrum);
-        let measure = spectral_measure(&matrix, 1, 4, Streams::new(3));
+        let measure = spectral_measure(&matrix, 1, 4, Streams::new(3)).unwrap();
         assert_eq!(measure.products, 4);
         let mut generator = Streams::new(3).stream("spectral probe", 0);
         let probe: Vec<f64> = (0..30).map(|_| if generator.random::<bool>() { 1.0 } else { -1.0 }).collect();
@@ -210,5 +210,25 @@ mod tests {
         let points: Vec<f64> = (0..2000).map(|k| -3.0 + 0.004 * f64::from(k)).collect();
         let total: f64 = gaussian_mixture(&measure.nodes(), &points, 0.1).iter().sum::<f64>() * 0.004;
         assert!((total - 1.0).abs() < 1e-9, "{total}");
+    }
+
+    #[test]
+    fn undefined_products_are_errors_and_no_panics() {
+        let mut matrix = with_spectrum(&[1.0, 2.0, 3.0]);
+        matrix.0[[1, 2]] = f64::NAN;
+        assert!(spectral_measure(&matrix, 2, 3, Streams::new(0)).is_err());
+    }
+
+    #[test]
+    fn nodes_scale_with_the_operator() {
+        let spectrum: Vec<f64> = (0..12).map(|k| f64::from(k) - 3.0).collect();
+        let matrix = with_spectrum(&spectrum);
+        let base = spectral_measure(&matrix, 4, 12, Streams::new(1)).unwrap().trace_of(f64::abs);
+        for scale in [1e-300, 1e-170, 1e170, 1e300] {
+            let scaled = Matrix(&matrix.0 * scale);
+            let (value, error) = spectral_measure(&scaled, 4, 12, Streams::new(1)).unwrap().trace_of(f64::abs);
+            assert!((value / scale - base.0).abs() < 1e-9 * base.0, "{value:e} at {scale:e}");
+            assert!((error / scale - base.1).abs() < 1e-9 * base.0, "{error:e} at {scale:e}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Relative flatness of one layer (Petzka et al. 2021).
 
+use crate::flatness::noise::mean_and_error;
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
 use crate::model::{Model, Role, Tensor};
-use crate::numeric::linalg::{dot, symmetric_eigen};
+use crate::numeric::linalg::{dot, symmetric_eigen, unit_of};
 use crate::numeric::{Estimate, Streams};
 use crate::rescale::Action;
 use ndarray::{Array2, ArrayView2};
@@ -43,9 +44,12 @@ fn factor(weight: ArrayView2<f64>) -> Array2<f64> {
     if columns <= rows {
         return weight.to_owned();
     }
-    let (values, mut vectors) = symmetric_eigen(weight.dot(&weight.t()).view());
+    // Products of weights may leave the range of f64 where weights do not.
+    let unit = unit_of(weight.iter().fold(0.0, |top: f64, w| top.max(w.abs())));
+    let scaled = weight.mapv(|w| w / unit);
+    let (values, mut vectors) = symmetric_eigen(scaled.dot(&scaled.t()).view());
     for (mut column, value) in vectors.columns_mut().into_iter().zip(values) {
-        column *= value.max(0.0).sqrt();
+        column *= value.max(0.0).sqrt() * unit;
     }
     vectors
 }
@@ -95,10 +99,8 @@ fn flatness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError>
     if exact {
         return Ok(Estimate::deterministic(total, info.with("method", "basis")));
     }
-    let n = count as f64;
-    let mean = total / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    Ok(Estimate::stochastic(mean, (squares / (n * (n - 1.0))).sqrt(), info.with("method", "hutchinson")))
+    let (mean, error) = mean_and_error(&values);
+    Ok(Estimate::stochastic(mean, error, info.with("method", "hutchinson")))
 }
 
 impl Measure for RelativeFlatness {
@@ -134,11 +136,25 @@ impl Measure for RelativeFlatness {
         let mut total = 0.0;
         for s in 0..tensor.shape[0] {
             for r in 0..tensor.shape[0] {
-                let product: f64 = (0..columns).map(|j| dense.theta[index(s, j)] * dense.theta[index(r, j)]).sum();
                 let trace: f64 = (0..columns).map(|j| dense.hessian[[index(s, j), index(r, j)]]).sum();
-                total += product * trace;
+                total += (0..columns).map(|j| dense.theta[index(s, j)] * trace * dense.theta[index(r, j)]).sum::<f64>();
             }
         }
         Some(total)
+    }
+
+    fn summands(&self, dense: &DensePoint, options: &Options) -> f64 {
+        let Ok(tensor) = weight_of(dense.objective.model, options) else { return 0.0 };
+        let columns: usize = tensor.shape[1..].iter().product();
+        let index = |s: usize, j: usize| tensor.range.start + s * columns + j;
+        let mut total = 0.0;
+        for s in 0..tensor.shape[0] {
+            for r in 0..tensor.shape[0] {
+                let size: f64 = (0..columns).map(|j| dense.magnitude[[index(s, j), index(r, j)]]).sum();
+                let terms = (0..columns).map(|j| dense.theta[index(s, j)].abs() * size * dense.theta[index(r, j)].abs());
+                total += terms.sum::<f64>();
+            }
+        }
+        total
     }
 }

@@ -10,12 +10,15 @@ use crate::rescale::Action;
 const POINTS: usize = 201;
 /// Lanczos steps from each probe.
 const STEPS: usize = 64;
+/// Least range: the density of a narrower spectrum, a Hessian that is 0 among them, would be beyond f64.
+const LEAST_RANGE: f64 = 1e-300;
 
 /// The density `phi(t)` of eigenvalues; the value is its first absolute moment, the mean absolute eigenvalue
 /// `1/P sum_i |lambda_i| = int |t| phi(t) dt`.
 ///
 /// `info` lists the density itself (`density` at `points`, it integrates to 1), each eigenvalue or quadrature
-/// node widened to a Gaussian of standard deviation `width`, a hundredth of the spectrum's range. All
+/// node widened to a Gaussian of standard deviation `width`, a hundredth of the spectrum's range (at least 1e-302: a
+/// narrower one is a point mass to f64, and is listed that wide). All
 /// eigenvalues are computed up to [`Options::dense_limit`] parameters; beyond that it is stochastic Lanczos
 /// quadrature.
 pub(super) struct SpectralDensity;
@@ -36,7 +39,8 @@ fn density(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
         }
         None => {
             let probes = (options.products / STEPS).max(2);
-            let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed));
+            let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed))
+                .map_err(|error| error.of(measure))?;
             let (total, error) = spectrum.trace_of(f64::abs);
             if !total.is_finite() {
                 return Err(FlatnessError::NotFinite { measure, what: "a Ritz value", value: total });
@@ -54,7 +58,10 @@ fn density(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
     let low = nodes.iter().map(|(node, _)| *node).fold(f64::INFINITY, f64::min);
     let high = nodes.iter().map(|(node, _)| *node).fold(f64::NEG_INFINITY, f64::max);
     // A single eigenvalue has no range: its own size is the unit then.
-    let range = if high > low { high - low } else { high.abs().max(f64::MIN_POSITIVE) };
+    let range = (if high > low { high - low } else { high.abs() }).max(LEAST_RANGE);
+    if !range.is_finite() {
+        return Err(FlatnessError::NotFinite { measure, what: "the range of the spectrum", value: range });
+    }
     let width = range / 100.0;
     let points: Vec<f64> =
         (0..POINTS).map(|k| low - 0.05 * range + 1.1 * range * k as f64 / (POINTS - 1) as f64).collect();
@@ -91,5 +98,10 @@ impl Measure for SpectralDensity {
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {
         let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
         Some(eigenvalues.iter().map(|value| value.abs()).sum::<f64>() / eigenvalues.len() as f64)
+    }
+
+    /// An eigenvalue is off by at most the spectral norm of the errors of what is added up (Weyl).
+    fn summands(&self, dense: &DensePoint, _options: &Options) -> f64 {
+        dense.magnitude_norm()
     }
 }

@@ -33,6 +33,7 @@ struct DenseArrays {
     gradient: Vec<f64>,
     hessian: Array2<f64>,
     gauss_newton: Array2<f64>,
+    magnitude: Array2<f64>,
 }
 
 impl FlatnessCase {
@@ -66,6 +67,7 @@ impl FlatnessCase {
                 gradient: point.gradient,
                 hessian: point.hessian,
                 gauss_newton: point.gauss_newton,
+                magnitude: point.magnitude,
             }
         });
         DensePoint {
@@ -75,6 +77,7 @@ impl FlatnessCase {
             gradient: arrays.gradient.clone(),
             hessian: arrays.hessian.clone(),
             gauss_newton: arrays.gauss_newton.clone(),
+            magnitude: arrays.magnitude.clone(),
         }
     }
 }

@@ -4,7 +4,9 @@
 use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::tier::Tier;
-use crate::model::{Activation, Architecture, LayerSpec, Loss, Model, Role, load_network, save_network};
+use crate::model::{
+    Activation, Architecture, LayerSpec, Loss, Model, Network, Objective, Role, load_network, save_network,
+};
 use crate::numeric::{Streams, read_text, write_atomically};
 use crate::prior::{Gram, Labels};
 use ndarray::{ArrayView1, Ix2};
@@ -14,8 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The files of `fixtures/cases/`.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 4] = [
     ("networks.toml", include_str!("../../fixtures/cases/networks.toml")),
+    ("edges.toml", include_str!("../../fixtures/cases/edges.toml")),
     ("grams.toml", include_str!("../../fixtures/cases/grams.toml")),
     ("rank.toml", include_str!("../../fixtures/cases/rank.toml")),
 ];
@@ -42,7 +45,7 @@ pub struct Corpus {
     folder: PathBuf,
 }
 
-/// A network with data, and the rescalings it is put through. Exactly one of `drawn` and `files` says what it is.
+/// A network with data, and the rescalings it is put through. Exactly one of `drawn`, `given` and `files` says what it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NetworkBlock {
@@ -61,6 +64,8 @@ struct NetworkBlock {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drawn: Option<DrawnNetwork>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<GivenNetwork>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<NetworkFiles>,
 }
 
@@ -76,6 +81,21 @@ struct DrawnNetwork {
     /// Whether a batch norm follows the first layer.
     #[serde(default)]
     batch_norm: bool,
+}
+
+/// A network and its data, number by number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenNetwork {
+    /// A shorthand.
+    arch: String,
+    /// ReLU unless given.
+    #[serde(default)]
+    activation: Option<Activation>,
+    /// Parameters, tensor after tensor.
+    theta: Vec<f64>,
+    inputs: Vec<Vec<f64>>,
+    targets: Vec<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -251,8 +271,8 @@ impl Corpus {
             return Err(format!("alphas has {alpha}, expected finite numbers above 0"));
         }
         let name = block.name.clone();
-        let mut case = match (&block.drawn, &block.files) {
-            (Some(drawn), None) => {
+        let mut case = match (&block.drawn, &block.given, &block.files) {
+            (Some(drawn), None, None) => {
                 drawn.check().map_err(|error| format!("drawn: {error}"))?;
                 let streams = Streams::new(seed).child(&name, 0);
                 let mut architecture = drawn_architecture(&drawn.widths, drawn.activation);
@@ -269,7 +289,24 @@ impl Corpus {
                 }
                 case
             }
-            (None, Some(files)) => {
+            (None, Some(given), None) => {
+                let architecture = Architecture::read(&given.arch, given.activation, None, None)
+                    .map_err(|error| format!("given: {error}"))?;
+                let model = Arc::new(Model::new(architecture).map_err(|error| format!("given: {error}"))?);
+                if given.theta.len() != model.parameters() {
+                    let (found, expected) = (given.theta.len(), model.parameters());
+                    return Err(format!("given: theta has {found} numbers, expected {expected}"));
+                }
+                let matrix = |rows: &[Vec<f64>], what: &str| {
+                    let shape = (rows.len(), rows.first().map_or(0, Vec::len));
+                    ndarray::Array2::from_shape_vec(shape, rows.concat())
+                        .map_err(|_| format!("given: the rows of {what} differ in length"))
+                };
+                let (inputs, targets) = (matrix(&given.inputs, "inputs")?, matrix(&given.targets, "targets")?);
+                let network = Network::new(model, given.theta.clone());
+                checked(FlatnessCase::new(name, network, block.loss, inputs, targets), "given")?
+            }
+            (None, None, Some(files)) => {
                 let [net, data] = [&files.net, &files.data].map(|file| self.folder.join(file));
                 let shorthand = files.arch.starts_with("fcn:");
                 let arch =
@@ -290,10 +327,9 @@ impl Corpus {
                     let values: Vec<f64> = array.iter().copied().collect();
                     ndarray::Array2::from_shape_vec((rows, columns), values).map_err(|error| format!("data: {error}"))
                 };
-                let case = FlatnessCase::new(name, network, block.loss, matrix(x)?, matrix(y)?);
-                case.checked().map_err(|error| format!("data: {error}"))?
+                checked(FlatnessCase::new(name, network, block.loss, matrix(x)?, matrix(y)?), "data")?
             }
-            _ => return Err("expected exactly one of drawn and files".to_owned()),
+            _ => return Err("expected exactly one of drawn, given and files".to_owned()),
         };
         case.alphas.clone_from(&block.alphas);
         case.rescalings = block.rescalings;
@@ -337,6 +373,14 @@ impl Corpus {
     }
 }
 
+/// The case, if its network, loss and data fit together.
+fn checked(case: FlatnessCase, what: &str) -> Result<FlatnessCase, String> {
+    match Objective::new(&case.network, case.loss, case.inputs.view(), case.targets.view()) {
+        Ok(_) => Ok(case),
+        Err(error) => Err(format!("{what}: {error}")),
+    }
+}
+
 fn write_toml(path: &Path, document: &impl Serialize) -> Result<(), String> {
     let text = toml::to_string(document).expect("cases serialise");
     write_atomically(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
@@ -365,6 +409,7 @@ impl FlatnessCase {
             rescalings: self.rescalings,
             source: Some(source.to_owned()),
             drawn: None,
+            given: None,
             files: Some(files),
         };
         let path = folder.join(name("toml"));

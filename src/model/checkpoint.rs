@@ -72,6 +72,9 @@ pub fn parse_network(bytes: &[u8], path: &Path, model: &Arc<Model>) -> Result<Ch
     };
     let mut network = Network::new(Arc::clone(model), read(model.tensors())?);
     network.buffers = read(model.buffers())?;
+    if let Some((what, found, expected)) = network.negative_variance() {
+        return Err(fault(path, format!("{what} is {found}, expected {expected}")));
+    }
     let known = |name: &str| model.tensors().iter().chain(model.buffers()).any(|tensor| tensor.name == name);
     let mut ignored: Vec<String> = file.names().into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
     ignored.sort();

@@ -254,6 +254,20 @@ impl Network {
         self.model.features(&self.theta, &self.buffers, inputs)
     }
 
+    /// The first stored variance below 0, which no data has: its name and place, its value, and what was expected.
+    pub(super) fn negative_variance(&self) -> Option<(String, String, String)> {
+        let variances = self.model.buffers.iter().filter(|tensor| tensor.role == Role::Scale);
+        variances.into_iter().find_map(|tensor| {
+            let index = self.buffers[tensor.range.clone()].iter().position(|value| !(*value >= 0.0))?;
+            let value = self.buffers[tensor.range.start + index];
+            Some((
+                format!("entry {index} of tensor '{}'", tensor.name),
+                value.to_string(),
+                "variances of at least 0".to_owned(),
+            ))
+        })
+    }
+
     /// The same network with other parameters.
     pub fn with_theta(&self, theta: Vec<f64>) -> Self {
         assert_eq!(theta.len(), self.theta.len(), "parameters do not fit the model");

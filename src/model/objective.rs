@@ -92,7 +92,19 @@ impl<'a> Objective<'a> {
                 "a finite number".to_owned(),
             );
         }
+        if let Some((index, value)) = network.buffers.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return mismatch(&format!("stored statistic {index}"), value.to_string(), "a finite number".to_owned());
+        }
+        if let Some((what, found, expected)) = network.negative_variance() {
+            return mismatch(&what, found, expected);
+        }
         Ok(Self { model, buffers: &network.buffers, loss, inputs, targets, scale: 1.0 })
+    }
+
+    /// The same objective for a shorter time, as for parameters that do not live as long as the data.
+    pub fn view(&self) -> Objective<'_> {
+        let Self { model, buffers, loss, ref inputs, ref targets, scale } = *self;
+        Objective { model, buffers, loss, inputs: inputs.view(), targets: targets.view(), scale }
     }
 
     /// Number of samples.

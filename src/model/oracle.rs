@@ -22,9 +22,12 @@ pub struct Dense {
     pub hessian: Array2<f64>,
     /// The Gauss-Newton matrix `scale / n sum_i J_i^T B_i J_i`.
     pub gauss_newton: Array2<f64>,
+    /// Entry by entry, the sum of the sizes of what the Hessian adds up: over samples, the products in the Gauss-Newton
+    /// part and the rest. Rounding is relative to this, not to what is left where summands cancel.
+    pub magnitude: Array2<f64>,
 }
 
-/// Computes everything densely: `O(n P^2)` operations and `2 P^2` numbers for `P` parameters.
+/// Computes everything densely: `O(n P^2)` operations and `3 P^2` numbers for `P` parameters.
 pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
     let outputs = objective.model.outputs();
     let weight = objective.scale / objective.samples() as f64;
@@ -66,24 +69,31 @@ pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
 
     let mut hessian = Array2::zeros((parameters, parameters));
     let mut gauss_newton = Array2::zeros((parameters, parameters));
-    let rows = hessian.outer_iter_mut().into_par_iter().zip(gauss_newton.outer_iter_mut()).enumerate();
-    rows.for_each(|(j, (mut hessian, mut gauss_newton))| {
+    let mut magnitude = Array2::zeros((parameters, parameters));
+    let rows = hessian.outer_iter_mut().into_par_iter().zip(gauss_newton.outer_iter_mut());
+    rows.zip(magnitude.outer_iter_mut()).enumerate().for_each(|(j, ((mut hessian, mut gauss_newton), mut magnitude))| {
         for (i, sample) in samples.iter().enumerate() {
             let tangents = sample.graph.tangents(&sample.values, j);
             let second = sample.graph.adjoint_tangents(&sample.values, &sample.adjoints, &tangents);
-            for (sum, part) in hessian.iter_mut().zip(sample.graph.parameter_part(&second, parameters)) {
-                *sum += weight * part;
-            }
+            let second = sample.graph.parameter_part(&second, parameters);
+            let (mut product, mut size) = (vec![0.0; parameters], vec![0.0; parameters]);
             let curvature = logit_hessian(objective.loss, &sample.logits, objective.targets.row(i));
             for a in 0..outputs {
-                let along: f64 = (0..outputs).map(|b| curvature[[a, b]] * sample.jacobian[b][j]).sum();
-                for (sum, derivative) in gauss_newton.iter_mut().zip(&sample.jacobian[a]) {
-                    *sum += weight * along * derivative;
+                let terms = || (0..outputs).map(|b| curvature[[a, b]] * sample.jacobian[b][j]);
+                let (along, size_along) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
+                for (k, derivative) in sample.jacobian[a].iter().enumerate() {
+                    product[k] += along * derivative;
+                    size[k] += size_along * derivative.abs();
                 }
+            }
+            for k in 0..parameters {
+                hessian[k] += weight * second[k];
+                gauss_newton[k] += weight * product[k];
+                magnitude[k] += weight.abs() * (size[k] + (second[k] - product[k]).abs());
             }
         }
     });
-    Dense { logits, value, gradient, hessian, gauss_newton }
+    Dense { logits, value, gradient, hessian, gauss_newton, magnitude }
 }
 
 /// One sample's graph and first-order passes.
@@ -108,16 +118,15 @@ fn with_loss(mut graph: Graph, logits: &[usize], loss: Loss, target: ArrayView1<
             graph.softplus(against)
         }
         Loss::Ce => {
-            // log sum_k exp(z_k - z_target): no shift is needed at the sizes the oracle is used for.
+            // softplus(log sum_{k != target} exp(z_k - z_target)): the label's own term is the 1 in softplus, so that
+            // neither a confident network nor a confidently wrong one leaves only rounding.
             let minus_one = graph.constant(-1.0);
-            let chosen = logits[target[0] as usize];
-            let mut sum = graph.constant(0.0);
-            for &logit in logits {
-                let difference = graph.multiply_add(minus_one, chosen, logit);
-                let exponential = graph.exp(difference);
-                sum = graph.add(sum, exponential);
-            }
-            graph.ln(sum)
+            let label = target[0] as usize;
+            let others: Vec<usize> = (0..logits.len()).filter(|&class| class != label).collect();
+            let differences: Vec<usize> =
+                others.iter().map(|&class| graph.multiply_add(minus_one, logits[label], logits[class])).collect();
+            let against = differences[1..].iter().fold(differences[0], |sum, &next| graph.log_add_exp(sum, next));
+            graph.softplus(against)
         }
         Loss::Mse => {
             let mut sum = graph.constant(0.0);

@@ -13,6 +13,8 @@ enum Node {
     /// `a b + c`.
     MultiplyAdd(usize, usize, usize),
     Max(usize, usize),
+    /// `log(e^a + e^b)`.
+    LogAddExp(usize, usize),
     Unary(Function, usize),
 }
 
@@ -22,8 +24,6 @@ enum Function {
     Relu,
     Tanh,
     Erf,
-    Exp,
-    Ln,
     Softplus,
 }
 
@@ -41,8 +41,6 @@ impl Function {
                 let slope = std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp();
                 (libm::erf(x), slope, -2.0 * x * slope)
             }
-            Self::Exp => (x.exp(), x.exp(), x.exp()),
-            Self::Ln => (x.ln(), 1.0 / x, -1.0 / (x * x)),
             Self::Softplus => (x.max(0.0) + (-x.abs()).exp().ln_1p(), sigmoid(x), sigmoid(x) * sigmoid(-x)),
         }
     }
@@ -76,12 +74,8 @@ impl Graph {
         self.push(Node::MultiplyAdd(a, b, c))
     }
 
-    pub fn exp(&mut self, a: usize) -> usize {
-        self.push(Node::Unary(Function::Exp, a))
-    }
-
-    pub fn ln(&mut self, a: usize) -> usize {
-        self.push(Node::Unary(Function::Ln, a))
+    pub fn log_add_exp(&mut self, a: usize, b: usize) -> usize {
+        self.push(Node::LogAddExp(a, b))
     }
 
     pub fn softplus(&mut self, a: usize) -> usize {
@@ -99,6 +93,9 @@ impl Graph {
                 Node::Add(a, b) => values[a] + values[b],
                 Node::MultiplyAdd(a, b, c) => values[a] * values[b] + values[c],
                 Node::Max(a, b) => f64::max(values[a], values[b]),
+                Node::LogAddExp(a, b) => {
+                    f64::max(values[a], values[b]) + (-(values[a] - values[b]).abs()).exp().ln_1p()
+                }
                 Node::Unary(function, a) => function.derivatives(values[a]).0,
             });
         }
@@ -123,6 +120,10 @@ impl Graph {
                     adjoints[c] += adjoint;
                 }
                 Node::Max(a, b) => adjoints[if values[a] >= values[b] { a } else { b }] += adjoint,
+                Node::LogAddExp(a, b) => {
+                    adjoints[a] += adjoint * sigmoid(values[a] - values[b]);
+                    adjoints[b] += adjoint * sigmoid(values[b] - values[a]);
+                }
                 Node::Unary(function, a) => adjoints[a] += adjoint * function.derivatives(values[a]).1,
             }
         }
@@ -139,6 +140,10 @@ impl Graph {
                 Node::Add(a, b) => tangents[a] + tangents[b],
                 Node::MultiplyAdd(a, b, c) => tangents[a] * values[b] + values[a] * tangents[b] + tangents[c],
                 Node::Max(a, b) => tangents[if values[a] >= values[b] { a } else { b }],
+                Node::LogAddExp(a, b) => {
+                    let difference = values[a] - values[b];
+                    sigmoid(difference) * tangents[a] + sigmoid(-difference) * tangents[b]
+                }
                 Node::Unary(_, a) if tangents[a] == 0.0 => 0.0,
                 Node::Unary(function, a) => function.derivatives(values[a]).1 * tangents[a],
             });
@@ -163,6 +168,12 @@ impl Graph {
                     second[c] += dot;
                 }
                 Node::Max(a, b) => second[if values[a] >= values[b] { a } else { b }] += dot,
+                Node::LogAddExp(a, b) => {
+                    let (to_a, to_b) = (sigmoid(values[a] - values[b]), sigmoid(values[b] - values[a]));
+                    let turn = adjoint * to_a * to_b * (tangents[a] - tangents[b]);
+                    second[a] += dot * to_a + turn;
+                    second[b] += dot * to_b - turn;
+                }
                 Node::Unary(function, a) => {
                     let (_, first, curvature) = function.derivatives(values[a]);
                     second[a] += dot * first + adjoint * curvature * tangents[a];

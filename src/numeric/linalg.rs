@@ -140,9 +140,37 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     (sums[0] + sums[4]) + (sums[1] + sums[5]) + ((sums[2] + sums[6]) + (sums[3] + sums[7])) + rest
 }
 
-/// Euclidean norm.
+/// Euclidean norm: without overflow or underflow for any entries, infinite only where the norm itself is.
 pub fn norm(a: &[f64]) -> f64 {
-    dot(a, a).sqrt()
+    /// A sum of squares above this has lost nothing to underflow: what is lost of a square is below `2^-1022`.
+    const SAFE: f64 = 1e-270;
+    let square = dot(a, a);
+    if square.is_finite() && square > SAFE {
+        return square.sqrt();
+    }
+    let top = a.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
+    if a.iter().any(|x| x.is_nan()) || !top.is_finite() || top == 0.0 {
+        // NaN, infinity or 0, as the entries have it.
+        return if a.iter().any(|x| x.is_nan()) { f64::NAN } else { top };
+    }
+    let scale = power_of_two_near(top);
+    let scaled: Vec<f64> = a.iter().map(|x| x / scale).collect();
+    dot(&scaled, &scaled).sqrt() * scale
+}
+
+/// A power of two near a finite `x > 0`, whose reciprocal is a normal number too: dividing by it and multiplying with
+/// it rounds nothing.
+pub fn power_of_two_near(x: f64) -> f64 {
+    assert!(x > 0.0 && x.is_finite(), "power_of_two_near: {x}");
+    2_f64.powi(x.log2().floor().clamp(-1000.0, 1000.0) as i32)
+}
+
+/// Unit in which matrices and operators of size `top` are computed with: 1 (no rounding, no cost) unless products of a
+/// few entries could leave the range of f64.
+pub fn unit_of(top: f64) -> f64 {
+    /// Its fourth power, and the fourth power's products with roundoff, are far inside the range.
+    const PLAIN: f64 = 1e60;
+    if top == 0.0 || (1.0 / PLAIN..=PLAIN).contains(&top) { 1.0 } else { power_of_two_near(top) }
 }
 
 /// `y += scale * x`.
@@ -345,7 +373,26 @@ fn factor_small(a: &mut ArrayViewMut2<f64>) -> Result<(), (usize, f64)> {
 /// # Panics
 /// If the matrix holds NaN or infinities, for which no decomposition exists.
 pub fn symmetric_eigenvalues(a: ArrayView2<f64>) -> Vec<f64> {
-    faer_view(&a).self_adjoint_eigenvalues(Side::Lower).expect("a finite symmetric matrix has eigenvalues")
+    in_plain_units(a, |a| {
+        faer_view(&a).self_adjoint_eigenvalues(Side::Lower).expect("a finite symmetric matrix has eigenvalues")
+    })
+}
+
+/// Runs `decompose` on the matrix in units in which its iterations neither overflow nor underflow, and gives its
+/// eigenvalues in the matrix' own.
+fn in_plain_units(a: ArrayView2<f64>, decompose: impl FnOnce(ArrayView2<f64>) -> Vec<f64>) -> Vec<f64> {
+    let mut top = 0.0_f64;
+    for (i, row) in a.outer_iter().enumerate() {
+        for entry in row.iter().take(i + 1) {
+            assert!(entry.is_finite(), "a matrix with the entry {entry} has no eigenvalues");
+            top = top.max(entry.abs());
+        }
+    }
+    let unit = unit_of(top);
+    if unit == 1.0 {
+        return decompose(a);
+    }
+    decompose(a.mapv(|entry| entry / unit).view()).into_iter().map(|value| value * unit).collect()
 }
 
 /// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix.
@@ -353,11 +400,14 @@ pub fn symmetric_eigenvalues(a: ArrayView2<f64>) -> Vec<f64> {
 /// # Panics
 /// As [`symmetric_eigenvalues`].
 pub fn symmetric_eigen(a: ArrayView2<f64>) -> (Vec<f64>, Array2<f64>) {
-    let decomposition =
-        faer_view(&a).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
     let n = a.nrows();
-    let vectors = Array2::from_shape_fn((n, n), |(i, j)| decomposition.U()[(i, j)]);
-    let values = (0..n).map(|i| decomposition.S()[i]).collect();
+    let mut vectors = Array2::zeros((n, n));
+    let values = in_plain_units(a, |a| {
+        let decomposition =
+            faer_view(&a).self_adjoint_eigen(Side::Lower).expect("a finite symmetric matrix has eigenvectors");
+        vectors = Array2::from_shape_fn((n, n), |(i, j)| decomposition.U()[(i, j)]);
+        (0..n).map(|i| decomposition.S()[i]).collect()
+    });
     (values, vectors)
 }
 
@@ -412,6 +462,49 @@ mod tests {
         assert_eq!(Cholesky::new(a.clone()).unwrap_err(), NotPositiveDefinite { pivot: 150, value: -1.0 });
         a[[150, 150]] = f64::NAN;
         assert_eq!(Cholesky::new(a).unwrap_err().pivot, 150);
+    }
+
+    /// The whole range of f64 with its subnormal end; 3-4-5 and 2-3-6-7 make the norms exact.
+    #[test]
+    fn norms_neither_overflow_nor_underflow() {
+        for exponent in -1074..=1019 {
+            let unit = if exponent < -1000 { 2_f64.powi(-1000) * 2_f64.powi(exponent + 1000) } else { 2_f64.powi(exponent) };
+            assert_eq!(norm(&[3.0 * unit, -4.0 * unit]), 5.0 * unit, "2^{exponent}");
+            assert_eq!(norm(&[2.0 * unit, 0.0, -3.0 * unit, 6.0 * unit]), 7.0 * unit, "2^{exponent}");
+        }
+        for tiny in [1e-165, 1e-200, 1e-300] {
+            assert_eq!(norm(&[1.0, tiny]), 1.0);
+        }
+        assert_eq!(norm(&[]), 0.0);
+        assert_eq!(norm(&[0.0, -0.0]), 0.0);
+        assert_eq!(norm(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(norm(&[f64::NAN, f64::INFINITY]).is_nan() && norm(&[0.0, f64::NAN]).is_nan());
+        assert_eq!(norm(&[f64::MAX, f64::MAX]), f64::INFINITY, "the norm itself is beyond f64");
+    }
+
+    #[test]
+    fn eigenvalues_scale_with_the_matrix_down_to_subnormal_numbers() {
+        let base = ndarray::array![[2.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 2.0]];
+        let expected = symmetric_eigenvalues(base.view());
+        for scale in [1e-320, 1e-310, 1e-308, 1e-300, 1e-200, 1e-100, 1e100, 1e200, 1e300, 4e307] {
+            // One entry of the smallest scale is good to a few units of 5e-324.
+            let slack = if scale < 1e-307 { 2e-323 } else { 0.0 };
+            let matrix = base.mapv(|entry| entry * scale);
+            let (values, vectors) = symmetric_eigen(matrix.view());
+            for (k, expected) in expected.iter().enumerate() {
+                for value in [values[k], symmetric_eigenvalues(matrix.view())[k]] {
+                    assert!((value - expected * scale).abs() <= 1e-14 * 4.0 * scale + slack, "{value:e} at {scale:e}");
+                }
+                assert_abs_diff_eq!(vectors.column(k).dot(&vectors.column(k)), 1.0, epsilon = 1e-14);
+            }
+        }
+        assert_eq!(symmetric_eigenvalues(Array2::zeros((2, 2)).view()), [0.0, 0.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the entry NaN has no eigenvalues")]
+    fn eigenvalues_of_undefined_entries_are_refused() {
+        symmetric_eigenvalues(ndarray::array![[1.0, 0.0], [f64::NAN, 1.0]].view());
     }
 
     #[test]

@@ -171,7 +171,9 @@ pub const DERIVATIVE_AGREEMENT: f64 = 1e-10;
 pub const DIFFERENCE_AGREEMENT: f64 = 1e-8;
 
 /// Agreement of sums of up to some thousand terms that are added in different orders, relative to the sum of
-/// their sizes: `1000 u = 1e-13`, with room for the few roundings of each term.
+/// their sizes: `1000 u = 1e-13`, with room for the few roundings of each term. The laws of curvature add it to
+/// [`CURVATURE_AGREEMENT`], which is relative to the sum itself, so that a sum that cancels is held to what its summands
+/// leave room for; an eigenvalue is off by at most the norm of the errors of what is added up (Weyl).
 pub const SUMMATION_AGREEMENT: f64 = 1e-12;
 
 /// Relative agreement of parameters after fifty steps of an optimiser with those of another float64 program.

@@ -28,6 +28,9 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("sharpness_in_train_mode_on_one_side", "keskar_sharpness", "curvature.covariance", train_mode),
     measure("n_replaced_by_the_batch_size", "local_learning_coefficient", "curvature.covariance", batch_for_n),
     measure("hutchinson_error_over_n", "hessian_trace", "curvature.definition", error_over_n),
+    measure("cross_entropy_that_cancels", "fisher_rao", "curvature.definition", cancelling_cross_entropy),
+    measure("norm_without_a_scale", "parameter_norm", "curvature.definition", norm_without_scale),
+    measure("no_slope_taken_for_a_maximum", "keskar_sharpness", "curvature.rise", no_slope),
 ];
 
 const fn measure(
@@ -271,8 +274,8 @@ fn probes(point: &Point, options: &Options, count: usize, unit: bool) -> Vec<f64
 /// Mean and standard deviation.
 fn moments(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (values.len() as f64 - 1.0)).sqrt())
+    let deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    (mean, norm(&deviations) / (values.len() as f64 - 1.0).sqrt())
 }
 
 const PROBES: usize = 400;
@@ -307,4 +310,58 @@ fn stopped_early(point: &Point, options: &Options, bug: bool) -> Run {
 fn error_over_n(point: &Point, options: &Options, bug: bool) -> Run {
     let (mean, deviation) = moments(&probes(point, options, PROBES, false));
     Ok((mean, Some(deviation / if bug { PROBES as f64 } else { (PROBES as f64).sqrt() })))
+}
+
+/// `theta^T F theta` of the softmax from `p_c (f_c - sum_k p_k f_k)`, `f` the derivative of the logits along theta: what
+/// is left of it is rounding where one class has all but `1e-16` of the probability.
+fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run {
+    let Objective { model, buffers, loss, inputs, .. } = *point.objective();
+    if loss != flatgauge::model::Loss::Ce {
+        return Ok((built_in("fisher_rao", point, options)?, None));
+    }
+    let logits = point.objective().logits(point.theta());
+    let (n, classes) = logits.dim();
+    let mut total = 0.0;
+    for (i, z) in logits.outer_iter().enumerate() {
+        let input = inputs.slice(s![i..=i, ..]);
+        // The gradient of (f_c - t_c)^2 at f_c - t_c = 1/2 is that of the logit.
+        let slope = |c: usize| {
+            let mut targets = z.to_owned().insert_axis(Axis(0));
+            targets[[0, c]] -= 0.5;
+            let half = z[c] - targets[[0, c]];
+            let square = Objective {
+                model,
+                buffers,
+                loss: flatgauge::model::Loss::Mse,
+                inputs: input.view(),
+                targets: targets.view(),
+                scale: 0.5 / half,
+            };
+            dot(&square.gradient(point.theta()).1, point.theta())
+        };
+        let slopes: Vec<f64> = (0..classes).map(slope).collect();
+        let top = z.fold(f64::NEG_INFINITY, |top, z| top.max(*z));
+        let weights: Vec<f64> = z.iter().map(|z| (z - top).exp()).collect();
+        let p: Vec<f64> = weights.iter().map(|weight| weight / weights.iter().sum::<f64>()).collect();
+        let mean = dot(&p, &slopes);
+        total += if bug {
+            p.iter().zip(&slopes).map(|(p, f)| f * (p * f - p * mean)).sum::<f64>()
+        } else {
+            let pairs = (0..classes).flat_map(|a| (0..a).map(move |b| (a, b)));
+            pairs.map(|(a, b)| p[a] * p[b] * (slopes[a] - slopes[b]).powi(2)).sum()
+        };
+    }
+    Ok((total / n as f64, None))
+}
+
+/// The root of a sum of squares, which overflow from 1e154 on.
+fn norm_without_scale(point: &Point, _: &Options, bug: bool) -> Run {
+    let length = if bug { point.theta().iter().map(|t| t * t).sum::<f64>().sqrt() } else { norm(point.theta()) };
+    Ok((length, None))
+}
+
+/// Stops where it starts because the gradient there is 0.
+fn no_slope(point: &Point, options: &Options, bug: bool) -> Run {
+    let stays = bug && point.linearisation.gradient().iter().all(|slope| *slope == 0.0);
+    Ok((if stays { 0.0 } else { built_in("keskar_sharpness", point, options)? }, None))
 }

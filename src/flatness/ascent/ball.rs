@@ -1,6 +1,7 @@
 //! Ascent over a ball in rescaled coordinates: sharpness-aware maximisation (Foret et al. 2021; Kwon et al.
 //! 2021), iterated.
 
+use super::stationary::{Surroundings, climb_ball};
 use super::{Peak, sign};
 use crate::model::Objective;
 use crate::numeric::linalg::norm;
@@ -58,15 +59,15 @@ impl Default for BallAscent {
 }
 
 impl BallAscent {
-    /// Climbs from the centre and, since a gradient of 0 there leads nowhere, from the sphere in the direction of the
-    /// parameters themselves.
+    /// Climbs from the centre, from the sphere in the direction of the parameters themselves, and on along curvature
+    /// from where nothing moves.
     pub fn climb(&self, ball: &Ball) -> Peak {
         let moving = ball.scale.iter().filter(|scale| **scale > 0.0).count() as f64;
         let share = if moving > 0.0 { ball.radius / moving.sqrt() } else { 0.0 };
         let outward =
             ball.theta.iter().zip(ball.scale).map(|(t, scale)| if *scale > 0.0 { share * sign(*t) } else { 0.0 });
-        let centre = self.climb_from(ball, vec![0.0; ball.theta.len()]);
-        centre.or(self.climb_from(ball, outward.collect()))
+        let around = Surroundings { objective: ball.objective, theta: ball.theta, unit: ball.scale };
+        climb_ball(&around, ball.radius, outward.collect(), |u| self.climb_from(ball, u))
     }
 
     fn climb_from(&self, ball: &Ball, mut u: Vec<f64>) -> Peak {

@@ -45,10 +45,9 @@ impl Default for Lbfgsb {
 }
 
 impl Lbfgsb {
-    /// Climbs from the centre and from the outward corner.
+    /// Climbs from the centre, from the outward corner, and on along curvature from where nothing moves.
     pub fn climb(&self, domain: &Domain) -> Peak {
-        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()]);
-        centre.or(self.climb_from(domain, domain.outward()))
+        domain.climb(|u| self.climb_from(domain, u))
     }
 
     fn climb_from(&self, domain: &Domain, mut u: Vec<f64>) -> Peak {

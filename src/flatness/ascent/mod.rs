@@ -4,6 +4,7 @@ mod ball;
 mod lbfgsb;
 mod sgd;
 mod sign;
+mod stationary;
 
 pub use ball::{Ball, BallAscent};
 pub use lbfgsb::Lbfgsb;
@@ -11,6 +12,7 @@ pub use sgd::SgdAscent;
 pub use sign::SignAscent;
 
 use crate::model::Objective;
+use stationary::{Surroundings, climb_box};
 
 /// Maximise `L(theta + d)` over `|d_i| <= radii_i`.
 ///
@@ -37,10 +39,15 @@ impl Domain<'_, '_> {
         self.theta.iter().zip(self.radii).zip(u).map(|((theta, radius), u)| theta + radius * u).collect()
     }
 
-    /// A second place to start from, since a gradient of 0 at the centre leads nowhere: the corner in the direction of
-    /// the parameters themselves. No rescaling moves it.
+    /// A second place to start from: the corner in the direction of the parameters themselves. No rescaling moves it.
     fn outward(&self) -> Vec<f64> {
         self.theta.iter().map(|theta| sign(*theta)).collect()
+    }
+
+    /// Climbs from the centre, from the outward corner, and from wherever curvature leads on.
+    fn climb(&self, climb_from: impl Fn(Vec<f64>) -> Peak) -> Peak {
+        let around = Surroundings { objective: self.objective, theta: self.theta, unit: self.radii };
+        climb_box(&around, self.outward(), climb_from)
     }
 
     /// Loss and its gradient with respect to `u`.
@@ -60,9 +67,9 @@ pub struct Peak {
     pub value: f64,
     /// Where, in units of the domain.
     pub u: Vec<f64>,
-    /// Gradients computed.
+    /// Gradients and Hessian products computed.
     pub iterations: usize,
-    /// Whether the method stopped by its own criterion.
+    /// Whether the method stopped by its own criterion, and no curvature says that a point without a slope is no maximum.
     pub converged: bool,
 }
 

@@ -27,10 +27,9 @@ impl Default for SignAscent {
 }
 
 impl SignAscent {
-    /// Climbs from the centre and from the outward corner.
+    /// Climbs from the centre, from the outward corner, and on along curvature from where nothing moves.
     pub fn climb(&self, domain: &Domain) -> Peak {
-        let centre = self.climb_from(domain, vec![0.0; domain.theta.len()], 1.0);
-        centre.or(self.climb_from(domain, domain.outward(), 1.0))
+        domain.climb(|u| self.climb_from(domain, u, 1.0))
     }
 
     /// Climbs from `u` with first steps of `step` radii; the best point seen counts.
@@ -43,7 +42,7 @@ impl SignAscent {
         while best.iterations < self.max_iterations {
             let mut moved = false;
             for index in 0..u.len() {
-                let agreement = gradient[index] * last[index];
+                let agreement = sign(gradient[index]) * sign(last[index]);
                 if agreement > 0.0 {
                     steps[index] = f64::min(GROWTH * steps[index], 2.0);
                 } else if agreement < 0.0 {

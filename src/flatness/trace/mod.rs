@@ -10,7 +10,8 @@ pub use hutch_plus_plus::hutch_plus_plus;
 pub use hutchinson::hutchinson;
 pub use xtrace::xtrace;
 
-use crate::flatness::curvature::{SymmetricOperator, diagonal};
+use crate::flatness::curvature::{NotFiniteProduct, SymmetricOperator, for_each_row};
+use crate::flatness::noise::mean_and_error;
 use crate::flatness::options::{Options, TraceMethod};
 use crate::numeric::linalg::{add_scaled, dot, norm};
 use crate::numeric::{Estimate, Info, Streams};
@@ -22,7 +23,10 @@ const PROBE_BLOCK: usize = 16;
 
 /// The trace by the method of the options. [`TraceMethod::Auto`] is Hutch++ here: its standard error is honest without
 /// splitting the budget, as XTrace has to.
-pub fn estimate(operator: &dyn SymmetricOperator, options: &Options) -> Estimate {
+///
+/// # Errors
+/// [`NotFiniteProduct`].
+pub fn estimate(operator: &dyn SymmetricOperator, options: &Options) -> Result<Estimate, NotFiniteProduct> {
     let streams = Streams::new(options.seed);
     match options.trace {
         TraceMethod::Hutchinson => hutchinson(operator, options.products, streams),
@@ -49,7 +53,7 @@ fn sign_probes(count: usize, dimension: usize, streams: Streams, name: &str) -> 
 }
 
 /// Products in blocks of [`PROBE_BLOCK`].
-fn products(operator: &dyn SymmetricOperator, vectors: &Array2<f64>) -> Array2<f64> {
+fn products(operator: &dyn SymmetricOperator, vectors: &Array2<f64>) -> Result<Array2<f64>, NotFiniteProduct> {
     let mut out = Array2::zeros(vectors.dim());
     for (mut out, vectors) in out
         .axis_chunks_iter_mut(ndarray::Axis(0), PROBE_BLOCK)
@@ -57,7 +61,7 @@ fn products(operator: &dyn SymmetricOperator, vectors: &Array2<f64>) -> Array2<f
     {
         out.assign(&operator.products(vectors));
     }
-    out
+    NotFiniteProduct::check(out)
 }
 
 /// Orthonormal rows that span those of `rows`, and the lower triangular `r` with `rows = r q`. A row that
@@ -89,17 +93,18 @@ fn orthonormal_rows(rows: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
 }
 
 /// The sum of the diagonal, by a product with each basis vector.
-fn exact(operator: &dyn SymmetricOperator, method: &str) -> Estimate {
-    let value = diagonal(operator).iter().sum();
-    Estimate::stochastic(value, 0.0, info(method, operator.dimension()).with("exact", true))
-}
-
-/// Mean and its standard error.
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (n * (n - 1.0))).sqrt())
+fn exact(operator: &dyn SymmetricOperator, method: &str) -> Result<Estimate, NotFiniteProduct> {
+    let (mut value, mut undefined) = (0.0, None);
+    for_each_row(operator, |index, row| {
+        value += row[index];
+        if !row.iter().all(|entry| entry.is_finite()) {
+            undefined = Some(NotFiniteProduct(norm(row)));
+        }
+    });
+    match undefined {
+        Some(error) => Err(error),
+        None => Ok(Estimate::stochastic(value, 0.0, info(method, operator.dimension()).with("exact", true))),
+    }
 }
 
 fn info(method: &str, products: usize) -> Info {
@@ -113,7 +118,7 @@ mod tests {
     use crate::numeric::linalg::{product, symmetric_eigen};
     use rand_distr::{Distribution, StandardNormal};
 
-    type Estimator = fn(&dyn SymmetricOperator, usize, Streams) -> Estimate;
+    type Estimator = fn(&dyn SymmetricOperator, usize, Streams) -> Result<Estimate, NotFiniteProduct>;
     const ESTIMATORS: [(&str, Estimator); 3] =
         [("hutchinson", hutchinson), ("hutch++", hutch_plus_plus), ("xtrace", xtrace)];
 
@@ -138,7 +143,7 @@ mod tests {
             let matrix = with_spectrum(&spectrum);
             let truth: f64 = spectrum.iter().sum();
             for (name, estimator) in ESTIMATORS {
-                let results: Vec<Estimate> = (0..600).map(|seed| estimator(&matrix, 24, Streams::new(seed))).collect();
+                let results: Vec<Estimate> = (0..600).map(|seed| estimator(&matrix, 24, Streams::new(seed)).unwrap()).collect();
                 let errors: Vec<f64> = results.iter().map(|result| result.value - truth).collect();
                 let (bias, bias_error) = mean_and_error(&errors);
                 assert!(bias.abs() < 4.5 * bias_error, "{name}: bias {bias} with standard error {bias_error}");
@@ -160,7 +165,7 @@ mod tests {
         spectrum[..4].copy_from_slice(&[5.0, -3.0, 2.0, 0.5]);
         let matrix = with_spectrum(&spectrum);
         for (name, estimator) in &ESTIMATORS[1..] {
-            let found = estimator(&matrix, 48, Streams::new(1));
+            let found = estimator(&matrix, 48, Streams::new(1)).unwrap();
             assert!((found.value - 4.5).abs() < 1e-12, "{name}: {}", found.value);
             assert!(found.std_error.unwrap() < 1e-12, "{name}");
         }
@@ -170,8 +175,50 @@ mod tests {
     fn a_budget_beyond_the_dimension_gives_the_trace() {
         let matrix = with_spectrum(&[3.0, 1.0, -2.0]);
         for (name, estimator) in &ESTIMATORS[1..] {
-            let found = estimator(&matrix, 40, Streams::new(0));
+            let found = estimator(&matrix, 40, Streams::new(0)).unwrap();
             assert!((found.value - 2.0).abs() < 1e-12, "{name}: {}", found.value);
+        }
+    }
+
+    /// NaN in the second product only, as from an operator that fails now and then.
+    struct Undefined(std::sync::atomic::AtomicUsize);
+
+    impl SymmetricOperator for Undefined {
+        fn dimension(&self) -> usize {
+            40
+        }
+
+        fn products(&self, vectors: ndarray::ArrayView2<f64>) -> Array2<f64> {
+            let call = self.0.fetch_add(vectors.nrows(), std::sync::atomic::Ordering::Relaxed);
+            let mut out = vectors.to_owned();
+            if call + vectors.nrows() > 1 {
+                out[[vectors.nrows() - 1, 3]] = f64::NAN;
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn undefined_products_are_errors_and_never_values() {
+        for (name, estimator) in ESTIMATORS {
+            for count in [24, 100] {
+                let found = estimator(&Undefined(0.into()), count, Streams::new(0));
+                assert!(found.is_err(), "{name}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn standard_errors_neither_overflow_nor_underflow() {
+        let matrix = with_spectrum(&(0..60).map(|k| 1.0 + f64::from(k % 5)).collect::<Vec<_>>());
+        for (name, estimator) in ESTIMATORS {
+            let base = estimator(&matrix, 24, Streams::new(0)).unwrap();
+            for scale in [2_f64.powi(-900), 2_f64.powi(900)] {
+                let found = estimator(&Matrix(&matrix.0 * scale), 24, Streams::new(0)).unwrap();
+                let share = |found: f64, base: f64| (found / scale - base).abs() <= 1e-12 * base;
+                assert!(share(found.value, base.value), "{name}: {} and {}", found.value, base.value);
+                assert!(share(found.std_error.unwrap(), base.std_error.unwrap()), "{name} at {scale:e}");
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! XTrace (Epperly, Tropp and Webber 2024).
 
 use super::{exact, info, mean_and_error, orthonormal_rows, products, sign_probes};
-use crate::flatness::curvature::SymmetricOperator;
-use crate::numeric::linalg::dot;
+use crate::flatness::curvature::{NotFiniteProduct, SymmetricOperator};
+use crate::numeric::linalg::{dot, norm};
 use crate::numeric::{Estimate, Streams};
 use ndarray::Array2;
 
@@ -20,38 +20,44 @@ const MANY: usize = 128;
 /// These values share their sketches: taken as independent, their spread understates the variance of their
 /// mean by about half. So the budget is split into independent groups (8, or 4 where it is small), and the
 /// standard error is the one between groups. A budget of at least the dimension gives the trace itself.
-pub fn xtrace(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> Estimate {
+///
+/// # Errors
+/// [`NotFiniteProduct`].
+pub fn xtrace(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> Result<Estimate, NotFiniteProduct> {
     if count >= operator.dimension() {
         return exact(operator, "xtrace");
     }
     let groups: usize = if count >= MANY { 8 } else { 4 };
     let probes = (count / (2 * groups)).max(2);
     let mut spent = 0;
-    let values: Vec<f64> = (0..groups)
-        .map(|index| {
-            let (value, products) = group(operator, probes, streams.child("xtrace", index as u64));
-            spent += products;
-            value
-        })
-        .collect();
+    let mut values = Vec::with_capacity(groups);
+    for index in 0..groups {
+        let (value, products) = group(operator, probes, streams.child("xtrace", index as u64))?;
+        spent += products;
+        values.push(value);
+    }
     let (value, error) = mean_and_error(&values);
-    Estimate::stochastic(value, error, info("xtrace", spent).with("groups", groups))
+    Ok(Estimate::stochastic(value, error, info("xtrace", spent).with("groups", groups)))
 }
 
 /// The mean of the leave-one-out values of one group of probes, and the products it took.
-fn group(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> (f64, usize) {
+fn group(
+    operator: &dyn SymmetricOperator,
+    count: usize,
+    streams: Streams,
+) -> Result<(f64, usize), NotFiniteProduct> {
     let probes = sign_probes(count, operator.dimension(), streams, "probes");
-    let range = products(operator, &probes);
+    let range = products(operator, &probes)?;
     // Rows here are columns in the formulas: range = r basis, so R = r^T.
     let (basis, r) = orthonormal_rows(&range);
     let rank = basis.nrows();
-    let images = products(operator, &basis);
+    let images = products(operator, &basis)?;
     let core = basis.dot(&images.t());
     let captured = core.diag().sum();
     if rank < count {
         // A sketch of deficient rank has caught the whole range of A: sign vectors in more dimensions than
         // there are of them depend on each other with negligible probability.
-        return (captured, count + rank);
+        return Ok((captured, count + rank));
     }
     let overlaps = probes.dot(&basis.t());
     let inverse = lower_inverse(&r);
@@ -59,7 +65,7 @@ fn group(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> (f
     for i in 0..rank {
         // Column i of R^-T = (r^-1), in rows of r: r = R^T, so R^-T = r^-1 and its column i is wanted.
         let mut s = inverse.column(i).to_vec();
-        let length = dot(&s, &s).sqrt();
+        let length = norm(&s);
         s.iter_mut().for_each(|x| *x /= length);
         let w = overlaps.row(i).to_vec();
         let y = r.row(i).to_vec();
@@ -71,7 +77,7 @@ fn group(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> (f
         };
         values.push(captured - quadratic(&s) + dot(&w, &y) - 2.0 * dot(&u, &y) + quadratic(&u));
     }
-    (values.iter().sum::<f64>() / rank as f64, count + rank)
+    Ok((values.iter().sum::<f64>() / rank as f64, count + rank))
 }
 
 /// Inverse of a lower triangular matrix with nonzero diagonal.

@@ -1,11 +1,11 @@
 //! Laws of flatness measures: the definition, and what it says after a rescaling.
 
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
-use crate::gate::cases::FlatnessCase;
-use crate::gate::finding::Finding;
+use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
+use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SEEN_Z};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, GATE_Z, SEEN_Z, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;
@@ -39,20 +39,43 @@ fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> 
 }
 
 /// Differences that rounding explains, and the standard error of the difference.
-fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
-    let std_error = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
-    (CURVATURE_AGREEMENT * a.value.abs().max(b.value.abs()), std_error)
+///
+/// Relative to what is expected, so that an answer cannot widen its own tolerance; and relative to the sizes of what is
+/// added up ([`Measure::summands`]), which is all that is left of a sum that cancels: two orders of adding differ by
+/// [`SUMMATION_AGREEMENT`] of them. Below the normal numbers of f64 there are no relative errors.
+fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> (f64, f64) {
+    let std_error = measured.std_error.unwrap_or(0.0).hypot(expected.std_error.unwrap_or(0.0));
+    let finite = |size: f64| if size.is_finite() { size.abs() } else { 0.0 };
+    let relative = CURVATURE_AGREEMENT * finite(expected.value) + SUMMATION_AGREEMENT * finite(summands);
+    (relative + f64::MIN_POSITIVE, std_error)
 }
 
 /// Compares two answers that the law says are equal.
-fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
+fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>, summands: f64) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
-            let (rounding, std_error) = noise(&measured, &expected);
+            let (rounding, std_error) = noise(&measured, &expected, summands);
             Finding::test(measured.value, expected.value, rounding, std_error)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
+}
+
+/// A disagreement of numbers at a kink decides nothing: rounding chose the side on which each of them was computed.
+fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
+    if finding.verdict != Verdict::Fail || finding.measured.is_none_or(|measured| !measured.is_finite()) {
+        return finding;
+    }
+    match Point::new(case.objective(), &case.network.theta).near_kinks().sentence() {
+        Some(sentence) => Finding::skip(sentence),
+        None => finding,
+    }
+}
+
+/// The reason to skip a case whose dense derivatives are beyond f64.
+fn beyond_range(dense: &DensePoint) -> Option<Finding> {
+    let finite = dense.value.is_finite() && dense.hessian.iter().chain(&dense.gauss_newton).all(|entry| entry.is_finite());
+    (!finite).then(|| Finding::skip("the dense derivatives of this network are beyond f64"))
 }
 
 /// Share of the largest eigenvalue below which the shift of log det leaves the smallest ones no digits: with `n` of
@@ -113,9 +136,16 @@ impl Law for Definition {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, has_definition, |measure, case, _| {
             let dense = case.dense();
+            if let Some(finding) = beyond_range(&dense) {
+                return finding;
+            }
             let options = options_for(measure, std::slice::from_ref(&dense));
             match definition(measure).on_dense(&dense, &options) {
-                Some(expected) => same(evaluate(measure, case, &case.network.theta, &options), Ok(constant(expected))),
+                Some(expected) => {
+                    let measured = evaluate(measure, case, &case.network.theta, &options);
+                    let summands = definition(measure).summands(&dense, &options);
+                    unless_at_a_kink(same(measured, Ok(constant(expected)), summands), case)
+                }
                 None => Finding::skip("the definition does not cover this network"),
             }
         })
@@ -158,17 +188,20 @@ impl Law for Covariance {
                 });
                 for action in fixed.chain(drawn).flatten() {
                     let dense = case.dense().transported(&action);
+                    if let Some(finding) = beyond_range(&dense) {
+                        return finding;
+                    }
                     let options = options_for(measure, std::slice::from_ref(&dense));
                     let Some(expected) = predicted(definition(measure), case, &dense, &action, &options) else {
                         return Finding::skip("the measure states no prediction");
                     };
                     let measured = evaluate(measure, case, &action.apply(&case.network.theta), &options);
-                    findings.push(same(measured, expected));
+                    findings.push(same(measured, expected, definition(measure).summands(&dense, &options)));
                 }
                 if findings.is_empty() {
                     return Finding::skip("no rescaling preserves this network's function");
                 }
-                Finding::worst(findings)
+                unless_at_a_kink(Finding::worst(findings), case)
             },
         )
     }
@@ -216,41 +249,111 @@ impl Law for Responds {
                     Ok(action) => action,
                     Err(error) => return Finding::skip(error.to_string()),
                 };
+                let identity = Action::identity(action.len());
                 let dense = case.dense();
                 let transported = dense.transported(&action);
-                let options = options_for(measure, &[dense, transported]);
+                if let Some(finding) = beyond_range(&dense).or_else(|| beyond_range(&transported)) {
+                    return finding;
+                }
+                let points = [dense, transported];
+                let options = options_for(measure, &points);
+                let summands = points.iter().map(|point| definition(measure).summands(point, &options)).sum();
                 let before = evaluate(measure, case, &case.network.theta, &options);
                 let after = evaluate(measure, case, &action.apply(&case.network.theta), &options);
                 match (definition(measure).responses().layer_scaling, before, after) {
                     (_, Err(finding), _) | (_, _, Err(finding)) => finding,
                     (Response::Changes, Ok(before), Ok(after)) => {
-                        let (rounding, std_error) = noise(&before, &after);
+                        if let Some(value) = [before.value, after.value].into_iter().find(|value| !value.is_finite()) {
+                            return Finding::fail(format!("the measure is {value}"));
+                        }
+                        let (rounding, std_error) = noise(&after, &before, summands);
                         let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + rounding + SEEN_Z * std_error;
-                        if std_error > 0.0 && (after.value - before.value).abs() <= least {
+                        if (after.value - before.value).abs() > least {
+                            return Finding::differ(after.value, before.value, least, "the measure did not move");
+                        }
+                        if std_error > 0.0 {
                             return Finding::skip("the standard errors hide whether it moves on this network");
                         }
-                        Finding::differ(after.value, before.value, least, "the measure did not move")
+                        // On some networks it rightly stays: dead ones, parameters that are 0.
+                        let here = predicted(definition(measure), case, &points[0], &identity, &options);
+                        let there = predicted(definition(measure), case, &points[1], &action, &options);
+                        match (here, there) {
+                            (Some(Ok(here)), Some(Ok(there))) if (there.value - here.value).abs() <= least => {
+                                Finding::skip("by its definition the measure does not move on this network")
+                            }
+                            _ => Finding::differ(after.value, before.value, least, "the measure did not move"),
+                        }
                     }
-                    (_, before, after) => same(after, before),
+                    (_, before, after) => unless_at_a_kink(same(after, before, summands), case),
                 }
             },
         )
     }
 }
 
+/// A maximum is at least what is found at the points that dense derivatives name.
+pub(super) struct Rise;
+
+/// Share of the rise that an ascent may miss: it stops short of a maximum, and a corner beside the best one is lower by
+/// twice one slope of many.
+const MISSED: f64 = 0.01;
+
+impl Law for Rise {
+    fn id(&self) -> &'static str {
+        "curvature.rise"
+    }
+
+    fn statement(&self) -> &'static str {
+        "a sharpness is at least 0.99 of the rise at the corners, or in the directions, that the dense gradient and Hessian \
+         point to"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Generic
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let covers = |measure: &dyn Measure| definition(measure).at_least(&probe().dense(), &Options::default()).is_some();
+        each(context, covers, |measure, case, _| {
+            let dense = case.dense();
+            if let Some(finding) = beyond_range(&dense) {
+                return finding;
+            }
+            let options = Options::default();
+            let Some(bound) = definition(measure).at_least(&dense, &options) else {
+                return Finding::skip("no lower bound is known");
+            };
+            match evaluate(measure, case, &case.network.theta, &options) {
+                Ok(measured) => {
+                    let summands = definition(measure).summands(&dense, &options);
+                    let (rounding, std_error) = noise(&measured, &constant(bound), summands);
+                    let what = "a corner or direction, less what may be missed";
+                    let least = (1.0 - MISSED) * bound;
+                    unless_at_a_kink(Finding::test_at_most(least, measured.value, rounding, std_error, what), case)
+                }
+                Err(finding) => finding,
+            }
+        })
+    }
+}
+
 fn has_definition(measure: &dyn Measure) -> bool {
     // Whether a measure is a function of the curvature is a property of its definition alone; a tiny network tells.
-    let case = crate::gate::cases::draw_flatness_case(
+    let case = probe();
+    let dense = case.dense();
+    let options = options_for(measure, std::slice::from_ref(&dense));
+    definition(measure).on_dense(&dense, &options).is_some()
+}
+
+fn probe() -> FlatnessCase {
+    draw_flatness_case(
         "probe".to_owned(),
-        crate::gate::cases::drawn_architecture(&[2, 2, 1], crate::model::Activation::Relu),
+        drawn_architecture(&[2, 2, 1], crate::model::Activation::Relu),
         crate::model::Loss::Bce,
         2,
         Streams::new(0),
-    );
-    let case = case.expect("a sound case");
-    let dense: DensePoint = case.dense();
-    let options = options_for(measure, std::slice::from_ref(&dense));
-    definition(measure).on_dense(&dense, &options).is_some()
+    )
+    .expect("a sound case")
 }
 
 /// One check a deterministic measure and case.

@@ -73,9 +73,9 @@ impl Law for RoundingBound {
                     let action = map.action(&case.network.model).expect("drawn for this model");
                     let rescaled = case.network.with_theta(action.apply(&case.network.theta));
                     let after = rescaled.logits(case.inputs.view());
-                    // The largest movement in units of its bound.
+                    // The largest movement in units of its bound. Where all terms are 0, so is the bound, and nothing moves.
                     let ratio = (after.iter().zip(&logits).zip(&bound))
-                        .map(|((after, before), bound)| (after - before).abs() / bound)
+                        .map(|((after, before), bound)| if after == before { 0.0 } else { (after - before).abs() / bound })
                         .fold(0.0, |top: f64, ratio| if ratio > top || ratio.is_nan() { ratio } else { top });
                     findings.push(Finding::at_most(ratio, 1.0, &format!("movement over bound, {}", map.describe())));
                 }

@@ -19,6 +19,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &curvature::Definition,
         &curvature::Covariance,
         &curvature::Responds,
+        &curvature::Rise,
         &kernel::Permutation,
         &kernel::Homogeneity,
         &kernel::Degenerate,

@@ -45,14 +45,15 @@ def hessian_trace(request):
             masks.append(x > 0)
             x = np.maximum(x, 0)
             inputs.append(x)
-    p = expit(x[:, 0])
-    # A piecewise linear network has tr H = tr G = mean of p (1 - p) |d logit / d theta|^2.
+    # A piecewise linear network has tr H = tr G = mean of p (1 - p) |d logit / d theta|^2; 1 - p is
+    # the sigmoid of the other sign, not a difference that is 0 from a logit of 37 on.
     norms, delta = np.zeros(len(x)), np.ones((len(x), 1))
     for layer in reversed(range(layers)):
         norms += (delta**2).sum(1) * (1 + (inputs[layer] ** 2).sum(1))
         if layer > 0:
             delta = (delta @ tensors[f"{layer}.weight"]) * masks[layer - 1]
-    return {"value": float(np.mean(p * (1 - p) * norms))}
+    curvature = expit(x[:, 0]) * expit(-x[:, 0])
+    return {"value": float(np.mean(curvature * norms))}
 
 
 def log_prob(request):

@@ -1,0 +1,251 @@
+//! Pre-activations that are 0 as far as rounding lets one see.
+
+use crate::model::{Architecture, LayerSpec, Model};
+use crate::numeric::tolerance::UNIT_ROUNDOFF;
+use ndarray::{Array2, ArrayView2, Axis};
+
+/// Samples looked at together: bounds the memory.
+const ROWS: usize = 1024;
+
+/// Inputs of ReLUs that lie within their rounding bound of the kink.
+///
+/// The function is continuous there, its derivatives are not: which side a pre-activation is taken to lie on is decided
+/// by rounding, which another order of summation or a rescaling changes, and every measure of curvature with it. A
+/// pre-activation all of whose terms are 0 (zero weights, zero inputs) is 0 in any arithmetic and does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NearKinks {
+    /// How many there are, over all samples.
+    pub count: usize,
+    /// The first, in the order of ReLUs, samples and units within blocks of 1024 samples.
+    pub first: Option<NearKink>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NearKink {
+    /// Number of the ReLU, counted from 0 in forward order (a residual's branch before its shortcut).
+    pub activation: usize,
+    /// Row of the data.
+    pub sample: usize,
+    /// Feature that reaches it, channels outermost.
+    pub unit: usize,
+}
+
+impl NearKinks {
+    /// Looks at every ReLU of a network on every input.
+    ///
+    /// A running error analysis (Higham 2002, section 3.3): with `e` the errors of what a layer reads, an affine layer's
+    /// are `|W| e + gamma (|W| |x| + |b|)`, `gamma = (fan-in + 4) u` for the sum, the bias, and the three roundings of a
+    /// rescaled weight; a ReLU passes on the error of what is not certainly below 0, other layers theirs by their
+    /// Lipschitz constants. Twice that bounds the difference between two computations.
+    pub fn of(model: &Model, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>) -> Self {
+        let mut walk = Walk {
+            template: model.architecture(),
+            theta,
+            buffers,
+            activations: 0,
+            first_sample: 0,
+            found: Self::default(),
+        };
+        if has_relu(&model.architecture().layers) {
+            for rows in inputs.axis_chunks_iter(Axis(0), ROWS) {
+                let input = Values { at: rows.to_owned(), error: Array2::zeros(rows.dim()) };
+                walk.chain(&model.architecture().layers, model.architecture().input.clone(), input);
+                walk = Walk {
+                    theta,
+                    buffers,
+                    activations: 0,
+                    first_sample: walk.first_sample + rows.nrows(),
+                    ..walk
+                };
+            }
+        }
+        walk.found
+    }
+
+    /// One sentence for people; `None` if there are none.
+    pub fn sentence(&self) -> Option<String> {
+        let first = self.first?;
+        let (are, them) = if self.count == 1 { ("pre-activation is", "it") } else { ("pre-activations are", "them") };
+        Some(format!(
+            "{} {are} 0 within rounding (first: sample {}, unit {} of ReLU {}): derivatives there depend on the side that \
+             rounding puts {them} on, and a rescaling may change it",
+            self.count, first.sample, first.unit, first.activation
+        ))
+    }
+}
+
+fn has_relu(layers: &[LayerSpec]) -> bool {
+    layers.iter().any(|layer| match layer {
+        LayerSpec::Relu => true,
+        LayerSpec::Residual { branch, shortcut } => has_relu(branch) || has_relu(shortcut),
+        _ => false,
+    })
+}
+
+/// Features of all samples (`n x features`), and bounds on their errors.
+#[derive(Clone)]
+struct Values {
+    at: Array2<f64>,
+    error: Array2<f64>,
+}
+
+/// Walks the layers in the order in which parameters and buffers are laid out.
+struct Walk<'w> {
+    template: &'w Architecture,
+    theta: &'w [f64],
+    buffers: &'w [f64],
+    activations: usize,
+    /// Row of the data that is row 0 here.
+    first_sample: usize,
+    found: NearKinks,
+}
+
+impl Walk<'_> {
+    fn chain(&mut self, layers: &[LayerSpec], shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+        layers.iter().fold((shape, input), |(shape, values), layer| self.layer(layer, shape, values))
+    }
+
+    fn layer(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+        match layer {
+            LayerSpec::Relu => (shape, self.relu(input)),
+            LayerSpec::Residual { branch, shortcut } => {
+                let (shape_out, branch) = self.chain(branch, shape.clone(), input.clone());
+                let (_, shortcut) = self.chain(shortcut, shape, input);
+                let at = branch.at + shortcut.at;
+                let rounding = at.mapv(|value: f64| UNIT_ROUNDOFF * value.abs());
+                (shape_out, Values { error: branch.error + shortcut.error + rounding, at })
+            }
+            _ => self.plain(layer, shape, input),
+        }
+    }
+
+    fn relu(&mut self, mut input: Values) -> Values {
+        for ((sample, unit), value) in input.at.indexed_iter() {
+            let bound = 2.0 * input.error[[sample, unit]];
+            if bound > 0.0 && value.abs() <= bound {
+                self.found.count += 1;
+                let sample = self.first_sample + sample;
+                self.found.first.get_or_insert(NearKink { activation: self.activations, sample, unit });
+            }
+        }
+        self.activations += 1;
+        ndarray::Zip::from(&mut input.at).and(&mut input.error).for_each(|value, error| {
+            if *value < -2.0 * *error {
+                *error = 0.0;
+            }
+            *value = value.max(0.0);
+        });
+        input
+    }
+
+    /// Any other layer, by its own forward pass on values, sizes and errors.
+    fn plain(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+        // Models end in vectors; a flatten makes one of anything.
+        let flat = LayerSpec::Flatten;
+        let architecture = Architecture { input: shape, layers: vec![layer.clone(), flat], ..self.template.clone() };
+        let model = Model::new(architecture).expect("a layer of a network that was compiled");
+        let shape = model.body().shapes().swap_remove(0);
+        let (theta, buffers);
+        (theta, self.theta) = self.theta.split_at(model.parameters());
+        (buffers, self.buffers) = self.buffers.split_at(model.buffer_len());
+        let at = model.logits(theta, buffers, input.at.view());
+        let sizes = input.at.mapv(f64::abs);
+        let error = match layer {
+            LayerSpec::Dense { .. } | LayerSpec::Conv { .. } | LayerSpec::BatchNorm => {
+                let fan_in = model.tensors().iter().map(|tensor| tensor.fan_in).max().unwrap_or(1);
+                let magnitudes: Vec<f64> = theta.iter().map(|value| value.abs()).collect();
+                // Without biases, shifts and means an affine layer is the linear one that acts on errors.
+                let mut linear = magnitudes.clone();
+                let constants = model.tensors().iter().filter(|tensor| matches!(tensor.name.as_str(), "0.bias"));
+                constants.for_each(|tensor| linear[tensor.range.clone()].fill(0.0));
+                let means = model.buffers().iter().filter(|tensor| tensor.name == "0.running_mean");
+                let (mut opposite, mut none) = (buffers.to_vec(), buffers.to_vec());
+                for tensor in means {
+                    opposite[tensor.range.clone()].iter_mut().for_each(|mean| *mean = -mean.abs());
+                    none[tensor.range.clone()].fill(0.0);
+                }
+                let gamma = (fan_in + 4) as f64 * UNIT_ROUNDOFF;
+                model.logits(&linear, &none, input.error.view())
+                    + model.logits(&magnitudes, &opposite, sizes.view()) * gamma
+            }
+            LayerSpec::AvgPool { size, .. } => {
+                let gamma = (size[0] * size[1] + 1) as f64 * UNIT_ROUNDOFF;
+                model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
+            }
+            LayerSpec::GlobalAvgPool => {
+                let gamma = (sizes.ncols() + 1) as f64 * UNIT_ROUNDOFF;
+                model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
+            }
+            LayerSpec::MaxPool { .. } => model.logits(theta, buffers, input.error.view()),
+            LayerSpec::Flatten | LayerSpec::Relu | LayerSpec::Residual { .. } => input.error,
+            // Slopes of at most 1 and 2 / sqrt(pi), and two roundings of the value.
+            LayerSpec::Tanh | LayerSpec::Erf => 2.0 * (input.error + at.mapv(|y: f64| UNIT_ROUNDOFF * y.abs())),
+        };
+        (shape, Values { at, error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Streams;
+    use crate::model::{Activation, Network};
+    use ndarray::array;
+    use std::sync::Arc;
+
+    fn near(network: &Network, inputs: Array2<f64>) -> NearKinks {
+        NearKinks::of(&network.model, &network.theta, &network.buffers, inputs.view())
+    }
+
+    fn network(widths: &[usize], theta: Vec<f64>) -> Network {
+        let architecture = Architecture::fully_connected(widths, Activation::Relu, 1.0, 1.0);
+        Network::new(Arc::new(Model::new(architecture).unwrap()), theta)
+    }
+
+    /// `w x + b` with `b` the rounded `-w x`: 0 as computed, and on either side after a rescaling.
+    #[test]
+    fn cancelled_pre_activations_are_found_and_zeros_are_not() {
+        for (w, x) in [(2.6, 5.6), (0.1, 0.3), (1e-170, 3.7e-120), (7e200, 0.3)] {
+            let cancelled = network(&[1, 1, 1], vec![w, -w * x, 1.0, 0.0]);
+            let found = near(&cancelled, array![[1.1], [x]]);
+            let first = NearKink { activation: 0, sample: 1, unit: 0 };
+            assert_eq!(found, NearKinks { count: 1, first: Some(first) }, "{w} {x}");
+            assert!(found.sentence().unwrap().contains("sample 1"));
+        }
+        // Terms that are all 0: zero weights and biases, zero inputs without a bias, and units behind dead ones.
+        let zeros = network(&[1, 2, 2, 1], vec![0.0; 13]);
+        assert_eq!(near(&zeros, array![[1.0], [-2.0]]), NearKinks::default());
+        let dead = network(&[1, 1, 1, 1], vec![1.0, -100.0, 1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(near(&dead, array![[1.0], [2.0]]), NearKinks::default());
+        // A bias of its own, far from the kink.
+        let apart = network(&[1, 1, 1], vec![2.6, 0.1 - 2.6 * 5.6, 1.0, 0.0]);
+        assert_eq!(near(&apart, array![[5.6]]), NearKinks::default());
+    }
+
+    /// 50 networks of a convolution, batch norm, a residual sum, pooling and dense layers: none of their 12,000 random
+    /// pre-activations each is taken for a kink (a bound of some `1e-14` would meet one with probability `1e-8`).
+    #[test]
+    fn generic_networks_have_none() {
+        let text = r#"
+            input = [1, 4, 4]
+            weight_std = 1.4
+            bias_std = 0.5
+            layers = [
+                { type = "conv", channels = 3, kernel = [3, 3], padding = "same" },
+                { type = "batch_norm" }, { type = "relu" },
+                { type = "residual", branch = [
+                    { type = "conv", channels = 3, kernel = [3, 3], padding = "same" }, { type = "relu" }] },
+                { type = "avg_pool", size = [2, 2] },
+                { type = "flatten" },
+                { type = "dense", units = 4 }, { type = "relu" },
+                { type = "dense", units = 2 },
+            ]"#;
+        let model = Arc::new(Model::new(toml::from_str(text).unwrap()).unwrap());
+        for seed in 0..50 {
+            let network = Network::sample(Arc::clone(&model), Streams::new(seed));
+            let inputs = Array2::from_shape_fn((4, 16), |(i, j)| ((7 * i + 3 * j) as f64 + seed as f64).sin());
+            assert_eq!(near(&network, inputs), NearKinks::default(), "seed {seed}");
+        }
+    }
+}
