@@ -5,7 +5,7 @@ use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, GATE_Z, SEEN_Z, SUMMATION_AGREEMENT};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SEEN_Z, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::prior::{Owes, each, same};
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::verdict::Finding;
+use crate::gate::finding::Finding;
 use crate::prior::{Exactness, Labels, Link};
 use ndarray::Array2;
 
