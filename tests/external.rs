@@ -486,7 +486,7 @@ fn a_constant_and_a_standard_error_that_swallows_everything_do_not_pass() {
         r#"{"id":"ID","value":-Infinity}"#,
         r#"{"id":"ID","value":0,"std_error":1e9}"#,
         r#"{"id":"ID","value":1,"std_error":1e300}"#,
-        r#"{"id":"ID","value":-1.5,"std_error":2}"#,
+        r#"{"id":"ID","value":-1.5,"std_error":1e3}"#,
         r#"{"id":"ID","value":1}"#,
     ] {
         for what in [["--measure", "fisher_rao"], ["--measure", "path_norm"], ["--prior", "ep"], ["--prior", "smc"]] {

@@ -32,6 +32,9 @@ const MOST_ENTRIES: usize = 1 << 24;
 /// Points of the largest Gram matrix that is drawn.
 const MOST_POINTS: usize = 4096;
 
+/// Sizes that the diagonal of a Gram matrix may have, but for 0: the laws scale matrices by up to 1e8 either way.
+const GRAM_SCALES: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
+
 /// Blocks of cases.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,8 +184,8 @@ impl DrawnGram {
         if rank > MOST_POINTS {
             return Err(format!("rank is {rank}, expected at most {MOST_POINTS}"));
         }
-        if !(diagonal > 0.0 && diagonal.is_finite()) {
-            return Err(format!("diagonal is {diagonal}, expected a finite number above 0"));
+        if !GRAM_SCALES.contains(&diagonal) {
+            return Err(format!("diagonal is {diagonal}, expected a number from 1e-150 to 1e150"));
         }
         Ok(())
     }
@@ -343,6 +346,11 @@ impl Corpus {
             let labels = Labels::from_values(labels).map_err(|error| format!("labels: {error}"))?;
             if gram.points() < 2 {
                 return Err(format!("{} points, expected at least 2", gram.points()));
+            }
+            let diagonal = (0..gram.points()).map(|index| (index, gram.matrix()[[index, index]]));
+            let mut beyond = diagonal.filter(|(_, entry)| *entry != 0.0 && !GRAM_SCALES.contains(entry));
+            if let Some((index, entry)) = beyond.next() {
+                return Err(format!("gram: entry ({index}, {index}) is {entry}, expected 0 or 1e-150 to 1e150"));
             }
             if labels.len() != gram.points() {
                 return Err(format!("{} labels for {} points", labels.len(), gram.points()));

@@ -42,7 +42,8 @@ pub struct Finding {
 }
 
 /// Why a comparison that agrees decides nothing.
-const POWERLESS: &str = "the standard error is so large that a wrong sign would pass, so nothing is decided";
+const POWERLESS: &str =
+    "the standard error is so large that an error of five times the value would pass, so nothing is decided";
 
 /// `used / allowed`; of nothing used 0, whatever is allowed, and of NaN more than anything.
 fn share(used: f64, allowed: f64) -> f64 {
@@ -215,12 +216,13 @@ mod tests {
     #[test]
     fn a_standard_error_that_swallows_the_value_decides_nothing() {
         let (expected, rounding) = (8.31, 1e-9);
-        // The largest standard error with which a wrong sign is caught with probability 0.99.
+        // The largest standard error with which an error of that size is caught with probability 0.99.
         let most = (LEAST_POWER * expected - rounding) / (GATE_Z + POWER_Z);
         let judged = |measured, std_error| Finding::test(measured, expected, rounding, std_error);
         for std_error in [0.0, 0.01, 0.999 * most] {
             assert_eq!(judged(expected, std_error).verdict, Verdict::Pass, "{std_error}");
-            assert_eq!(judged(-expected, std_error).verdict, Verdict::Fail, "{std_error}");
+            let wrong = (1.0 + LEAST_POWER) * expected;
+            assert_eq!(judged(wrong, std_error).verdict, Verdict::Fail, "{std_error}");
             assert_eq!(judged(expected, std_error).decisions, u32::from(std_error > 0.0));
         }
         for std_error in [1.001 * most, 1e9, 1e300, f64::MAX, f64::INFINITY] {

@@ -5,7 +5,7 @@ use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SEEN_Z, SUMMATION_AGREEMENT};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NO_NOISIER, SEEN_Z, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;
@@ -56,6 +56,20 @@ fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>
         (Ok(measured), Ok(expected)) => {
             let (rounding, std_error) = noise(&measured, &expected, summands);
             Finding::test(measured.value, expected.value, rounding, std_error)
+        }
+        (Err(finding), _) | (_, Err(finding)) => finding,
+    }
+}
+
+/// Compares an answer with what the definition predicts. A prediction that rests on draws has a standard error itself, and
+/// asks of no answer to be much surer.
+fn as_predicted(measured: Result<Estimate, Finding>, predicted: Result<Estimate, Finding>, summands: f64) -> Finding {
+    match (measured, predicted) {
+        (Ok(measured), Ok(predicted)) => {
+            let (rounding, std_error) = noise(&measured, &predicted, summands);
+            let [own, least] = [&measured, &predicted].map(|estimate| estimate.std_error.unwrap_or(0.0));
+            let scale = if own <= NO_NOISIER * least { f64::INFINITY } else { predicted.value.abs() };
+            Finding::test_on_scale(measured.value, predicted.value, rounding, std_error, scale)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -196,7 +210,7 @@ impl Law for Covariance {
                         return Finding::skip("the measure states no prediction");
                     };
                     let measured = evaluate(measure, case, &action.apply(&case.network.theta), &options);
-                    findings.push(same(measured, expected, definition(measure).summands(&dense, &options)));
+                    findings.push(as_predicted(measured, expected, definition(measure).summands(&dense, &options)));
                 }
                 if findings.is_empty() {
                     return Finding::skip("no rescaling preserves this network's function");
