@@ -100,9 +100,9 @@ pub const RANK_ROUNDINGS: f64 = 2.0;
 /// less than `1e-4` of its standard error.
 pub const SMALL_PIVOT: f64 = 1e-9;
 
-/// Smallest pivot with which samplers guided by f64 iterations answer: these carry relative errors of `u` over the pivot, `1e-4`
+/// Smallest pivot with which samplers guided by f64 iterations answer: these carry relative errors of `u` over the pivot, `1e-5`
 /// here, in what they propose and bound; the factor they draw with has all its digits.
-pub const SAMPLING_PIVOT: f64 = 1e-12;
+pub const SAMPLING_PIVOT: f64 = 1e-11;
 
 /// Distance of a correlation from 1 in absolute value below which one of two points is taken as a near copy of the other.
 pub const NEAR_COPY: f64 = 1e-6;
