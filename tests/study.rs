@@ -152,9 +152,9 @@ fn over_time_the_jump_is_the_predicted_one_and_log_p_stays() {
     let moments = document["moments"].as_array().unwrap();
     let at = moments.iter().position(|moment| moment["rescaled"] == true).unwrap();
     let zero = document["zero_error_epoch"].as_u64().unwrap();
-    // Every epoch once, the one of the rescaling twice.
-    assert_eq!(document["rescaled_at_epoch"].as_u64(), Some(zero + 30));
-    assert_eq!(moments.len() as u64, zero + 60 + 2);
+    // One epoch in ten to zero error, every one from there, the one of the rescaling twice.
+    assert_eq!(document["rescaled_at_epoch"].as_u64(), Some(zero + 20));
+    assert_eq!(moments.len() as u64, zero.div_ceil(10) + 40 + 2);
     assert_eq!(moments[at]["epoch"], moments[at - 1]["epoch"]);
     for (id, predicted) in
         document["measures"].as_array().unwrap().iter().zip(document["predicted_at_rescaling"].as_array().unwrap())

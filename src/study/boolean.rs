@@ -30,7 +30,7 @@ const WEIGHT_STD: f64 = 1.0;
 const BIAS_STD: f64 = 0.1;
 /// Networks drawn from the prior.
 const DRAWN: u64 = 100_000_000;
-const QUICK_DRAWN: u64 = 1_000_000;
+const QUICK_DRAWN: u64 = 300_000;
 /// The functions found most often that are trained on.
 const FUNCTIONS: usize = 200;
 const QUICK_FUNCTIONS: usize = 40;

@@ -23,10 +23,7 @@ pub(super) fn judge(findings: &mut Findings, sweep: &Sweep) {
     findings.claim(
         "log P(f) correlates strongly with generalisation, whatever the optimiser.",
         tests(&sweep.names(), &strong),
-        format!(
-            "Pearson(log P(f), accuracy), by {log_prob}, is to be above {STRONG}: {}.",
-            listed(sweep, log_prob)
-        ),
+        format!("Pearson(log P(f), accuracy), by {log_prob}, is to be above {STRONG}: {}.", listed(sweep, log_prob)),
     );
     for (sharpness, ascent) in SHARPNESSES {
         if sweep.predictors.iter().all(|name| name != sharpness) {

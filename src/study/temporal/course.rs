@@ -62,8 +62,10 @@ impl Moment {
     }
 }
 
-/// What is measured at every epoch.
+/// What is measured, and when.
 pub(super) struct Watched {
+    /// Before zero error one epoch in this many is measured, from then on every one.
+    pub stride: usize,
     pub measures: Vec<&'static dyn Measure>,
     pub readings: Vec<Quantity>,
 }
@@ -86,7 +88,7 @@ impl Watched {
 pub(super) struct Course {
     pub seed: u64,
     pub alpha: f64,
-    /// Every epoch from the first network to the last before the rescaling.
+    /// The measured epochs from the first network to the last before the rescaling.
     pub before: Vec<Moment>,
     /// The moment after the rescaling, and every epoch from there.
     pub after: Vec<Moment>,
@@ -211,7 +213,9 @@ fn one(
         if epoch.accuracy == 1.0 && zero.is_none() {
             zero = Some(epoch.epoch);
         }
-        waiting.push(snapshot(&run, false));
+        if zero.is_some() || epoch.epoch % watched.stride == 0 {
+            waiting.push(snapshot(&run, false));
+        }
     }
     if after.is_empty() {
         let reason = format!("no zero error in {} epochs", run.last().epoch);
