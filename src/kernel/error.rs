@@ -49,7 +49,8 @@ pub enum KernelError {
     },
     /// The result cannot be represented.
     #[error(
-        "entry ({row}, {column}) of the kernel is {value}: weight_std and bias_std do not suit this depth and these inputs"
+        "entry ({row}, {column}) of the kernel is {value}: weight_std and bias_std do not suit this depth and these \
+         inputs"
     )]
     Entry {
         /// Row of the entry.

@@ -34,7 +34,8 @@ impl Window {
         let sizes = [size, stride, if let Padding::Zeros(zeros) = padding { zeros } else { [0; 2] }];
         if let Some(extent) = sizes.iter().flatten().find(|extent| **extent > MOST_NUMBERS) {
             return Err(format!(
-                "its window {size:?} with stride {stride:?} and padding {padding} reaches over {extent} positions, more than {MOST_NUMBERS}"
+                "its window {size:?} with stride {stride:?} and padding {padding} reaches over {extent} positions, more \
+                 than {MOST_NUMBERS}"
             ));
         }
         let input = [height, width];
