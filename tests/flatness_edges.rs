@@ -112,7 +112,8 @@ fn saturated_tanh_units_keep_their_slope() {
         let case = Case(dense_network(&[1, 1, 1], Activation::Tanh, &theta), Loss::Mse, array![[1.0]], array![[y]]);
         let (t, s) = (f64::tanh(depth), 1.0 / (depth.cosh() * depth.cosh()));
         let diagonal = |residual: f64| 2.0 * (v * s * v * s + residual * v * -2.0 * t * s);
-        let expected = 2.0 * theta[0] * theta[0] * diagonal(v * t - y) / 2.0 + 0.25 * diagonal(v * t - y) + v * v * 2.0 * t * t;
+        let expected =
+            2.0 * theta[0] * theta[0] * diagonal(v * t - y) / 2.0 + 0.25 * diagonal(v * t - y) + v * v * 2.0 * t * t;
         case.expect("filter_weighted_trace", expected);
         // The hidden layer's own curvature, which is nothing but the slope.
         let Some(InfoValue::Reals(traces)) = case.estimate("hessian_trace").info.get("tensor_traces").cloned() else {
@@ -156,7 +157,9 @@ fn huge_curvature_has_its_eigenvalue_and_norms_or_a_named_error() {
     }
     // 2 x^2 is beyond f64: nobody says a number.
     let case = Case(relu(&[1, 1], &[0.0, 0.5]), Loss::Mse, array![[1e155]], array![[0.25]]);
-    for id in ["hessian_trace", "hessian_max_eigenvalue", "hessian_spectral_norm", "hessian_frobenius", "hessian_log_det"] {
+    for id in
+        ["hessian_trace", "hessian_max_eigenvalue", "hessian_spectral_norm", "hessian_frobenius", "hessian_log_det"]
+    {
         let error = case.measure(id, &Options::default()).unwrap_err().to_string();
         assert!(error.contains(id) && error.contains("expected a finite number"), "{error}");
     }
@@ -191,7 +194,9 @@ fn relative_measures_do_not_depend_on_the_scale_of_weights() {
     let plain = at(1.0);
     for exponent in [-900, -500, 500, 900] {
         let scaled = at(2_f64.powi(exponent));
-        for id in ["filter_weighted_trace", "layer_normalised_trace", "fisher_rao", "relative_flatness", "adaptive_sharpness"] {
+        for id in
+            ["filter_weighted_trace", "layer_normalised_trace", "fisher_rao", "relative_flatness", "adaptive_sharpness"]
+        {
             if exponent.abs() > 600 && id != "fisher_rao" {
                 continue;
             }
@@ -203,20 +208,30 @@ fn relative_measures_do_not_depend_on_the_scale_of_weights() {
 /// The right answers: a convex parabola over a box has its maximum at a corner.
 #[test]
 fn sharpness_at_stationary_points_and_flat_corners() {
-    let keskar = |case: &Case, eps: f64| case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap();
+    let keskar =
+        |case: &Case, eps: f64| case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap();
     // (w x + b)^2 at a root: the corner moves the output by eps ((|w| + 1) |x| + |b| + 1).
-    for (w, b, x) in [(0.0, 0.0, 1.0), (1.0, -1.0, 1.0), (-2.0, 2.0, 1.0), (0.5, -1.0, 2.0), (0.0, 0.0, -3.0), (3.0, 0.0, 0.0)] {
+    for (w, b, x) in
+        [(0.0, 0.0, 1.0), (1.0, -1.0, 1.0), (-2.0, 2.0, 1.0), (0.5, -1.0, 2.0), (0.0, 0.0, -3.0), (3.0, 0.0, 0.0)]
+    {
         let case = Case(relu(&[1, 1], &[w, b]), Loss::Mse, array![[x]], array![[0.0]]);
         for eps in [1e-4, 1e-2] {
             let moved: f64 = eps * ((w.abs() + 1.0) * f64::abs(x) + b.abs() + 1.0);
             let found = keskar(&case, eps);
             let expected = 100.0 * moved * moved;
-            assert!((found.value - expected).abs() <= CLOSE * expected, "{} for {expected} at ({w}, {b}), {x}", found.value);
+            assert!(
+                (found.value - expected).abs() <= CLOSE * expected,
+                "{} for {expected} at ({w}, {b}), {x}",
+                found.value
+            );
             for ascent in ["sign_converged", "lbfgsb_converged"] {
                 assert_eq!(found.info.get(ascent), Some(&InfoValue::Flag(true)), "{ascent}");
             }
             // SGD has not moved, and does not call that a maximum.
-            assert_eq!(found.info.get("sgd_converged"), Some(&InfoValue::Flag(found.info.number("sgd_value") > Some(0.0))));
+            assert_eq!(
+                found.info.get("sgd_converged"),
+                Some(&InfoValue::Flag(found.info.number("sgd_value") > Some(0.0)))
+            );
         }
         if w != 0.0 && b != 0.0 {
             let adaptive = |p| case.measure("adaptive_sharpness", &Options { p, ..Options::default() }).unwrap();
@@ -229,8 +244,14 @@ fn sharpness_at_stationary_points_and_flat_corners() {
             }
         }
     }
-    assert!((keskar(&Case(relu(&[1, 1], &[0.0, 0.0]), Loss::Mse, array![[1.0]], array![[0.0]]), 1e-2).value - 0.04).abs() < 1e-10);
-    assert!((keskar(&Case(relu(&[1, 1], &[1.0, -1.0]), Loss::Mse, array![[1.0]], array![[0.0]]), 1e-2).value - 0.16).abs() < 1e-10);
+    assert!(
+        (keskar(&Case(relu(&[1, 1], &[0.0, 0.0]), Loss::Mse, array![[1.0]], array![[0.0]]), 1e-2).value - 0.04).abs()
+            < 1e-10
+    );
+    assert!(
+        (keskar(&Case(relu(&[1, 1], &[1.0, -1.0]), Loss::Mse, array![[1.0]], array![[0.0]]), 1e-2).value - 0.16).abs()
+            < 1e-10
+    );
 }
 
 /// Two outputs at a minimum, one of whose parameters are all 0: the outward corner moves the other one alone.
@@ -443,7 +464,9 @@ fn negative_running_variances_are_refused_by_name() {
     let mut architecture = Architecture::fully_connected(&[2, 3, 1], Activation::Relu, 1.0, 1.0);
     architecture.layers.insert(1, LayerSpec::BatchNorm);
     let model = Arc::new(Model::new(architecture).unwrap());
-    for (variance, accepted) in [(0.0, true), (1e-300, true), (-1e-300, false), (-1e-6, false), (-1e-5, false), (-1.0, false)] {
+    for (variance, accepted) in
+        [(0.0, true), (1e-300, true), (-1e-300, false), (-1e-6, false), (-1e-5, false), (-1.0, false)]
+    {
         let mut network = Network::new(Arc::clone(&model), (0..model.parameters()).map(|k| (k as f64).sin()).collect());
         network.buffers[4] = variance;
         let case = Case(network, Loss::Bce, array![[0.6, -1.1], [0.2, 0.4]], array![[1.0], [0.0]]);

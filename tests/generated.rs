@@ -299,7 +299,10 @@ fn files_of_cases_are_refused_in_one_sentence_that_names_what_is_wrong() {
         (gram("points = 4, rank = 3, diagonal = -1.0"), "diagonal is -1"),
         (gram("points = 4, rank = 3, diagonal = 1.7e308"), "diagonal is 17"),
         (gram("points = 4, rank = 3, diagonal = 1e-300"), "diagonal is 0.0"),
-        ("[[gram]]\nname = \"g\"\ngiven = { matrix = [[1e300, 0.0], [0.0, 1.0]], labels = [1, 1] }".to_owned(), "entry (0, 0)"),
+        (
+            "[[gram]]\nname = \"g\"\ngiven = { matrix = [[1e300, 0.0], [0.0, 1.0]], labels = [1, 1] }".to_owned(),
+            "entry (0, 0)",
+        ),
         (gram("points = 9223372036854775807, rank = 3, diagonal = 1.0"), "points are 9223372036854775807"),
         (gram("points = 4294967296, rank = 3, diagonal = 1.0"), "points are 4294967296"),
         (gram("points = 1, rank = 3, diagonal = 1.0"), "points are 1"),

@@ -140,7 +140,9 @@ impl Walk<'_> {
                 })
             }
             LayerSpec::AvgPool { size, stride } => {
-                pool(&input, *size, stride.unwrap_or(*size), Padding::Valid, |values| norm(values) / values.len() as f64)
+                pool(&input, *size, stride.unwrap_or(*size), Padding::Valid, |values| {
+                    norm(values) / values.len() as f64
+                })
             }
             LayerSpec::MaxPool { size, stride, padding } => {
                 let padding = Padding::Zeros(*padding);

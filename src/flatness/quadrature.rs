@@ -182,8 +182,9 @@ mod tests {
         let spectrum: Vec<f64> = (0..60).map(|k| 0.05 + 10.0 * 0.8_f64.powi(k)).collect();
         let matrix = with_spectrum(&spectrum);
         let truth: f64 = spectrum.iter().map(|value| value.ln()).sum();
-        let results: Vec<(f64, f64)> =
-            (0..400).map(|seed| spectral_measure(&matrix, 8, 40, Streams::new(seed)).unwrap().trace_of(f64::ln)).collect();
+        let results: Vec<(f64, f64)> = (0..400)
+            .map(|seed| spectral_measure(&matrix, 8, 40, Streams::new(seed)).unwrap().trace_of(f64::ln))
+            .collect();
         let mean = results.iter().map(|(value, _)| value - truth).sum::<f64>() / 400.0;
         let variance = results.iter().map(|(value, _)| (value - truth - mean).powi(2)).sum::<f64>() / 399.0;
         assert!(mean.abs() < 4.5 * (variance / 400.0).sqrt(), "bias {mean}, deviation {}", variance.sqrt());

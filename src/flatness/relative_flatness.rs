@@ -151,7 +151,8 @@ impl Measure for RelativeFlatness {
         for s in 0..tensor.shape[0] {
             for r in 0..tensor.shape[0] {
                 let size: f64 = (0..columns).map(|j| dense.magnitude[[index(s, j), index(r, j)]]).sum();
-                let terms = (0..columns).map(|j| dense.theta[index(s, j)].abs() * size * dense.theta[index(r, j)].abs());
+                let terms =
+                    (0..columns).map(|j| dense.theta[index(s, j)].abs() * size * dense.theta[index(r, j)].abs());
                 total += terms.sum::<f64>();
             }
         }

@@ -27,7 +27,8 @@ pub(super) fn over_box(dense: &DensePoint, units: &[f64]) -> f64 {
         }
     } else {
         let directions = directions(dense, units).into_iter().chain([dense.theta.clone()]);
-        let signs = |direction: Vec<f64>| direction.into_iter().map(|v| if v == 0.0 { 0.0 } else { v.signum() }).collect();
+        let signs =
+            |direction: Vec<f64>| direction.into_iter().map(|v| if v == 0.0 { 0.0 } else { v.signum() }).collect();
         corners.extend(directions.map(signs));
     }
     largest_rise(dense, units, corners)

@@ -71,28 +71,30 @@ pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
     let mut gauss_newton = Array2::zeros((parameters, parameters));
     let mut magnitude = Array2::zeros((parameters, parameters));
     let rows = hessian.outer_iter_mut().into_par_iter().zip(gauss_newton.outer_iter_mut());
-    rows.zip(magnitude.outer_iter_mut()).enumerate().for_each(|(j, ((mut hessian, mut gauss_newton), mut magnitude))| {
-        for (i, sample) in samples.iter().enumerate() {
-            let tangents = sample.graph.tangents(&sample.values, j);
-            let second = sample.graph.adjoint_tangents(&sample.values, &sample.adjoints, &tangents);
-            let second = sample.graph.parameter_part(&second, parameters);
-            let (mut product, mut size) = (vec![0.0; parameters], vec![0.0; parameters]);
-            let curvature = logit_hessian(objective.loss, &sample.logits, objective.targets.row(i));
-            for a in 0..outputs {
-                let terms = || (0..outputs).map(|b| curvature[[a, b]] * sample.jacobian[b][j]);
-                let (along, size_along) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
-                for (k, derivative) in sample.jacobian[a].iter().enumerate() {
-                    product[k] += along * derivative;
-                    size[k] += size_along * derivative.abs();
+    rows.zip(magnitude.outer_iter_mut()).enumerate().for_each(
+        |(j, ((mut hessian, mut gauss_newton), mut magnitude))| {
+            for (i, sample) in samples.iter().enumerate() {
+                let tangents = sample.graph.tangents(&sample.values, j);
+                let second = sample.graph.adjoint_tangents(&sample.values, &sample.adjoints, &tangents);
+                let second = sample.graph.parameter_part(&second, parameters);
+                let (mut product, mut size) = (vec![0.0; parameters], vec![0.0; parameters]);
+                let curvature = logit_hessian(objective.loss, &sample.logits, objective.targets.row(i));
+                for a in 0..outputs {
+                    let terms = || (0..outputs).map(|b| curvature[[a, b]] * sample.jacobian[b][j]);
+                    let (along, size_along) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
+                    for (k, derivative) in sample.jacobian[a].iter().enumerate() {
+                        product[k] += along * derivative;
+                        size[k] += size_along * derivative.abs();
+                    }
+                }
+                for k in 0..parameters {
+                    hessian[k] += weight * second[k];
+                    gauss_newton[k] += weight * product[k];
+                    magnitude[k] += weight.abs() * (size[k] + (second[k] - product[k]).abs());
                 }
             }
-            for k in 0..parameters {
-                hessian[k] += weight * second[k];
-                gauss_newton[k] += weight * product[k];
-                magnitude[k] += weight.abs() * (size[k] + (second[k] - product[k]).abs());
-            }
-        }
-    });
+        },
+    );
     Dense { logits, value, gradient, hessian, gauss_newton, magnitude }
 }
 

@@ -468,7 +468,8 @@ mod tests {
     #[test]
     fn norms_neither_overflow_nor_underflow() {
         for exponent in -1074..=1019 {
-            let unit = if exponent < -1000 { 2_f64.powi(-1000) * 2_f64.powi(exponent + 1000) } else { 2_f64.powi(exponent) };
+            let unit =
+                if exponent < -1000 { 2_f64.powi(-1000) * 2_f64.powi(exponent + 1000) } else { 2_f64.powi(exponent) };
             assert_eq!(norm(&[3.0 * unit, -4.0 * unit]), 5.0 * unit, "2^{exponent}");
             assert_eq!(norm(&[2.0 * unit, 0.0, -3.0 * unit, 6.0 * unit]), 7.0 * unit, "2^{exponent}");
         }

@@ -51,13 +51,7 @@ impl NearKinks {
             for rows in inputs.axis_chunks_iter(Axis(0), ROWS) {
                 let input = Values { at: rows.to_owned(), error: Array2::zeros(rows.dim()) };
                 walk.chain(&model.architecture().layers, model.architecture().input.clone(), input);
-                walk = Walk {
-                    theta,
-                    buffers,
-                    activations: 0,
-                    first_sample: walk.first_sample + rows.nrows(),
-                    ..walk
-                };
+                walk = Walk { theta, buffers, activations: 0, first_sample: walk.first_sample + rows.nrows(), ..walk };
             }
         }
         walk.found
@@ -189,8 +183,8 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::numeric::Streams;
     use crate::model::{Activation, Network};
+    use crate::numeric::Streams;
     use ndarray::array;
     use std::sync::Arc;
 

@@ -58,7 +58,8 @@ impl Surroundings<'_, '_> {
         let at = self.parameters(u);
         let objective = self.objective.view();
         let linearisation = objective.linearise(&at);
-        let scale: Vec<f64> = self.unit.iter().zip(moves).map(|(unit, moves)| if *moves { *unit } else { 0.0 }).collect();
+        let scale: Vec<f64> =
+            self.unit.iter().zip(moves).map(|(unit, moves)| if *moves { *unit } else { 0.0 }).collect();
         let operator = Scaled { operator: Hessian(&linearisation), scale: &scale };
         let settings = Lanczos { max_products: PRODUCTS, ..Lanczos::default() };
         let mut found = settings.extreme(&operator, End::Largest, 1).ok()?;

@@ -143,7 +143,8 @@ mod tests {
             let matrix = with_spectrum(&spectrum);
             let truth: f64 = spectrum.iter().sum();
             for (name, estimator) in ESTIMATORS {
-                let results: Vec<Estimate> = (0..600).map(|seed| estimator(&matrix, 24, Streams::new(seed)).unwrap()).collect();
+                let results: Vec<Estimate> =
+                    (0..600).map(|seed| estimator(&matrix, 24, Streams::new(seed)).unwrap()).collect();
                 let errors: Vec<f64> = results.iter().map(|result| result.value - truth).collect();
                 let (bias, bias_error) = mean_and_error(&errors);
                 assert!(bias.abs() < 4.5 * bias_error, "{name}: bias {bias} with standard error {bias_error}");

@@ -41,11 +41,7 @@ pub fn xtrace(operator: &dyn SymmetricOperator, count: usize, streams: Streams) 
 }
 
 /// The mean of the leave-one-out values of one group of probes, and the products it took.
-fn group(
-    operator: &dyn SymmetricOperator,
-    count: usize,
-    streams: Streams,
-) -> Result<(f64, usize), NotFiniteProduct> {
+fn group(operator: &dyn SymmetricOperator, count: usize, streams: Streams) -> Result<(f64, usize), NotFiniteProduct> {
     let probes = sign_probes(count, operator.dimension(), streams, "probes");
     let range = products(operator, &probes)?;
     // Rows here are columns in the formulas: range = r basis, so R = r^T.

@@ -88,7 +88,8 @@ fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
 
 /// The reason to skip a case whose dense derivatives are beyond f64.
 fn beyond_range(dense: &DensePoint) -> Option<Finding> {
-    let finite = dense.value.is_finite() && dense.hessian.iter().chain(&dense.gauss_newton).all(|entry| entry.is_finite());
+    let finite =
+        dense.value.is_finite() && dense.hessian.iter().chain(&dense.gauss_newton).all(|entry| entry.is_finite());
     (!finite).then(|| Finding::skip("the dense derivatives of this network are beyond f64"))
 }
 
@@ -327,7 +328,8 @@ impl Law for Rise {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let covers = |measure: &dyn Measure| definition(measure).at_least(&probe().dense(), &Options::default()).is_some();
+        let covers =
+            |measure: &dyn Measure| definition(measure).at_least(&probe().dense(), &Options::default()).is_some();
         each(context, covers, |measure, case, _| {
             let dense = case.dense();
             if let Some(finding) = beyond_range(&dense) {

@@ -75,7 +75,11 @@ impl Law for RoundingBound {
                     let after = rescaled.logits(case.inputs.view());
                     // The largest movement in units of its bound. Where all terms are 0, so is the bound, and nothing moves.
                     let ratio = (after.iter().zip(&logits).zip(&bound))
-                        .map(|((after, before), bound)| if after == before { 0.0 } else { (after - before).abs() / bound })
+                        .map(
+                            |((after, before), bound)| {
+                                if after == before { 0.0 } else { (after - before).abs() / bound }
+                            },
+                        )
                         .fold(0.0, |top: f64, ratio| if ratio > top || ratio.is_nan() { ratio } else { top });
                     findings.push(Finding::at_most(ratio, 1.0, &format!("movement over bound, {}", map.describe())));
                 }

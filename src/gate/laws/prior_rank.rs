@@ -1,8 +1,8 @@
 //! What log P(f) owes to the rank of the matrix.
 
 use super::prior::{Owes, each, same};
-use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::finding::Finding;
+use crate::gate::law::{Check, Context, Law, Scope};
 use crate::prior::{Exactness, Labels, Link};
 use ndarray::Array2;
 
