@@ -227,7 +227,7 @@ fn true_values() {
             }
         }
     }
-    assert_eq!(compared, 118);
+    assert_eq!(compared, 122);
     // The estimates together: of 60 and more scores, a common bias of 0.8 standard errors shows with probability 0.98.
     let count = independent.len() as f64;
     let statistic = independent.iter().sum::<f64>() / count.sqrt();

@@ -65,7 +65,7 @@ fn unusable_requests_are_refused_in_a_sentence() {
         (&["reproduce", "corelation"][..], "'corelation' is no study, expected one of correlation, temporal"),
         (&["reproduce", "correlation", "--data", "digit"], "--data: data source 'digit' is unknown"),
         (&["reproduce", "correlation", "--attack", "5..1"], "--attack: '5..1' is no number of rows"),
-        (&["reproduce", "correlation", "--seeds", "0"], "--seeds: found 0, expected at least 1"),
+        (&["reproduce", "correlation", "--seeds", "0"], "--seeds: it is 0, expected at least 1"),
         (&["reproduce", "correlation", "--train", "0"], "--train: found 0, expected at least 1"),
         (&["reproduce", "correlation", "--train", "1700", "--test", "200"], "at most the 1797 rows of 'digits'"),
         (&["reproduce", "correlation", "--optimizers", "sdg"], "--optimizers: found 'sdg', expected names among sgd"),

@@ -148,7 +148,8 @@ fn are_one_file(a: &Path, b: &Path) -> bool {
 
 /// Exactly two numbers, as `0.1,10` in one word or `0.1 10` in two.
 pub(super) fn two_numbers(flag: &str, words: &[String]) -> Result<[f64; 2], Unusable> {
-    let text = words.join(",");
+    // A shell splits "0.1, 10" after its comma.
+    let text = words.iter().map(|word| word.trim_end_matches(',')).collect::<Vec<_>>().join(",");
     let numbers: Option<Vec<f64>> = text.split(',').map(|word| word.trim().parse().ok()).collect();
     match numbers.as_deref() {
         Some(&[first, second]) => Ok([first, second]),

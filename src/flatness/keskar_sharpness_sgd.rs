@@ -5,6 +5,7 @@ use crate::flatness::options::AscentKind;
 use crate::flatness::place::Place;
 use crate::flatness::{FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::Estimate;
+use crate::numeric::linalg::norm;
 use crate::rescale::Action;
 
 /// `100 (max_t L(theta_t) - L(theta)) / (1 + L(theta))`, in percent, the maximum over the points `theta_t` that
@@ -55,6 +56,11 @@ impl Measure for KeskarSharpnessSgd {
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
+        if norm(point.linearisation.gradient()) == 0.0 {
+            // At theta it never sets off; elsewhere rounding of the gradient decides whether it does, and where to.
+            let reason = "the gradient is 0, and the ascent starts from its rounding".to_owned();
+            return Some(Err(FlatnessError::NotApplicable { measure: self.id(), reason }));
+        }
         Some(self.at(&Place::moved(point, action), options))
     }
 

@@ -284,7 +284,10 @@ mod tests {
                 let ends: Vec<(f64, f64)> = counts.iter().map(|count| clopper_pearson(*count, trials, 0.95)).collect();
                 for ((low, high), count) in ends.iter().zip(&counts) {
                     let share = *count as f64 / trials as f64;
-                    assert!(0.0 <= *low && *low <= share && share <= *high && *high <= 1.0, "{count} of {trials}");
+                    // Counts above 2^53 are rounded on their way to f64.
+                    let slack = f64::EPSILON;
+                    let holds = 0.0 <= *low && *low <= share + slack && share <= *high + slack && *high <= 1.0;
+                    assert!(holds, "{count} of {trials}");
                 }
                 assert!(ends.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1), "{trials}: {ends:?}");
             }

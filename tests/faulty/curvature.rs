@@ -224,7 +224,7 @@ fn no_reorthogonalisation(point: &Point, options: &Options, bug: bool) -> Run {
     let (mut basis, mut tridiagonal) = (Vec::<Vec<f64>>::new(), Array2::zeros((n, n)));
     for step in 0..n {
         let length = norm(&vector);
-        if length <= 1e-13 * scale {
+        if step > 0 && length <= 1e-13 * scale {
             break;
         }
         vector.iter_mut().for_each(|entry| *entry /= length);
@@ -251,8 +251,7 @@ fn no_reorthogonalisation(point: &Point, options: &Options, bug: bool) -> Run {
         }
         vector = image;
     }
-    let squares: f64 = symmetric_eigenvalues(tridiagonal.view()).iter().map(|value| value * value).sum();
-    Ok((squares.sqrt(), None))
+    Ok((norm(&symmetric_eigenvalues(tridiagonal.view())), None))
 }
 
 /// Values of `z^T H z` for Gaussian probes.

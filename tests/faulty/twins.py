@@ -53,7 +53,7 @@ def trace_of_sample(weights, biases, x):
             masks.append([v > 0.0 for v in x])
             x = [max(v, 0.0) for v in x]
             inputs.append(x)
-    p = 1.0 / (1.0 + math.exp(-x[0]))
+    odds = math.exp(-abs(x[0]))  # p (1 - p) = odds / (1 + odds)^2, which keeps its digits where p rounds to 1
     norm, delta = 0.0, [1.0]
     for layer in reversed(range(len(weights))):
         norm += sum(d * d for d in delta) * (1.0 + sum(v * v for v in inputs[layer]))
@@ -61,7 +61,7 @@ def trace_of_sample(weights, biases, x):
             columns = zip(*weights[layer])
             back = [sum(d * w for d, w in zip(delta, column)) for column in columns]
             delta = [b if mask else 0.0 for b, mask in zip(back, masks[layer - 1])]
-    return p * (1.0 - p) * norm
+    return odds / (1.0 + odds) ** 2 * norm
 
 
 def trace(request, name, faulty):

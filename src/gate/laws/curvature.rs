@@ -296,6 +296,10 @@ impl Law for Responds {
                             (Some(Ok(here)), Some(Ok(there))) if (there.value - here.value).abs() <= least => {
                                 Finding::skip("by its definition the measure does not move on this network")
                             }
+                            // Where the definition has no prediction, nothing says that it moves.
+                            (Some(Err(finding)), _) | (_, Some(Err(finding))) if finding.verdict == Verdict::Skip => {
+                                finding
+                            }
                             _ => Finding::differ(after.value, before.value, least, "the measure did not move"),
                         }
                     }

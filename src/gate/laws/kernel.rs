@@ -36,9 +36,16 @@ pub(super) fn gram(
             Some(((i, j), entry)) => Err(Finding::fail(format!("entry ({i}, {j}) of the matrix is {entry}"))),
             None => Ok(Answer { matrix: result.matrix, std_error: result.std_error }),
         },
-        Err(error @ (KernelError::NoClosedForm { .. } | KernelError::NoReadout | KernelError::Rank { .. })) => {
-            Err(Finding::skip(error.to_string()))
-        }
+        // What a method does not cover, or numbers cannot hold.
+        Err(
+            error @ (KernelError::NoClosedForm { .. }
+            | KernelError::NoReadout
+            | KernelError::Rank { .. }
+            | KernelError::Magnitude { .. }
+            | KernelError::Variance { .. }
+            | KernelError::Entry { .. }
+            | KernelError::Overflow { .. }),
+        ) => Err(Finding::skip(error.to_string())),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }
