@@ -334,7 +334,7 @@ fn what_is_no_answer_is_named_at_once() {
         let judged = judged(line, command);
         judged.failed_with(word);
         assert!(judged.seconds < 30.0, "{line} took {} s", judged.seconds);
-        assert_eq!(judged.document["counts"]["pass"].as_u64().unwrap() > 1, false, "{line}");
+        assert!(judged.document["counts"]["pass"].as_u64().unwrap() <= 1, "{line}");
         // Every request has its own failure; nothing is said of a hang.
         assert!(
             judged.count("fail", word) > 10 && judged.count("fail", "hang") == 0,

@@ -356,7 +356,7 @@ fn cifar_10_is_read_by_a_fully_connected_network() {
     let images = |count: usize, salt: usize| -> Vec<u8> {
         (0..count)
             .flat_map(|image| {
-                let class = if (image * 7 + salt) % 3 == 0 { 1_u8 } else { 3 };
+                let class = if (image * 7 + salt).is_multiple_of(3) { 1_u8 } else { 3 };
                 let pixel = move |index: usize| {
                     let above = index % 1024 < 512;
                     let noise = (index * 31 + image * 17 + salt * 13) * 2_654_435_761 % 97;

@@ -223,11 +223,23 @@ fn no_reorthogonalisation(point: &Point, options: &Options, bug: bool) -> Run {
     let mut vector: Vec<f64> = (0..n).map(|_| StandardNormal.sample(&mut generator)).collect();
     let (mut basis, mut tridiagonal) = (Vec::<Vec<f64>>::new(), Array2::zeros((n, n)));
     for step in 0..n {
-        let length = norm(&vector);
+        let mut length = norm(&vector);
         if step > 0 && length <= 1e-13 * scale {
-            break;
+            if bug {
+                break;
+            }
+            // The Krylov space has ended; of a repeated eigenvalue it holds one vector, and the others lie beside it.
+            vector = (0..n).map(|_| StandardNormal.sample(&mut generator)).collect();
+            for earlier in basis.iter().chain(&basis) {
+                let part = dot(&vector, earlier);
+                add_scaled(&mut vector, -part, earlier);
+            }
+            let fresh = norm(&vector);
+            vector.iter_mut().for_each(|entry| *entry /= fresh);
+            length = 0.0;
+        } else {
+            vector.iter_mut().for_each(|entry| *entry /= length);
         }
-        vector.iter_mut().for_each(|entry| *entry /= length);
         if step > 0 {
             tridiagonal[[step, step - 1]] = length;
             tridiagonal[[step - 1, step]] = length;
