@@ -6,7 +6,7 @@
 /// Environment variable by which descendants are known whose parents have ended.
 pub(super) const MARK: &str = "FLATGAUGE_CHECK_ID";
 
-/// Makes this process the parent of every orphan among its descendants (Linux), and [`kill_all`] end all of them: for
+/// Makes this process the parent of every orphan among its descendants (Linux), and so lets a check end all of them: for
 /// programs that have no children but a command. `false` where the system has no such thing.
 pub fn adopt_orphans() -> bool {
     system::adopt_orphans()
