@@ -59,9 +59,9 @@ fn digits(criterion: &mut Criterion) {
     let mut settings = Settings::new(architecture(64), 1);
     settings.data = Recipe { train: 500, test: 500, ..settings.data };
     settings.trainer.learning_rate = Some(0.1);
-    let (trained, summary, portions) = settings.run(&source, &mut |_| {}).unwrap();
-    let signs = portions.genuine_set().signs().unwrap();
-    let logits = trained.network.logits(portions.training.inputs.view());
+    let (trained, summary, splits) = settings.run(&source, &mut |_| {}).unwrap();
+    let signs = splits.clean_set().signs().unwrap();
+    let logits = trained.network.logits(splits.training.inputs.view());
     assert!(logits.iter().zip(signs).all(|(logit, sign)| (*logit > 0.0) == sign));
     assert!(summary.test_accuracy.unwrap() > 0.9);
     criterion.bench_function("digits to zero error, 500 rows, rate 0.1", |bencher| {

@@ -67,6 +67,7 @@
 //! | [`data`] | data sets and loaders |
 //! | [`study`] | the paper's experiments |
 //! | [`numeric`] | linear algebra, normal tails, seeded random streams, [`numeric::Estimate`] |
+//! | [`io`], [`processes`] | files written whole or not at all; runs shared by several processes |
 //!
 //! # Features
 //!
@@ -95,10 +96,12 @@ pub mod data;
 pub mod flatness;
 pub mod function;
 pub mod gate;
+pub mod io;
 pub mod kernel;
 pub mod model;
 pub mod numeric;
 pub mod prior;
+pub mod processes;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod rescale;

@@ -1,4 +1,4 @@
-//! The house rule that a machine can see: a room uses only rooms on lower floors.
+//! The is_built_in rule that a machine can see: a room uses only rooms on lower floors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use flatgauge::cli::exit_code;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{self, Context, Gate, Report, Tier, Verdict};
 use flatgauge::numeric::{Estimate, Info};
-use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use flatgauge::rescale::Action;
 use std::process::Command;
 
@@ -92,11 +92,11 @@ fn nan_and_panics_are_failures_of_their_case() {
 
 /// A registered method with its value tampered with.
 struct TamperedPrior<F> {
-    inner: &'static dyn Prior,
+    inner: &'static dyn LogProbMethod,
     tamper: F,
 }
 
-impl<F: Fn(f64, &Gram, &Labels) -> f64 + Send + Sync> Prior for TamperedPrior<F> {
+impl<F: Fn(f64, &Gram, &Labels) -> f64 + Send + Sync> LogProbMethod for TamperedPrior<F> {
     fn id(&self) -> &'static str {
         self.inner.id()
     }
@@ -124,7 +124,7 @@ impl<F: Fn(f64, &Gram, &Labels) -> f64 + Send + Sync> Prior for TamperedPrior<F>
     }
 }
 
-fn judge_prior(method: &dyn Prior) -> Report {
+fn judge_prior(method: &dyn LogProbMethod) -> Report {
     let context = Context::new(Vec::new(), vec![method], false, Tier::Quick, 0);
     Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
 }
@@ -197,7 +197,7 @@ impl Measure for Mute<'_, dyn Measure> {
     }
 }
 
-impl Prior for Mute<'_, dyn Prior> {
+impl LogProbMethod for Mute<'_, dyn LogProbMethod> {
     fn id(&self) -> &'static str {
         self.0.id()
     }
@@ -266,7 +266,7 @@ fn an_answer_that_says_nothing_passes_for_no_method_of_log_prob() {
     let mut passed = Vec::new();
     for &method in prior::registry() {
         for answer in MUTE {
-            let subject: &'static Mute<dyn Prior> = Box::leak(Box::new(mute(method, answer)));
+            let subject: &'static Mute<dyn LogProbMethod> = Box::leak(Box::new(mute(method, answer)));
             let gate = || Gate::quick().prior(subject);
             if !fails(gate, &["prior.", "certified"]) {
                 passed.push(format!("{}: {answer:?} passes", method.id()));

@@ -116,13 +116,13 @@ fn cifar10_is_cars_against_cats() {
         (vec![101.0, 103.0, 1.0, 2.0], vec![0.0, 1.0, 1.0, 0.0])
     );
     let pair = Recipe { labels: LabelRule::Classes([9.0, 0.0]), train: 2, test: 0, ..Recipe::default() };
-    let portions = pair.take(&source).unwrap();
+    let splits = pair.take(&source).unwrap();
     assert!(
-        portions
+        splits
             .training
             .inputs
             .outer_iter()
-            .zip(&portions.training.targets)
+            .zip(&splits.training.targets)
             .all(|(input, label)| { (input[0] * 255.0).round() == if *label == 1.0 { 100.0 } else { 109.0 } })
     );
 }
@@ -454,9 +454,9 @@ fn a_recipe_deals_disjoint_rows_and_keeps_them_for_every_attack_size() {
     let source = load_source("digits").unwrap();
     let take = |attack, seed| Recipe { attack, train: 100, test: 50, seed, ..Recipe::default() }.take(&source).unwrap();
     let (none, some, more) = (take(0, 3), take(40, 3), take(200, 3));
-    assert_eq!((none.genuine, none.training.len(), more.training.len()), (100, 100, 300));
+    assert_eq!((none.clean, none.training.len(), more.training.len()), (100, 100, 300));
     assert_eq!(none.test, more.test);
-    assert_eq!(none.genuine_set(), more.genuine_set());
+    assert_eq!(none.clean_set(), more.clean_set());
     assert_eq!(some.training, more.training.rows(&(0..140).collect::<Vec<_>>()));
     assert_ne!(take(0, 4).training, none.training);
     // The same rows as a plain split gives.
@@ -539,9 +539,9 @@ fn an_own_test_set_is_where_test_rows_come_from() {
     ]);
     let recipe =
         Recipe { source: source_of("mnist", folder.path()), train: 20, attack: 5, test: 10, ..Recipe::default() };
-    let portions = recipe.prepare().unwrap();
-    assert_eq!(portions.test.inputs, Array2::<f64>::ones((10, 6)));
-    assert!(portions.training.inputs.iter().all(|pixel| *pixel < 1.0));
+    let splits = recipe.prepare().unwrap();
+    assert_eq!(splits.test.inputs, Array2::<f64>::ones((10, 6)));
+    assert!(splits.training.inputs.iter().all(|pixel| *pixel < 1.0));
     let error = Recipe { test: 11, ..recipe.clone() }.prepare().unwrap_err().to_string();
     assert!(error.contains("11 test rows were asked for") && error.contains("has 10"), "{error}");
     let error = Recipe { attack: 6, ..recipe }.prepare().unwrap_err().to_string();

@@ -1,10 +1,10 @@
 //! Cases beyond the corpus: generated, shrunk, written as files, and run again from them.
 
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
-use flatgauge::gate::{Body, Context, Corpus, Gate, Report, Tier, Verdict, run_generated};
+use flatgauge::gate::{Content, Context, Corpus, Gate, Report, Tier, Verdict, run_generated};
 use flatgauge::model::Objective;
 use flatgauge::numeric::{Estimate, Info};
-use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
 use std::process::Command;
 
@@ -45,7 +45,7 @@ impl Measure for UnequalBatches {
 fn a_measure_that_fails_from_six_samples_on_is_shrunk_to_six_samples_of_the_smallest_network() {
     let report = Gate::quick().measure(&UnequalBatches).only("curvature").cases(20).report();
     let found = report.counterexamples.iter().find(|found| found.law == "curvature.definition").unwrap();
-    let Body::Network(case) = found.body() else { panic!("{found:?}") };
+    let Content::Network(case) = found.content() else { panic!("{found:?}") };
     let (widths, _) = case.network.model.architecture().as_fully_connected().unwrap();
     assert_eq!((widths, case.inputs.nrows()), (vec![1, 1, 1], 6), "{found:?}");
     assert!(
@@ -64,7 +64,7 @@ fn a_measure_that_fails_from_six_samples_on_is_shrunk_to_six_samples_of_the_smal
 /// A loop that ends one point early.
 struct LastLeftOut;
 
-impl Prior for LastLeftOut {
+impl LogProbMethod for LastLeftOut {
     fn id(&self) -> &'static str {
         "last-left-out"
     }
@@ -97,7 +97,7 @@ impl Prior for LastLeftOut {
 fn a_method_that_forgets_a_point_is_shrunk_to_two_points() {
     let report = Gate::quick().prior(&LastLeftOut).only("prior.normalisation").cases(3).report();
     let [found] = &report.counterexamples[..] else { panic!("{:?}", report.counterexamples) };
-    let Body::Gram(case) = found.body() else { panic!("{found:?}") };
+    let Content::Gram(case) = found.content() else { panic!("{found:?}") };
     assert_eq!((case.gram.points(), case.labels.signs()), (2, &[1_i8, 1][..]), "{found:?}");
 }
 
@@ -119,11 +119,11 @@ fn the_built_in_estimators_hold_on_generated_cases() {
 
 /// A stochastic method with a bias in every probability.
 struct Biased {
-    method: &'static dyn Prior,
+    method: &'static dyn LogProbMethod,
     factor: f64,
 }
 
-impl Prior for Biased {
+impl LogProbMethod for Biased {
     fn id(&self) -> &'static str {
         self.method.id()
     }

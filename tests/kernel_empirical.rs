@@ -208,7 +208,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     };
     let (clean, broken) = (folder.path().join("clean.npy"), folder.path().join("broken.npy"));
     assert!(command(&clean).status().unwrap().success());
-    let partial = flatgauge::numeric::with_appended(&broken, "partial");
+    let partial = flatgauge::io::with_appended(&broken, "partial");
     let mut child = command(&broken).spawn().unwrap();
     while !partial.exists() {
         assert!(child.try_wait().unwrap().is_none(), "the run ended before it was killed");

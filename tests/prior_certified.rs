@@ -3,7 +3,7 @@
 use flatgauge::data::{digits, read_npy};
 use flatgauge::kernel;
 use flatgauge::model::{Activation, Architecture};
-use flatgauge::prior::{Exactness, Gram, Labels, Link, Prior, PriorOptions, find, registry};
+use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProbMethod, PriorOptions, find, registry};
 use ndarray::{Array2, Ix2, s};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ fn link(record: &Value) -> Link {
     serde_json::from_value(record["link"].clone()).unwrap()
 }
 
-fn method(id: &str) -> &'static dyn Prior {
+fn method(id: &str) -> &'static dyn LogProbMethod {
     find(id).unwrap_or_else(|| panic!("{id} is in the registry"))
 }
 
@@ -184,7 +184,7 @@ fn independent_blocks_add_up_to_a_thousand_points() {
 }
 
 /// How many points a method's default effort handles in about a second of this suite's time.
-fn affordable(method: &dyn Prior) -> usize {
+fn affordable(method: &dyn LogProbMethod) -> usize {
     match method.id() {
         "tilting" => 150,
         "splitting" => 60,
@@ -203,7 +203,8 @@ fn true_values() {
             let (certified, certified_error) = (number("value"), number("std_error"));
             let options = PriorOptions { link: link(record), seed: 5, ..PriorOptions::default() };
             // 'auto' is one of the others.
-            let unbiased = |method: &&&dyn Prior| method.exactness() == Exactness::Unbiased && method.id() != "auto";
+            let unbiased =
+                |method: &&&dyn LogProbMethod| method.exactness() == Exactness::Unbiased && method.id() != "auto";
             for method in registry().iter().filter(unbiased) {
                 if case.labels.len() > affordable(*method) {
                     continue;

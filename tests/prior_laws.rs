@@ -4,7 +4,7 @@
 //! standard errors allows [`SIGMAS`] combined standard errors.
 
 use flatgauge::numeric::Estimate;
-use flatgauge::prior::{Exactness, Gram, Labels, Link, Prior, PriorError, PriorOptions, registry};
+use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProbMethod, PriorError, PriorOptions, registry};
 use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, RngSeed};
@@ -44,7 +44,7 @@ fn problem() -> impl Strategy<Value = (Array2<f64>, Vec<bool>)> {
 }
 
 /// What a method says; `None` where it says it does not apply.
-fn ask(method: &dyn Prior, matrix: &Array2<f64>, signs: &[bool], link: Link, seed: u64) -> Option<Estimate> {
+fn ask(method: &dyn LogProbMethod, matrix: &Array2<f64>, signs: &[bool], link: Link, seed: u64) -> Option<Estimate> {
     let gram = Gram::new(matrix.clone()).expect("the matrices made here are positive definite");
     let labels = Labels::from_signs(signs.iter().copied());
     match method.log_prob(&gram, &labels, &PriorOptions { link, seed, ..PriorOptions::default() }) {
@@ -68,11 +68,11 @@ fn agree(a: &Estimate, b: &Estimate) -> bool {
     (a.value - b.value).abs() <= SAME + SIGMAS * x.hypot(y)
 }
 
-fn step_methods() -> impl Iterator<Item = &'static dyn Prior> {
+fn step_methods() -> impl Iterator<Item = &'static dyn LogProbMethod> {
     registry().iter().copied().filter(|method| method.links().contains(&Link::Step))
 }
 
-fn owes_values(method: &dyn Prior) -> bool {
+fn owes_values(method: &dyn LogProbMethod) -> bool {
     method.exactness() != Exactness::Approximate
 }
 

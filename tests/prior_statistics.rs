@@ -8,7 +8,7 @@
 //! - The share of `|z| < 1.96` must lie between 0.90 and 0.99. Student's distribution with 31 degrees of freedom
 //!   puts it at 0.941. Standard errors too small by a factor of 0.7 cover 0.83.
 
-use flatgauge::prior::{Exactness, Gram, Labels, Prior, PriorOptions, registry};
+use flatgauge::prior::{Exactness, Gram, Labels, LogProbMethod, PriorOptions, registry};
 use ndarray::Array2;
 
 const SEEDS: u64 = 200;
@@ -16,7 +16,7 @@ const SEEDS: u64 = 200;
 /// Two-sided quantile of the normal distribution at `1e-6`.
 const NORMAL_AT_ONE_IN_A_MILLION: f64 = 4.8916;
 
-fn scores(method: &dyn Prior, n: usize) -> Vec<f64> {
+fn scores(method: &dyn LogProbMethod, n: usize) -> Vec<f64> {
     let gram = Gram::new(Array2::from_shape_fn((n, n), |(i, j)| if i == j { 1.0 } else { 0.5 })).unwrap();
     let labels = Labels::from_signs(vec![true; n]);
     let truth = -((n + 1) as f64).ln();

@@ -1,7 +1,7 @@
 //! Studies on tiny sweeps: what they report is what their networks give, and holds the laws it must.
 
 use flatgauge::report::figure::{png, svg};
-use flatgauge::study::{self, Cache, Desk, Findings, Request, Style};
+use flatgauge::study::{self, Cache, Findings, Request, Style, Workspace};
 use serde_json::Value;
 use std::path::Path;
 
@@ -12,8 +12,8 @@ const INVARIANCE: f64 = flatgauge::numeric::tolerance::CURVATURE_AGREEMENT;
 
 fn run(id: &str, request: &Request, folder: &Path, resume: bool) -> Findings {
     let cache = Cache::new(folder.join(id), resume);
-    let desk = Desk { networks: folder.join("networks"), cache, progress: &|_| {} };
-    study::find(id).expect("a registered study").run(request, &desk).expect("the study runs")
+    let workspace = Workspace { networks: folder.join("networks"), cache, progress: &|_| {} };
+    study::find(id).expect("a registered study").run(request, &workspace).expect("the study runs")
 }
 
 fn words(text: &str) -> Option<Vec<String>> {

@@ -111,9 +111,9 @@ fn settings_out_of_range_are_refused() {
     let one_left = Trainer { batch_size: 19, ..default() };
     let error = Run::new(&one_left, normed, &data, 20).unwrap_err().to_string();
     assert!(error.contains("19 for 20 rows") && error.contains("no mini-batch of one row"), "{error}");
-    for genuine in [0, 21] {
-        let error = Run::new(&default(), network(0), &data, genuine).unwrap_err().to_string();
-        assert!(error.contains(&format!("is {genuine}, expected 1 to 20")), "{error}");
+    for clean in [0, 21] {
+        let error = Run::new(&default(), network(0), &data, clean).unwrap_err().to_string();
+        assert!(error.contains(&format!("is {clean}, expected 1 to 20")), "{error}");
     }
     let text = toml::to_string(&default()).unwrap();
     assert_eq!(toml::from_str::<Trainer>(&text).unwrap(), default());

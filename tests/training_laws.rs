@@ -32,14 +32,14 @@ fn networks_of_every_optimiser_keep_the_laws_of_rescaling() {
             (settings.data.train, settings.data.test, settings.data.attack) = (200, 50, 30);
             settings.trainer.optimizer = OptimizerSettings::named(optimizer.id());
             let name = optimizer.id();
-            let (trained, summary, portions) =
+            let (trained, summary, splits) =
                 settings.run(&source, &mut |_| {}).unwrap_or_else(|error| panic!("{name}: {error}"));
             let epochs = summary.zero_error_epoch.unwrap_or_else(|| panic!("{name}: {summary}"));
 
-            let genuine = portions.genuine_set();
+            let clean = splits.clean_set();
             let network = &trained.network;
-            let before = Point::new(objective(network, &genuine), &network.theta);
-            let inputs = Dataset::stacked_inputs(&[&genuine, &portions.test]);
+            let before = Point::new(objective(network, &clean), &network.theta);
+            let inputs = Dataset::stacked_inputs(&[&clean, &splits.test]);
             let logits = network.logits(inputs.view());
             let bound = logit_rounding_bound(network, inputs.view()).unwrap();
             let gram = Gram::new(kernel::nngp(&settings.architecture, inputs.view()).unwrap()).unwrap();
@@ -57,7 +57,7 @@ fn networks_of_every_optimiser_keep_the_laws_of_rescaling() {
                     assert!((after - before).abs() <= *bound, "{name}, alpha {alpha}: {before} to {after}");
                     assert_eq!(*after > 0.0, *before > 0.0, "{name}, alpha {alpha}");
                 }
-                let after = Point::new(objective(&rescaled, &genuine), &rescaled.theta);
+                let after = Point::new(objective(&rescaled, &clean), &rescaled.theta);
                 let options = Options::default();
                 for id in MEASURES {
                     let measure = flatness::find(id).unwrap();

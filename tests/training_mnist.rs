@@ -3,7 +3,7 @@
 //! none.
 
 use flatgauge::model::{Activation, Architecture};
-use flatgauge::numeric::Alone;
+use flatgauge::processes::SingleProcess;
 use flatgauge::train::{Settings, grid, sweep};
 use std::path::Path;
 use std::time::Instant;
@@ -29,7 +29,7 @@ fn attack_sets_take_mnist_from_good_to_bad_generalisation() {
     let folder = tempfile::tempdir().unwrap();
     let jobs = grid(&base, &ATTACKS, &SEEDS);
     let start = Instant::now();
-    let outcomes = sweep(&jobs, folder.path(), &Alone, &|_| {}).unwrap();
+    let outcomes = sweep(&jobs, folder.path(), &SingleProcess, &|_| {}).unwrap();
     let seconds = start.elapsed().as_secs_f64();
     let summaries: Vec<_> = outcomes.into_iter().map(|outcome| outcome.unwrap()).collect();
     eprintln!("{} networks in {seconds:.2} s on {} threads", summaries.len(), rayon::current_num_threads());

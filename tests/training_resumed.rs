@@ -1,8 +1,8 @@
 //! Interrupted trainings and sweeps end in the same bits as uninterrupted ones.
 
-use flatgauge::data::{Portions, Recipe, load_source};
+use flatgauge::data::{Recipe, Splits, load_source};
 use flatgauge::model::{Activation, Architecture, LayerSpec, load_network};
-use flatgauge::numeric::Alone;
+use flatgauge::processes::SingleProcess;
 use flatgauge::train::{
     Event, Job, OptimizerSettings, Run, Schedule, Settings, Summary, TrainError, Trainer, grid, registry, sweep,
 };
@@ -20,18 +20,18 @@ fn settings(optimizer: &str) -> Settings {
     settings
 }
 
-fn portions(settings: &Settings) -> Portions {
+fn splits(settings: &Settings) -> Splits {
     settings.data.take(&load_source("digits").unwrap()).unwrap()
 }
 
-fn begin(settings: &Settings, portions: &Portions) -> Run {
+fn begin(settings: &Settings, splits: &Splits) -> Run {
     let network = settings.initial_network().unwrap();
-    Run::new(&settings.trainer, network, &portions.training, portions.genuine).unwrap()
+    Run::new(&settings.trainer, network, &splits.training, splits.clean).unwrap()
 }
 
-fn resume(settings: &Settings, portions: &Portions, path: &Path) -> Result<Run, TrainError> {
+fn resume(settings: &Settings, splits: &Splits, path: &Path) -> Result<Run, TrainError> {
     let model = settings.initial_network().unwrap().model;
-    Run::resume(path, &settings.trainer, &model, &portions.training, portions.genuine)
+    Run::resume(path, &settings.trainer, &model, &splits.training, splits.clean)
 }
 
 fn bits(values: &[f64]) -> Vec<u64> {
@@ -48,17 +48,17 @@ fn every_optimiser_resumes_with_the_same_bits() {
         if batch_norm {
             settings.architecture.layers.insert(1, LayerSpec::BatchNorm);
         }
-        let portions = portions(&settings);
-        let mut whole = begin(&settings, &portions);
+        let splits = splits(&settings);
+        let mut whole = begin(&settings, &splits);
         let statistics = whole.network().buffers.clone();
-        let mut interrupted = begin(&settings, &portions);
+        let mut interrupted = begin(&settings, &splits);
         // At epochs of different phases; the third interruption is before anything new was done.
         for until in [1, 7, 7, 16] {
             while interrupted.last().epoch < until && !interrupted.is_finished() {
                 interrupted.advance().unwrap();
             }
             interrupted.save(&path).unwrap();
-            interrupted = resume(&settings, &portions, &path).unwrap();
+            interrupted = resume(&settings, &splits, &path).unwrap();
         }
         while !whole.is_finished() {
             whole.advance().unwrap();
@@ -80,33 +80,33 @@ fn a_checkpoint_that_is_damaged_or_of_another_run_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let settings = settings("adam");
-    let portions = portions(&settings);
-    let mut run = begin(&settings, &portions);
+    let splits = splits(&settings);
+    let mut run = begin(&settings, &splits);
     run.advance().unwrap();
     run.save(&path).unwrap();
-    let message = |settings: &Settings, portions: &Portions, path: &Path| {
-        let error = resume(settings, portions, path).unwrap_err().to_string();
+    let message = |settings: &Settings, splits: &Splits, path: &Path| {
+        let error = resume(settings, splits, path).unwrap_err().to_string();
         assert!(error.contains(&path.display().to_string()), "{error}");
         error
     };
     // A longer training of the same settings goes on from there.
     let mut longer = settings.clone();
     (longer.trainer.max_epochs, longer.trainer.extra_epochs) = (50, 2);
-    assert_eq!(resume(&longer, &portions, &path).unwrap().last(), run.last());
+    assert_eq!(resume(&longer, &splits, &path).unwrap().last(), run.last());
 
     let other = Settings { trainer: Trainer { batch_size: 16, ..settings.trainer.clone() }, ..settings.clone() };
-    assert!(message(&other, &portions, &path).contains("\"batch_size\":16"));
-    let mut other_data = portions.clone();
+    assert!(message(&other, &splits, &path).contains("\"batch_size\":16"));
+    let mut other_data = splits.clone();
     other_data.training.targets[[0, 0]] = 1.0 - other_data.training.targets[[0, 0]];
     assert!(message(&settings, &other_data, &path).contains("other data"));
-    let fewer = Portions { genuine: portions.genuine - 1, ..portions.clone() };
+    let fewer = Splits { clean: splits.clean - 1, ..splits.clone() };
     assert!(message(&settings, &fewer, &path).contains("other data"));
 
     let bytes = std::fs::read(&path).unwrap();
     let damaged = folder.path().join("damaged.safetensors");
     let with = |bytes: &[u8]| {
         std::fs::write(&damaged, bytes).unwrap();
-        message(&settings, &portions, &damaged)
+        message(&settings, &splits, &damaged)
     };
     with(&[]);
     with(&bytes[..bytes.len() - 1]);
@@ -124,8 +124,8 @@ fn a_checkpoint_that_is_damaged_or_of_another_run_is_named() {
     // A trained network is no run.
     let network = folder.path().join("network.safetensors");
     flatgauge::model::save_network(&network, run.network(), &BTreeMap::new()).unwrap();
-    assert!(message(&settings, &portions, &network).contains("no training run"));
-    assert!(message(&settings, &portions, &folder.path().join("missing")).contains("cannot read"));
+    assert!(message(&settings, &splits, &network).contains("no training run"));
+    assert!(message(&settings, &splits, &folder.path().join("missing")).contains("cannot read"));
 }
 
 fn jobs() -> Vec<Job> {
@@ -146,7 +146,7 @@ fn sweep_on(threads: usize, jobs: &[Job], folder: &Path) -> (Vec<Result<Summary,
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let first_epochs = Mutex::new(vec![usize::MAX; jobs.len()]);
     let outcomes = pool.install(|| {
-        sweep(jobs, folder, &Alone, &|event| {
+        sweep(jobs, folder, &SingleProcess, &|event| {
             if let Event::Epoch { job, epoch } = event {
                 let first = &mut first_epochs.lock().unwrap()[job];
                 *first = (*first).min(epoch.epoch);
@@ -248,11 +248,11 @@ fn one_failure_does_not_stop_a_sweep() {
     assert_eq!(before[&name], contents(folder.path())[&name]);
 
     jobs[1].name = jobs[0].name.clone();
-    let error = sweep(&jobs, folder.path(), &Alone, &|_| {}).unwrap_err().to_string();
+    let error = sweep(&jobs, folder.path(), &SingleProcess, &|_| {}).unwrap_err().to_string();
     assert!(error.contains("twice"), "{error}");
     jobs[1].name = "another".to_owned();
     jobs[1].settings.data.source = "mnist:/no/such/folder".to_owned();
-    assert!(matches!(sweep(&jobs, folder.path(), &Alone, &|_| {}).unwrap_err(), TrainError::Data(_)));
+    assert!(matches!(sweep(&jobs, folder.path(), &SingleProcess, &|_| {}).unwrap_err(), TrainError::Data(_)));
 }
 
 #[test]

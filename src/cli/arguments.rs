@@ -1,9 +1,9 @@
 //! Arguments that several subcommands share.
 
-use super::{Naming, Unusable, note};
+use super::{UsageError, WithFlag, note};
 use crate::data::{self, Dataset, Source};
+use crate::io::check_writable;
 use crate::model::{Activation, Architecture, Checkpoint, Loss, Model, load_network};
-use crate::numeric::check_writable;
 use crate::prior::Labels;
 use clap::{Args, ValueEnum};
 use ndarray::Array2;
@@ -56,13 +56,13 @@ impl ArchitectureArguments {
         format!("--arch {}", self.arch)
     }
 
-    pub fn read(&self) -> Result<Architecture, Unusable> {
+    pub fn read(&self) -> Result<Architecture, UsageError> {
         let activation = self.activation.map(Activation::from);
-        Architecture::read(&self.arch, activation, self.weight_std, self.bias_std).naming("--arch")
+        Architecture::read(&self.arch, activation, self.weight_std, self.bias_std).with_flag("--arch")
     }
 
-    pub fn model(&self) -> Result<Arc<Model>, Unusable> {
-        Ok(Arc::new(Model::new(self.read()?).naming(&self.name())?))
+    pub fn model(&self) -> Result<Arc<Model>, UsageError> {
+        Ok(Arc::new(Model::new(self.read()?).with_flag(&self.name())?))
     }
 }
 
@@ -85,8 +85,8 @@ impl NetworkArguments {
             .collect()
     }
 
-    pub fn load(&self, quiet: bool) -> Result<Checkpoint, Unusable> {
-        let checkpoint = load_network(&self.net, &self.architecture.model()?).naming("--net")?;
+    pub fn load(&self, quiet: bool) -> Result<Checkpoint, UsageError> {
+        let checkpoint = load_network(&self.net, &self.architecture.model()?).with_flag("--net")?;
         if !checkpoint.ignored.is_empty() {
             note(quiet, &format!("{}: ignored tensors {}", self.net.display(), checkpoint.ignored.join(", ")));
         }
@@ -117,15 +117,15 @@ impl From<LossName> for Loss {
 
 /// Sees that results can be written to `out`, before they are computed: a place where a regular file can be put, and none of
 /// the files that are read, nor one with the ending of unfinished work.
-pub(super) fn check_out(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Unusable> {
+pub(super) fn check_out(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), UsageError> {
     check_name(out, inputs)?;
     check_writable(out)
-        .map_err(|error| Unusable(format!("--out: file '{}': cannot write the file ({error})", out.display())))
+        .map_err(|error| UsageError(format!("--out: file '{}': cannot write the file ({error})", out.display())))
 }
 
 /// [`check_out`] of the name alone.
-pub(super) fn check_name(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), Unusable> {
-    let fault = |reason: String| Unusable(format!("--out: file '{}': {reason}", out.display()));
+pub(super) fn check_name(out: &Path, inputs: &[(&str, &Path)]) -> Result<(), UsageError> {
+    let fault = |reason: String| UsageError(format!("--out: file '{}': {reason}", out.display()));
     if out.extension().is_some_and(|ending| ending == "partial") {
         return Err(fault("a result cannot end in .partial, the ending of unfinished work".to_owned()));
     }
@@ -147,13 +147,13 @@ fn are_one_file(a: &Path, b: &Path) -> bool {
 }
 
 /// Exactly two numbers, as `0.1,10` in one word or `0.1 10` in two.
-pub(super) fn two_numbers(flag: &str, words: &[String]) -> Result<[f64; 2], Unusable> {
+pub(super) fn two_numbers(flag: &str, words: &[String]) -> Result<[f64; 2], UsageError> {
     // A shell splits "0.1, 10" after its comma.
     let text = words.iter().map(|word| word.trim_end_matches(',')).collect::<Vec<_>>().join(",");
     let numbers: Option<Vec<f64>> = text.split(',').map(|word| word.trim().parse().ok()).collect();
     match numbers.as_deref() {
         Some(&[first, second]) => Ok([first, second]),
-        _ => Err(Unusable(format!("{flag}: '{text}' is not usable, expected two numbers as 0.1,10"))),
+        _ => Err(UsageError(format!("{flag}: '{text}' is not usable, expected two numbers as 0.1,10"))),
     }
 }
 
@@ -168,19 +168,19 @@ pub(super) fn load_data(
     loss: Loss,
     features: usize,
     quiet: bool,
-) -> Result<(Dataset, Array2<f64>), Unusable> {
-    let source = data::load_source_of(source, Some(features)).naming("--data")?;
+) -> Result<(Dataset, Array2<f64>), UsageError> {
+    let source = data::load_source_of(source, Some(features)).with_flag("--data")?;
     tell_notes(quiet, &source);
-    let dataset = source.dataset().naming("--data")?;
+    let dataset = source.dataset().with_flag("--data")?;
     let targets = match loss {
-        Loss::Bce => dataset.binary_targets().naming("--data")?,
+        Loss::Bce => dataset.binary_targets().with_flag("--data")?,
         Loss::Ce | Loss::Mse => dataset.targets.clone(),
     };
     Ok((dataset, targets))
 }
 
 /// Reads a `.npy` file of samples of so many features: one row a sample, further axes flattened.
-pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Result<Array2<f64>, Unusable> {
+pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Result<Array2<f64>, UsageError> {
     let fits = |shape: &[usize]| {
         if shape.len() < 2 {
             return Err(format!("shape {shape:?}, expected n x d or n x c x h x w"));
@@ -194,11 +194,11 @@ pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Res
             None => Ok(()),
         }
     };
-    data::read_npy_that(path, &fits).map(data::rows_of).naming(flag)
+    data::read_npy_that(path, &fits).map(data::rows_of).with_flag(flag)
 }
 
 /// Reads a `.npy` file of labels, one a point.
-pub(super) fn read_labels(path: &Path, points: Option<usize>) -> Result<Labels, Unusable> {
+pub(super) fn read_labels(path: &Path, points: Option<usize>) -> Result<Labels, UsageError> {
     let fits = |shape: &[usize]| match (shape, points) {
         // A column is taken for a vector.
         (&[n] | &[n, 1], None) if n > 0 => Ok(()),
@@ -206,34 +206,36 @@ pub(super) fn read_labels(path: &Path, points: Option<usize>) -> Result<Labels, 
         (_, Some(points)) => Err(format!("shape {shape:?}, expected [{points}], one label a point")),
         (_, None) => Err(format!("shape {shape:?}, expected one label a point")),
     };
-    let values = data::read_npy_that(path, &fits).naming("--labels")?;
+    let values = data::read_npy_that(path, &fits).with_flag("--labels")?;
     let name = format!("--labels: file '{}'", path.display());
-    Labels::from_values(&values.iter().copied().collect::<Vec<_>>()).naming(&name)
+    Labels::from_values(&values.iter().copied().collect::<Vec<_>>()).with_flag(&name)
 }
 
 /// Most networks of a sweep, and sizes of an attack set.
 pub(super) const MOST_NETWORKS: usize = 100_000;
 
 /// `count` seeds from the first on.
-pub(super) fn seeds(first: u64, count: u64, networks_each: usize) -> Result<std::ops::Range<u64>, Unusable> {
+pub(super) fn seeds(first: u64, count: u64, networks_each: usize) -> Result<std::ops::Range<u64>, UsageError> {
     if count == 0 {
-        return Err(Unusable("--seeds: it is 0, expected at least 1".to_owned()));
+        return Err(UsageError("--seeds: it is 0, expected at least 1".to_owned()));
     }
     let networks = count.saturating_mul(networks_each.max(1) as u64);
     if networks > MOST_NETWORKS as u64 {
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "--seeds: {count} seeds of {networks_each} networks each are {networks} networks, expected at most {MOST_NETWORKS}"
         )));
     }
     match first.checked_add(count) {
         Some(end) => Ok(first..end),
-        None => Err(Unusable(format!("--seed and --seeds: {count} seeds from {first} on go beyond the largest seed"))),
+        None => {
+            Err(UsageError(format!("--seed and --seeds: {count} seeds from {first} on go beyond the largest seed")))
+        }
     }
 }
 
 /// Attack sizes: one number, or `FIRST..LAST:STEP` with both ends.
-pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
-    let fault = || Unusable(format!("--attack: '{text}' is no number of rows, expected 100 or a range as 0..500:50"));
+pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, UsageError> {
+    let fault = || UsageError(format!("--attack: '{text}' is no number of rows, expected 100 or a range as 0..500:50"));
     let number = |word: &str| word.parse::<usize>().map_err(|_| fault());
     let Some((first, rest)) = text.split_once("..") else { return Ok(vec![number(text)?]) };
     let (last, step) = rest.split_once(':').ok_or_else(fault)?;
@@ -243,7 +245,7 @@ pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, Unusable> {
     }
     let sizes = (last - first) / step;
     if sizes >= MOST_NETWORKS {
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "--attack: '{text}' is more than {MOST_NETWORKS} sizes, expected at most so many"
         )));
     }

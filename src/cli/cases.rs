@@ -1,6 +1,6 @@
 //! Cases beyond the corpus: generated ones, and those of a file.
 
-use super::{Naming, Unusable};
+use super::{UsageError, WithFlag};
 use crate::gate::{self, Context, Corpus, Law, Progress, Report, Scope};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -49,14 +49,14 @@ pub(super) struct OfFile<'a> {
 
 impl CaseArguments {
     /// The same context on the cases of the file; `None` without a file.
-    pub fn of_file<'a>(&self, context: &Context<'a>, command: &str) -> Result<Option<OfFile<'a>>, Unusable> {
+    pub fn of_file<'a>(&self, context: &Context<'a>, command: &str) -> Result<Option<OfFile<'a>>, UsageError> {
         let Some(path) = &self.case else { return Ok(None) };
-        let corpus = Corpus::read(path).naming("--case")?;
-        let networks = corpus.networks(context.tier, context.seed).naming("--case")?;
-        let grams = corpus.grams(context.tier, context.seed).naming("--case")?;
+        let corpus = Corpus::read(path).with_flag("--case")?;
+        let networks = corpus.networks(context.tier, context.seed).with_flag("--case")?;
+        let grams = corpus.grams(context.tier, context.seed).with_flag("--case")?;
         let unusable = |kind: &str, flag: &str| {
             let tier = context.tier.name();
-            Unusable(format!(
+            UsageError(format!(
                 "--case: file '{}' has no [[{kind}]] of the {tier} tier, which {flag} needs",
                 path.display()
             ))
@@ -98,20 +98,20 @@ impl CaseArguments {
 }
 
 /// No check is called so.
-pub(super) fn nothing_matches(only: Option<&str>) -> Unusable {
+pub(super) fn nothing_matches(only: Option<&str>) -> UsageError {
     let only = only.unwrap_or_default();
-    Unusable(format!("--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`"))
+    UsageError(format!("--only: no check's law/estimator/case contains '{only}'; see `flatgauge list laws`"))
 }
 
 /// Writes counterexamples into `folder/cases`, and makes the failures they come from reproducible by these files.
-pub(super) fn keep_counterexamples(report: &mut Report, folder: &Path, command: &str) -> Result<(), Unusable> {
+pub(super) fn keep_counterexamples(report: &mut Report, folder: &Path, command: &str) -> Result<(), UsageError> {
     if report.counterexamples.is_empty() {
         return Ok(());
     }
     let folder = folder.join("cases");
-    std::fs::create_dir_all(&folder).naming("--report")?;
+    std::fs::create_dir_all(&folder).with_flag("--report")?;
     for counterexample in &report.counterexamples {
-        let path = counterexample.save(&folder).naming("--report")?;
+        let path = counterexample.save(&folder).with_flag("--report")?;
         let path = std::path::absolute(&path).unwrap_or(path);
         for outcome in report.laws.iter_mut().filter(|outcome| counterexample.explains(outcome)) {
             outcome.reproduce = format!(

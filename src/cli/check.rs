@@ -4,11 +4,11 @@ use super::cases::{CaseArguments, OfFile, nothing_matches, quoted};
 use super::interrupt::on_interrupt;
 use super::progress::bar;
 use super::verify::{TierName, tell};
-use super::{Format, Naming, Outcome, Unusable, emit};
+use super::{Format, Outcome, UsageError, WithFlag, emit};
 use crate::flatness::Measure;
 use crate::gate::external::{External, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template};
 use crate::gate::{self, Context, Report};
-use crate::prior::Prior;
+use crate::prior::LogProbMethod;
 use crate::report;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     if let Some(language) = arguments.print_example {
         emit(template(match language {
             LanguageName::Python => Language::Python,
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let method = arguments.prior.as_deref().map(super::prior::find).transpose()?;
     let command = arguments.command.as_deref().unwrap_or_default();
     if command.trim().is_empty() {
-        return Err(Unusable("--command: it is empty, expected a command line".to_owned()));
+        return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
     }
     let (flag, id) = match (measure, method) {
         (Some(measure), _) => ("--measure", measure.id()),
@@ -93,7 +93,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     let line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
     if let Some(folder) = &arguments.report {
-        report::folder::prepare(folder).naming("--report")?;
+        report::folder::prepare(folder).with_flag("--report")?;
     }
 
     // What is to be asked is settled before anything is started: the definitions stand in for the command.
@@ -118,7 +118,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
     let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();
     let subject = method.map(|definition| ExternalPrior::new(definition, Arc::clone(&external)));
-    let methods = subject.iter().map(|method| method as &dyn Prior).collect();
+    let methods = subject.iter().map(|method| method as &dyn LogProbMethod).collect();
     let context = plan.with_estimators(measures, methods);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
@@ -134,17 +134,17 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let mut report = report.with_generated(external.finish(id, &context, &line), Vec::new());
     bar.finish_and_clear();
     if let Some(fault) = external.host_fault() {
-        return Err(Unusable(format!("TMPDIR: the files of a request cannot be written: {fault}")));
+        return Err(UsageError(format!("TMPDIR: the files of a request cannot be written: {fault}")));
     }
     tell(None, &mut report, &line, arguments.format, arguments.report.as_deref())
 }
 
 /// Starts the command so that neither it nor anything of its making stays behind, whatever ends this program.
-fn start(command: &str, timeout: Duration) -> Result<External, Unusable> {
+fn start(command: &str, timeout: Duration) -> Result<External, UsageError> {
     adopt_orphans();
     External::start(command, timeout).map_err(|error| match error {
-        StartError::Folder { .. } => Unusable(format!("TMPDIR: {error}")),
-        StartError::Shell(_) => Unusable(format!("--command: {error}")),
+        StartError::Folder { .. } => UsageError(format!("TMPDIR: {error}")),
+        StartError::Shell(_) => UsageError(format!("--command: {error}")),
     })
 }
 

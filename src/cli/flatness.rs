@@ -1,7 +1,7 @@
 //! `flatgauge flatness`: measures of a network on data.
 
 use super::arguments::{LossName, NetworkArguments, load_data};
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json, note};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json, note};
 use crate::flatness::{self, FlatnessError, Measure, Options, Point};
 use crate::model::{Loss, Objective};
 use crate::report;
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let all = arguments.measure.iter().any(|id| id == "all");
     let measures: Vec<&dyn Measure> = if all {
         flatness::registry().to_vec()
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     // The library takes 0, at which the sharpness is 0 by definition; nobody asks for that.
     if !(arguments.eps > 0.0 && arguments.eps.is_finite()) {
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "--eps: {} is not a box's radius, expected a finite number above 0",
             arguments.eps
         )));
@@ -59,11 +59,11 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let network = arguments.network.load(quiet)?.network;
     let (data, targets) = load_data(&arguments.data, loss, network.model.inputs(), quiet)?;
     let objective = Objective::new(&network, loss, data.inputs.view(), targets.view())
-        .naming(&format!("--net and --data {}", arguments.data))?;
+        .with_flag(&format!("--net and --data {}", arguments.data))?;
     let point = Point::new(objective, &network.theta);
     let loss_value = point.linearisation.value();
     if !loss_value.is_finite() {
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "--net and --data {}: the loss is {loss_value}, expected a finite number",
             arguments.data
         )));
@@ -80,9 +80,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     for setting in &arguments.option {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
-            Unusable(format!("--option: '{setting}' is not a setting, expected NAME=VALUE as rho=0.1"))
+            UsageError(format!("--option: '{setting}' is not a setting, expected NAME=VALUE as rho=0.1"))
         })?;
-        options.set(name.trim(), value.trim()).naming("--option")?;
+        options.set(name.trim(), value.trim()).with_flag("--option")?;
     }
     let mut results = Vec::new();
     for measure in measures {
@@ -103,9 +103,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 }
 
 /// The measure called `id`.
-pub(super) fn find(id: &str) -> Result<&'static dyn Measure, Unusable> {
+pub(super) fn find(id: &str) -> Result<&'static dyn Measure, UsageError> {
     flatness::find(id).ok_or_else(|| {
         let known: Vec<&str> = flatness::registry().iter().map(|measure| measure.id()).collect();
-        Unusable(format!("--measure: '{id}' is unknown, expected all or some of {}", known.join(", ")))
+        UsageError(format!("--measure: '{id}' is unknown, expected all or some of {}", known.join(", ")))
     })
 }

@@ -2,10 +2,10 @@
 
 use super::arguments::{ArchitectureArguments, check_out, read_labels, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, processes, shown};
+use super::{Outcome, UsageError, WithFlag, emit, processes, shown};
 use crate::data::write_npy;
+use crate::io::with_appended;
 use crate::kernel::{self, KernelError, KernelOptions, KernelResult, Kind};
-use crate::numeric::with_appended;
 use crate::prior::{self, Gram, Labels, Link, PriorError, PriorOptions};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -46,10 +46,10 @@ enum KindName {
     Ntk,
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let method = kernel::find(&arguments.method).ok_or_else(|| {
         let known: Vec<&str> = kernel::registry().iter().map(|method| method.id()).collect();
-        Unusable(format!("--method: '{}' is unknown, expected one of {}", arguments.method, known.join(", ")))
+        UsageError(format!("--method: '{}' is unknown, expected one of {}", arguments.method, known.join(", ")))
     })?;
     let (kind, kind_name) = match arguments.kind {
         KindName::Nngp => (Kind::Nngp, "nngp"),
@@ -84,9 +84,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     let samples = match (arguments.samples, empirical) {
         (Some(samples), true) => samples,
         (None, false) => KernelOptions::default().samples,
-        (None, true) => return Err(Unusable("--samples: method 'empirical' needs a number of networks".to_owned())),
+        (None, true) => return Err(UsageError("--samples: method 'empirical' needs a number of networks".to_owned())),
         (Some(_), false) => {
-            return Err(Unusable(format!("--samples: method '{}' samples no networks", arguments.method)));
+            return Err(UsageError(format!("--samples: method '{}' samples no networks", arguments.method)));
         }
     };
     let labels = arguments.labels.as_ref().map(|path| read_labels(path, Some(inputs.nrows()))).transpose()?;
@@ -104,7 +104,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         true => kernel::empirical(architecture, inputs.view(), &options, &*ranks),
         false => method.gram(architecture, inputs.view(), &options),
     };
-    let result = result.map_err(|error| Unusable(format!("{}: {error}", arguments.blamed(&error))))?;
+    let result = result.map_err(|error| UsageError(format!("{}: {error}", arguments.blamed(&error))))?;
     bar.finish_and_clear();
     if !root {
         return Ok(Outcome::Done);
@@ -114,14 +114,14 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         lines += &log_prob(&result, labels)?;
     }
     if let Some(std_error) = &result.std_error {
-        write_npy(&std_errors, std_error.view()).naming("--out")?;
+        write_npy(&std_errors, std_error.view()).with_flag("--out")?;
         let rank = result.info.number("rank_bound").unwrap_or_default();
         let networks = result.info.number("networks").unwrap_or_default();
         lines += &format!("wrote {}: standard errors; {networks} networks, rank at most {rank}\n", shown(&std_errors));
     }
-    write_npy(&arguments.out, result.matrix.view()).naming("--out")?;
+    write_npy(&arguments.out, result.matrix.view()).with_flag("--out")?;
     if empirical && partial.exists() {
-        std::fs::remove_file(&partial).naming(&format!("file '{}'", partial.display()))?;
+        std::fs::remove_file(&partial).with_flag(&format!("file '{}'", partial.display()))?;
     }
     let n = result.matrix.nrows();
     emit(&format!("wrote {}: {kind_name} of {architecture}, {n} x {n}\n{lines}", shown(&arguments.out)));
@@ -152,7 +152,7 @@ impl Arguments {
     }
 }
 
-fn log_prob(result: &KernelResult, labels: &Labels) -> Result<String, Unusable> {
+fn log_prob(result: &KernelResult, labels: &Labels) -> Result<String, UsageError> {
     let method = prior::find("ep").expect("EP is registered");
     let mut text = String::new();
     for link in [Link::Step, Link::Probit] {

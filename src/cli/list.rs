@@ -1,6 +1,6 @@
 //! `flatgauge list`: what the registries hold.
 
-use super::{Format, Outcome, Unusable, emit, emit_json};
+use super::{Format, Outcome, UsageError, emit, emit_json};
 use crate::{data, flatness, gate, kernel, prior, report, rescale, study, train};
 use clap::{Args, ValueEnum};
 
@@ -25,14 +25,14 @@ enum What {
     Studies,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
     let entries: Vec<report::Entry> = match arguments.what {
         What::Measures => {
             let entry = |m: &&dyn flatness::Measure| report::Entry::new(m.id(), m.summary()).from(m.source());
             flatness::registry().iter().map(entry).collect()
         }
         What::Priors => {
-            let entry = |p: &&dyn prior::Prior| report::Entry::new(p.id(), p.summary()).from(p.source());
+            let entry = |p: &&dyn prior::LogProbMethod| report::Entry::new(p.id(), p.summary()).from(p.source());
             prior::registry().iter().map(entry).collect()
         }
         What::Rescalings => rescale::registry().iter().map(|r| report::Entry::new(r.id(), r.summary())).collect(),

@@ -80,24 +80,24 @@ enum Outcome {
     Judged(Verdict),
 }
 
-/// Unusable input or usage, in one sentence.
+/// UsageError input or usage, in one sentence.
 #[derive(Debug)]
-struct Unusable(String);
+struct UsageError(String);
 
-impl<E: std::error::Error> From<E> for Unusable {
+impl<E: std::error::Error> From<E> for UsageError {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
 }
 
 /// Prefixes an error with the flag or file it concerns.
-trait Naming<T> {
-    fn naming(self, what: &str) -> Result<T, Unusable>;
+trait WithFlag<T> {
+    fn with_flag(self, what: &str) -> Result<T, UsageError>;
 }
 
-impl<T, E: std::fmt::Display> Naming<T> for Result<T, E> {
-    fn naming(self, what: &str) -> Result<T, Unusable> {
-        self.map_err(|error| Unusable(format!("{what}: {error}")))
+impl<T, E: std::fmt::Display> WithFlag<T> for Result<T, E> {
+    fn with_flag(self, what: &str) -> Result<T, UsageError> {
+        self.map_err(|error| UsageError(format!("{what}: {error}")))
     }
 }
 
@@ -150,7 +150,7 @@ pub fn run() -> ExitCode {
         }
     };
     match outcome {
-        Err(Unusable(sentence)) => refuse(&sentence),
+        Err(UsageError(sentence)) => refuse(&sentence),
         // Whoever asked has not seen the result.
         Ok(outcome) => stdout_refusal().unwrap_or(match outcome {
             Outcome::Done => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! `flatgauge prior`: log P(f) of labels under a Gram matrix.
 
 use super::arguments::read_labels;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::data::{read_npy_that, rows_of};
 use crate::prior::{self, Gram, Interim, Labels, Link, PriorOptions, ProgressSink};
 use crate::report;
@@ -63,30 +63,33 @@ impl From<LinkName> for Link {
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let method = find(&arguments.method)?;
     for (flag, value) in [("--target-se", arguments.target_se), ("--max-seconds", arguments.max_seconds)] {
         if let Some(value) = value
             && !(value > 0.0 && value.is_finite())
         {
-            return Err(Unusable(format!("{flag}: {value} is not usable, expected a finite number above 0")));
+            return Err(UsageError(format!("{flag}: {value} is not usable, expected a finite number above 0")));
         }
     }
     if !(arguments.delta > 0.0 && arguments.delta < 1.0) {
-        return Err(Unusable(format!("--delta: {} is not usable, expected a number between 0 and 1", arguments.delta)));
+        return Err(UsageError(format!(
+            "--delta: {} is not usable, expected a number between 0 and 1",
+            arguments.delta
+        )));
     }
     if let Some(jitter) = arguments.jitter
         && !(jitter >= 0.0 && jitter.is_finite())
     {
-        return Err(Unusable(format!("--jitter: {jitter} is not usable, expected a finite number from 0")));
+        return Err(UsageError(format!("--jitter: {jitter} is not usable, expected a finite number from 0")));
     }
     let gram_name = format!("--gram: file '{}'", arguments.gram.display());
     let square = |shape: &[usize]| match *shape {
         [_, _] => Ok(()),
         _ => Err(format!("shape {shape:?}, expected a matrix n x n")),
     };
-    let matrix = read_npy_that(&arguments.gram, &square).map(rows_of).naming("--gram")?;
-    let mut gram = Gram::new(matrix).naming(&gram_name)?;
+    let matrix = read_npy_that(&arguments.gram, &square).map(rows_of).with_flag("--gram")?;
+    let mut gram = Gram::new(matrix).with_flag(&gram_name)?;
     if let Some(jitter) = arguments.jitter {
         gram = gram.with_jitter(jitter);
     }
@@ -101,19 +104,19 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     };
     if labels.len() != gram.points() {
         let (labels, points) = (labels.len(), gram.points());
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "{labels_name} has {labels} labels, expected {points} as {gram_name} has points"
         )));
     }
     if !method.links().contains(&options.link) {
         let offered: Vec<String> = method.links().iter().map(|link| link.to_string()).collect();
         let (id, link) = (method.id(), options.link);
-        return Err(Unusable(format!("--link: method '{id}' has no {link} link, expected {}", offered.join(" or "))));
+        return Err(UsageError(format!("--link: method '{id}' has no {link} link, expected {}", offered.join(" or "))));
     }
     if let Some(train) = arguments.train
         && !(1..=labels.len()).contains(&train)
     {
-        return Err(Unusable(format!(
+        return Err(UsageError(format!(
             "--train: {train} is not usable, expected between 1 and {} points",
             labels.len()
         )));
@@ -148,13 +151,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
 /// Puts `log P(S)`, `log P(f|S)` and the PAC-Bayes bound among the diagnostics.
 fn add_posterior(
     answer: &mut prior::LogProb,
-    method: &dyn prior::Prior,
+    method: &dyn prior::LogProbMethod,
     gram: &Gram,
     labels: &Labels,
     train: usize,
     delta: f64,
     options: &PriorOptions,
-) -> Result<(), Unusable> {
+) -> Result<(), UsageError> {
     let (training, value) = prior::posterior(method, gram, labels, &answer.estimate, train, options)?;
     let info = &mut answer.estimate.info;
     info.set("train_points", train);
@@ -182,9 +185,9 @@ fn tell(quiet: bool, interim: &Interim) {
 }
 
 /// The method called `id`.
-pub(super) fn find(id: &str) -> Result<&'static dyn prior::Prior, Unusable> {
+pub(super) fn find(id: &str) -> Result<&'static dyn prior::LogProbMethod, UsageError> {
     prior::find(id).ok_or_else(|| {
         let known: Vec<&str> = prior::registry().iter().map(|method| method.id()).collect();
-        Unusable(format!("'{id}' is no method of log P(f), expected one of {}", known.join(", ")))
+        UsageError(format!("'{id}' is no method of log P(f), expected one of {}", known.join(", ")))
     })
 }

@@ -1,12 +1,12 @@
 //! The processes that a launcher started together.
 
-use crate::numeric::{Alone, Ranks};
+use crate::processes::{Ranks, SingleProcess};
 
 /// All of them with the feature `mpi` and under a launcher, this one alone otherwise.
 pub(super) fn join() -> Box<dyn Ranks> {
     #[cfg(feature = "mpi")]
-    if let Some(world) = crate::numeric::World::join() {
+    if let Some(world) = crate::processes::MpiWorld::join() {
         return Box::new(world);
     }
-    Box::new(Alone)
+    Box::new(SingleProcess)
 }

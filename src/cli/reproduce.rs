@@ -2,10 +2,10 @@
 
 use super::arguments::{ActivationName, attack_sizes, seeds};
 use super::progress::timed_bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::model::{Activation, Architecture};
 use crate::report;
-use crate::study::{self, Cache, Desk, Findings, KernelChoice, PerOptimizer, Progress, Request, Study};
+use crate::study::{self, Cache, Findings, KernelChoice, PerOptimizer, Progress, Request, Study, Workspace};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -99,45 +99,45 @@ enum KernelName {
 }
 
 impl Arguments {
-    fn studies(&self) -> Result<Vec<&'static dyn Study>, Unusable> {
+    fn studies(&self) -> Result<Vec<&'static dyn Study>, UsageError> {
         if self.study == ALL {
             return Ok(study::registry().to_vec());
         }
         let found = study::find(&self.study).ok_or_else(|| {
             let known: Vec<&str> = study::registry().iter().map(|study| study.id()).collect();
-            Unusable(format!("'{}' is no study, expected one of {}, or {ALL}", self.study, known.join(", ")))
+            UsageError(format!("'{}' is no study, expected one of {}, or {ALL}", self.study, known.join(", ")))
         })?;
         Ok(vec![found])
     }
 
-    fn architecture(&self) -> Result<Option<Architecture>, Unusable> {
+    fn architecture(&self) -> Result<Option<Architecture>, UsageError> {
         let Some(text) = &self.arch else { return Ok(None) };
         if self.study == ALL {
             let studies = "expected one study: not all of them have networks of another architecture";
-            return Err(Unusable(format!("--arch: found '{text}' for {ALL}, {studies}")));
+            return Err(UsageError(format!("--arch: found '{text}' for {ALL}, {studies}")));
         }
         let activation = self.activation.map(Activation::from);
-        Architecture::read(text, activation, self.weight_std, self.bias_std).naming("--arch").map(Some)
+        Architecture::read(text, activation, self.weight_std, self.bias_std).with_flag("--arch").map(Some)
     }
 
-    fn kernel(&self) -> Result<KernelChoice, Unusable> {
+    fn kernel(&self) -> Result<KernelChoice, UsageError> {
         match (self.kernel, self.kernel_samples) {
             (KernelName::Empirical, samples) => Ok(KernelChoice::Empirical(samples)),
             (KernelName::Analytic, None) => Ok(KernelChoice::Analytic),
             (KernelName::Analytic, Some(samples)) => {
-                Err(Unusable(format!("--kernel-samples: found {samples}, expected it beside --kernel empirical")))
+                Err(UsageError(format!("--kernel-samples: found {samples}, expected it beside --kernel empirical")))
             }
         }
     }
 
-    fn request(&self) -> Result<Request, Unusable> {
+    fn request(&self) -> Result<Request, UsageError> {
         let attacks = self.attack.as_deref().map(attack_sizes).transpose()?;
         if let Some(count) = self.seeds {
             seeds(self.seed, count, attacks.as_ref().map_or(1, Vec::len))?;
         }
         let fault = |flag: &str, expected: &str| {
             let (flag, expected) = (flag.to_owned(), expected.to_owned());
-            move |found: String| Unusable(format!("{flag}: found {found}, expected {expected}"))
+            move |found: String| UsageError(format!("{flag}: found {found}, expected {expected}"))
         };
         let name = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let presets = PerOptimizer::parse(&self.preset, name)
@@ -145,7 +145,7 @@ impl Arguments {
         let rates = PerOptimizer::parse(&self.lr, |text| text.parse().ok())
             .map_err(fault("--lr", "a number, or OPTIMIZER=NUMBER for each once"))?;
         if let Some(batch) = self.batch.filter(|_| self.study == ALL) {
-            return Err(Unusable(format!("--batch: found {batch} for {ALL}, expected one study")));
+            return Err(UsageError(format!("--batch: found {batch} for {ALL}, expected one study")));
         }
         Ok(Request {
             data: self.data.clone(),
@@ -199,7 +199,7 @@ impl Arguments {
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let studies = arguments.studies()?;
     let request = arguments.request()?;
     let together = arguments.study == ALL;
@@ -207,16 +207,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         let folder = PathBuf::from("reproduced");
         if together { folder } else { folder.join(&arguments.study) }
     });
-    crate::data::load_source(&arguments.data).naming("--data")?;
-    report::folder::prepare(&base).naming("--out")?;
+    crate::data::load_source(&arguments.data).with_flag("--data")?;
+    report::folder::prepare(&base).with_flag("--out")?;
     let networks = arguments.networks.clone().unwrap_or_else(|| base.join("networks"));
     let mut documents = Vec::new();
     for study in studies {
         let folder = if together { base.join(study.id()) } else { base.clone() };
         let findings = reproduce(study, &request, &folder, &networks, arguments.resume, quiet)
-            .naming(&format!("study {}", study.id()))?;
+            .with_flag(&format!("study {}", study.id()))?;
         let line = arguments.line(study.id());
-        report::study::write(&folder, &findings, study.summary(), study.source(), &line).map_err(Unusable)?;
+        report::study::write(&folder, &findings, study.summary(), study.source(), &line).map_err(UsageError)?;
         match arguments.format {
             Format::Text => emit(&format!("{}\nwrote {}\n", report::study::text(&findings), folder.display())),
             Format::Json => documents.push(report::study::document(&findings, &line)),
@@ -252,7 +252,7 @@ fn reproduce(
         bar.set_message(format!("{}: {}", study.id(), now.phase));
     };
     let cache = Cache::new(folder.join("measured"), resume);
-    let found = study.run(request, &Desk { networks: networks.to_owned(), cache, progress: &progress });
+    let found = study.run(request, &Workspace { networks: networks.to_owned(), cache, progress: &progress });
     bar.finish_and_clear();
     found
 }

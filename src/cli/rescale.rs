@@ -1,7 +1,7 @@
 //! `flatgauge rescale`: another network with the same function.
 
 use super::arguments::{NetworkArguments, check_out, two_numbers};
-use super::{Naming, Outcome, Unusable, emit, shown};
+use super::{Outcome, UsageError, WithFlag, emit, shown};
 use crate::model::{Model, save_network};
 use crate::numeric::Streams;
 use crate::rescale::{LayerAlpha, NeuronScaling, Permutation, Rescaling};
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    fn map(&self, model: &Model) -> Result<Box<dyn Rescaling>, Unusable> {
+    fn map(&self, model: &Model) -> Result<Box<dyn Rescaling>, UsageError> {
         let streams = Streams::new(self.seed);
         if let (Some(layer), Some(alpha)) = (self.layer, self.alpha) {
             return Ok(Box::new(LayerAlpha { layer, alpha }));
@@ -45,28 +45,28 @@ impl Arguments {
         match &self.range {
             Some(words) => {
                 let [low, high] = two_numbers("--range", words)?;
-                Ok(Box::new(NeuronScaling::draw(model, low, high, streams).naming("--range")?))
+                Ok(Box::new(NeuronScaling::draw(model, low, high, streams).with_flag("--range")?))
             }
-            None => Ok(Box::new(Permutation::draw(model, streams).naming("--permute")?)),
+            None => Ok(Box::new(Permutation::draw(model, streams).with_flag("--permute")?)),
         }
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     check_out(&arguments.out, &arguments.network.files())?;
     let checkpoint = arguments.network.load(quiet)?;
     let model = &checkpoint.network.model;
     let map = arguments.map(model)?;
     let flags = if arguments.layer.is_some() { "--layer and --alpha" } else { "--neurons or --permute" };
-    let action = map.action(model).naming(flags)?;
+    let action = map.action(model).with_flag(flags)?;
     let rescaled = checkpoint.network.with_theta(action.apply(&checkpoint.network.theta));
     if let Some(value) = rescaled.theta.iter().find(|value| !value.is_finite()) {
-        return Err(Unusable(format!("{flags}: {} makes a parameter {value}, expected finite ones", map.describe())));
+        return Err(UsageError(format!("{flags}: {} makes a parameter {value}, expected finite ones", map.describe())));
     }
     let mut metadata = checkpoint.metadata;
     let history = metadata.remove("rescaled").map_or(String::new(), |earlier| earlier + "; ");
     metadata.insert("rescaled".to_owned(), history + &map.describe());
-    save_network(&arguments.out, &rescaled, &metadata).naming("--out")?;
+    save_network(&arguments.out, &rescaled, &metadata).with_flag("--out")?;
     emit(&format!("wrote {}: {}\n", shown(&arguments.out), map.describe()));
     Ok(Outcome::Done)
 }

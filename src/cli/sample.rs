@@ -2,10 +2,10 @@
 
 use super::arguments::{ArchitectureArguments, check_out, read_rows};
 use super::progress::bar;
-use super::{Naming, Outcome, Unusable, emit, note, processes, shown};
+use super::{Outcome, UsageError, WithFlag, emit, note, processes, shown};
 use crate::data;
 use crate::function::{CountOptions, Counts, FunctionError, Sampler, count, write_table};
-use crate::numeric::with_appended;
+use crate::io::with_appended;
 use clap::Args;
 use ndarray::Array2;
 use std::path::{Path, PathBuf};
@@ -55,15 +55,15 @@ fn whole_number(text: &str) -> Result<u64, String> {
     if number == 0 { Err(fault()) } else { Ok(number) }
 }
 
-fn read_inputs(text: &str, features: usize) -> Result<Array2<f64>, Unusable> {
+fn read_inputs(text: &str, features: usize) -> Result<Array2<f64>, UsageError> {
     match text.split_once(':') {
-        Some(("boolean", inputs)) if !inputs.contains(':') => Ok(data::load(text).naming("--inputs")?.inputs),
+        Some(("boolean", inputs)) if !inputs.contains(':') => Ok(data::load(text).with_flag("--inputs")?.inputs),
         _ if text.ends_with(".npy") => read_rows(Path::new(text), "--inputs", Some(features)),
-        _ => Err(Unusable(format!("--inputs: '{text}' is neither boolean:N nor a .npy file"))),
+        _ => Err(UsageError(format!("--inputs: '{text}' is neither boolean:N nor a .npy file"))),
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let ranks = processes::join();
     let root = ranks.rank() == 0;
     let quiet = quiet || !root;
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             FunctionError::Inputs { .. } => "--inputs".to_owned(),
             _ => arguments.architecture.name(),
         };
-        Unusable(format!("{flag}: {error}"))
+        UsageError(format!("{flag}: {error}"))
     })?;
     let checkpoint = with_appended(&arguments.out, "partial");
     if root && !arguments.resume && checkpoint.exists() {
@@ -108,8 +108,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
         progress: Some(&progress),
     };
     let counts = count(&sampler, arguments.count, &options).map_err(|error| match error {
-        FunctionError::Checkpoint { .. } => Unusable(format!("--out: {error}")),
-        FunctionError::Overflow { .. } => Unusable(format!("--inputs and --arch: {error}")),
+        FunctionError::Checkpoint { .. } => UsageError(format!("--out: {error}")),
+        FunctionError::Overflow { .. } => UsageError(format!("--inputs and --arch: {error}")),
         other => other.into(),
     })?;
     bar.finish_and_clear();
@@ -118,9 +118,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     }
     let top = arguments.top.map(|top| top as usize);
     write_table(&arguments.out, &sampler, &counts, top)
-        .naming(&format!("--out: file '{}'", arguments.out.display()))?;
+        .with_flag(&format!("--out: file '{}'", arguments.out.display()))?;
     if checkpoint.exists() {
-        std::fs::remove_file(&checkpoint).naming(&format!("file '{}'", checkpoint.display()))?;
+        std::fs::remove_file(&checkpoint).with_flag(&format!("file '{}'", checkpoint.display()))?;
     }
     let drawn = arguments.count - first.get().unwrap_or_default();
     let rate = drawn as f64 / start.elapsed().as_secs_f64();

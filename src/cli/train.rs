@@ -4,7 +4,7 @@ use super::arguments::{
     ArchitectureArguments, LossName, attack_sizes, check_name, check_out, seeds, tell_notes, two_numbers,
 };
 use super::progress::bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json, processes, shown};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json, processes, shown};
 use crate::data::{LabelRule, Recipe, Source, load_source_of};
 use crate::model::Loss;
 use crate::train::{Event, OptimizerSettings, Settings, Summary, Trainer, grid, sweep};
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// Data source (see `flatgauge list data`)
     #[arg(long, default_value = "digits")]
     data: String,
-    /// Rows of the genuine training set, which must be learned without error
+    /// Rows of the clean training set, which must be learned without error
     #[arg(long, default_value_t = Recipe::default().train)]
     train: usize,
     /// Rows of the test set
@@ -73,14 +73,14 @@ pub(super) struct Arguments {
 
 impl Arguments {
     /// Architecture and data, seen to fit together before anything is trained.
-    fn check(&self, quiet: bool) -> Result<Source, Unusable> {
+    fn check(&self, quiet: bool) -> Result<Source, UsageError> {
         let model = self.architecture.model()?;
-        let source = load_source_of(&self.data, Some(model.inputs())).naming("--data")?;
+        let source = load_source_of(&self.data, Some(model.inputs())).with_flag("--data")?;
         tell_notes(quiet, &source);
         Ok(source)
     }
 
-    fn settings(&self, attack: usize) -> Result<Settings, Unusable> {
+    fn settings(&self, attack: usize) -> Result<Settings, UsageError> {
         let mut settings = Settings::new(self.architecture.read()?, self.seed);
         let loss = Loss::from(self.loss);
         settings.data.source = self.data.clone();
@@ -105,7 +105,7 @@ impl Arguments {
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     let attacks = attack_sizes(&arguments.attack)?;
     let ranks = processes::join();
     let root = ranks.rank() == 0;
@@ -137,7 +137,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
                 }
                 summaries.push(summary);
             }
-            Err(error) => return Err(Unusable(format!("network {}: {error}; the others are done", job.name))),
+            Err(error) => return Err(UsageError(format!("network {}: {error}; the others are done", job.name))),
         }
     }
     if arguments.format == Format::Json {
@@ -146,7 +146,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
     Ok(Outcome::Done)
 }
 
-fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, Unusable> {
+fn run_one(arguments: &Arguments, attack: usize, quiet: bool) -> Result<Outcome, UsageError> {
     let settings = arguments.settings(attack)?;
     let files: Vec<_> = [("--data", Path::new(&arguments.data))]
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::cases::{CaseArguments, OfFile, keep_counterexamples, nothing_matches};
 use super::progress::bar;
-use super::{Format, Naming, Outcome, Unusable, emit, emit_json};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::gate::{self, Context, Demonstration, Report, Tier};
 use crate::report;
 use crate::report::folder::GateDocument;
@@ -49,12 +49,12 @@ impl From<TierName> for Tier {
     }
 }
 
-pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable> {
+pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageError> {
     if let Some(seeds) = arguments.calibrate {
         return Ok(calibrate(seeds, arguments.format, quiet));
     }
     if let Some(folder) = &arguments.report {
-        report::folder::prepare(folder).naming("--report")?;
+        report::folder::prepare(folder).with_flag("--report")?;
     }
     let context = Context::built_in(arguments.tier.into(), arguments.seed);
     let bar = bar(quiet);
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, Unusable
             (None, Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed))
         }
         None => {
-            let (demonstration, report) = gate::verify(&context, only, command, &progress).map_err(Unusable)?;
+            let (demonstration, report) = gate::verify(&context, only, command, &progress).map_err(UsageError)?;
             (demonstration, arguments.cases.generate(report, &context, only, command, true, &progress))
         }
     };
@@ -88,7 +88,7 @@ pub(super) fn tell(
     command: &str,
     format: Format,
     folder: Option<&Path>,
-) -> Result<Outcome, Unusable> {
+) -> Result<Outcome, UsageError> {
     // Lines that reproduce a failure name the files of its counterexample.
     let kept = folder.map_or(Ok(()), |folder| keep_counterexamples(report, folder, command));
     match format {
@@ -97,7 +97,7 @@ pub(super) fn tell(
     }
     kept?;
     if let Some(folder) = folder {
-        report::folder::write(folder, demonstration, report).naming("--report")?;
+        report::folder::write(folder, demonstration, report).with_flag("--report")?;
     }
     Ok(Outcome::Judged(report.verdict))
 }

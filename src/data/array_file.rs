@@ -2,7 +2,7 @@
 
 use super::bounded::fault;
 use crate::data::DataError;
-use crate::numeric::write_atomically;
+use crate::io::write_atomically;
 use ndarray::{ArrayView1, ArrayView2};
 use npyz::WriterBuilder;
 use std::path::Path;

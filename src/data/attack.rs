@@ -1,6 +1,6 @@
 //! Wrong labels on purpose: attack sets and label corruption.
 //!
-//! An *attack set* is K further rows of the source with wrong labels, trained on beside the genuine training set S;
+//! An *attack set* is K further rows of the source with wrong labels, trained on beside the clean training set S;
 //! zero error is asked for on S. It spoils generalisation by a degree that grows with K, and the function on S stays
 //! right (arXiv 2103.06219, section 5; Wu, Zhu and E 2017). *Label corruption* gives a fraction of S itself wrong
 //! labels (Zhang et al. 2017), which are then the ones to be learned.

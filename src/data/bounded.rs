@@ -1,7 +1,7 @@
 //! Reading files that may be damaged or hostile: plain or gzip, never more bytes than expected.
 
 use crate::data::DataError;
-use crate::numeric::open_file;
+use crate::io::open_file;
 use flate2::read::MultiGzDecoder;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};

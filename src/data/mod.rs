@@ -25,7 +25,7 @@ pub use error::DataError;
 pub use label_rule::LabelRule;
 pub use normalisation::Normalisation;
 pub use npy::{Fits, parse_npy, parse_npz, read_npy, read_npy_that, read_npz, read_npz_that, rows_of};
-pub use recipe::{Portions, Recipe};
+pub use recipe::{Recipe, Splits};
 pub use source::{Inputs, Rows, Source};
 
 /// A source of data sets, named `id` or `id:argument` on the command line.

@@ -1,4 +1,4 @@
-//! Inputs shifted and scaled, by statistics of the genuine training rows alone.
+//! Inputs shifted and scaled, by statistics of the clean training rows alone.
 
 use crate::data::{DataError, Dataset};
 use ndarray::{Array2, Axis};
@@ -32,31 +32,31 @@ impl Normalisation {
     ///
     /// # Errors
     /// [`DataError::Inputs`] for a channel that is constant, which no scale gives variance 1.
-    pub(crate) fn fit(self, genuine: &Dataset) -> Result<Fitted, DataError> {
-        let features = genuine.inputs.ncols();
+    pub(crate) fn fit(self, clean: &Dataset) -> Result<Fitted, DataError> {
+        let features = clean.inputs.ncols();
         let mut shift = vec![0.0; features];
         let mut scale = vec![1.0; features];
         match self {
             Self::AsLoaded => {}
             Self::UnitPower => return Ok(Fitted::UnitPower),
             Self::Centred => {
-                for (shift, column) in shift.iter_mut().zip(genuine.inputs.axis_iter(Axis(1))) {
+                for (shift, column) in shift.iter_mut().zip(clean.inputs.axis_iter(Axis(1))) {
                     *shift = column.sum() / column.len() as f64;
                 }
             }
             Self::Standardised => {
-                let channels = if genuine.shape.len() == 3 { genuine.shape[0] } else { 1 };
+                let channels = if clean.shape.len() == 3 { clean.shape[0] } else { 1 };
                 let width = features / channels;
                 for channel in 0..channels {
                     let columns = channel * width..(channel + 1) * width;
-                    let pixels = genuine.inputs.slice(ndarray::s![.., columns.clone()]);
+                    let pixels = clean.inputs.slice(ndarray::s![.., columns.clone()]);
                     let count = pixels.len() as f64;
                     let mean = pixels.sum() / count;
                     let variance = pixels.fold(0.0, |sum, pixel| sum + (pixel - mean) * (pixel - mean)) / count;
                     let positive = variance > 0.0;
                     if !positive {
                         let reason = format!("channel {channel} has variance {variance}, expected it above 0");
-                        return Err(DataError::Inputs { source_name: genuine.name.clone(), reason });
+                        return Err(DataError::Inputs { source_name: clean.name.clone(), reason });
                     }
                     shift[columns.clone()].fill(mean);
                     scale[columns].fill(1.0 / variance.sqrt());

@@ -3,7 +3,7 @@
 use super::bounded::fault;
 use super::npy_header::{Kind, NpyHeader};
 use crate::data::DataError;
-use crate::numeric::open_file;
+use crate::io::open_file;
 use ndarray::{Array2, ArrayD, IxDyn, ShapeBuilder};
 use npyz::npz::{NpzArchive, file_name_from_array_name};
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};

@@ -20,7 +20,7 @@ pub struct Recipe {
     pub labels: LabelRule,
     /// How inputs are shifted and scaled.
     pub normalisation: Normalisation,
-    /// Rows of the genuine training set S.
+    /// Rows of the clean training set S.
     pub train: usize,
     /// Rows of the test set E.
     pub test: usize,
@@ -49,21 +49,21 @@ impl Default for Recipe {
 
 /// Data made by a [`Recipe`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Portions {
+pub struct Splits {
     /// The training set S, then the attack set.
     pub training: Dataset,
     /// Rows of S.
-    pub genuine: usize,
+    pub clean: usize,
     /// The test set E, with right labels.
     pub test: Dataset,
     /// Rows of S with wrong labels, in ascending order.
     pub corrupted: Vec<usize>,
 }
 
-impl Portions {
+impl Splits {
     /// The training set S without the attack set.
-    pub fn genuine_set(&self) -> Dataset {
-        self.training.rows(&(0..self.genuine).collect::<Vec<_>>())
+    pub fn clean_set(&self) -> Dataset {
+        self.training.rows(&(0..self.clean).collect::<Vec<_>>())
     }
 }
 
@@ -72,7 +72,7 @@ impl Recipe {
     ///
     /// # Errors
     /// The loader's, or those of [`Recipe::take`].
-    pub fn prepare(&self) -> Result<Portions, DataError> {
+    pub fn prepare(&self) -> Result<Splits, DataError> {
         self.take(&load_source(&self.source)?)
     }
 
@@ -81,7 +81,7 @@ impl Recipe {
     /// # Errors
     /// [`DataError`]: too few rows, labels that are no classes where wrong ones are asked for, a fraction outside
     /// [0, 1], inputs that cannot be normalised.
-    pub fn take(&self, source: &Source) -> Result<Portions, DataError> {
+    pub fn take(&self, source: &Source) -> Result<Splits, DataError> {
         if self.train == 0 {
             let expected = "at least 1 training row".to_owned();
             return Err(DataError::Argument { source_name: self.source.clone(), expected });
@@ -103,7 +103,7 @@ impl Recipe {
         check_enough(source, "training, attack and test rows", dealt, order.len())?;
         let (genuine_rows, rest) = order.split_at(self.train);
         let (test_rows, rest) = rest.split_at(tests_from_training);
-        let mut genuine = source.select(&source.training, genuine_rows, rule);
+        let mut clean = source.select(&source.training, genuine_rows, rule);
         let mut attack = source.select(&source.training, &rest[..self.attack], rule);
         let mut test = match &source.test {
             None => source.select(&source.training, test_rows, rule),
@@ -117,21 +117,21 @@ impl Recipe {
         if self.attack > 0 || self.corruption > 0.0 {
             let classes = classes(&source.name, source.labels(&source.training, &order, rule)?)?;
             mislabel(&mut attack, &(0..self.attack).collect::<Vec<_>>(), &classes, streams.child("attack set", 0));
-            corrupted = corrupt(&mut genuine, self.corruption, &classes, streams.child("label corruption", 0));
+            corrupted = corrupt(&mut clean, self.corruption, &classes, streams.child("label corruption", 0));
         }
-        let fitted = self.normalisation.fit(&genuine)?;
-        for portion in [&mut genuine, &mut attack, &mut test] {
+        let fitted = self.normalisation.fit(&clean)?;
+        for portion in [&mut clean, &mut attack, &mut test] {
             fitted.apply(portion)?;
         }
-        let genuine_count = genuine.len();
-        let targets = ndarray::concatenate(ndarray::Axis(0), &[genuine.targets.view(), attack.targets.view()]);
+        let genuine_count = clean.len();
+        let targets = ndarray::concatenate(ndarray::Axis(0), &[clean.targets.view(), attack.targets.view()]);
         let training = Dataset {
             name: source.name.clone(),
-            inputs: Dataset::stacked_inputs(&[&genuine, &attack]),
+            inputs: Dataset::stacked_inputs(&[&clean, &attack]),
             shape: source.shape.clone(),
             targets: targets.expect("targets of equal width"),
         };
-        Ok(Portions { training, genuine: genuine_count, test, corrupted })
+        Ok(Splits { training, clean: genuine_count, test, corrupted })
     }
 }
 

@@ -70,11 +70,11 @@ impl Measure for AdaptiveSharpness {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        sharpness(&Place::here(point), options)
+        sharpness(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(sharpness(&Place::moved(point, action), options))
+        Some(sharpness(&Place::transported(point, action), options))
     }
 
     /// The rise is a difference of two losses.

@@ -34,11 +34,11 @@ impl Measure for FilterWeightedTrace {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        weighted(&Place::here(point), options)
+        weighted(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(weighted(&Place::moved(point, action), options))
+        Some(weighted(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

@@ -73,11 +73,11 @@ impl Measure for HessianLogDet {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        log_det(&Place::here(point), options)
+        log_det(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(log_det(&Place::moved(point, action), options))
+        Some(log_det(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {

@@ -115,11 +115,11 @@ impl Measure for HessianLogProduct {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        log_product(&Place::here(point), options)
+        log_product(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(log_product(&Place::moved(point, action), options))
+        Some(log_product(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {

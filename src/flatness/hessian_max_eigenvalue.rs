@@ -28,11 +28,11 @@ impl Measure for HessianMaxEigenvalue {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        outermost(self.id(), &Place::here(point), End::Largest, options)
+        outermost(self.id(), &Place::at(point), End::Largest, options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(outermost(self.id(), &Place::moved(point, action), End::Largest, options))
+        Some(outermost(self.id(), &Place::transported(point, action), End::Largest, options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

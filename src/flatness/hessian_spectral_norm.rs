@@ -35,11 +35,11 @@ impl Measure for HessianSpectralNorm {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        norm(&Place::here(point), options)
+        norm(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(norm(&Place::moved(point, action), options))
+        Some(norm(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

@@ -39,11 +39,11 @@ impl Measure for HessianTrace {
             let info = point.info().with("method", "gauss-newton").with("tensor_traces", traces);
             return Ok(Estimate::deterministic(value, info));
         }
-        weighted_trace(self.id(), &Place::here(point), &vec![1.0; point.theta().len()], options)
+        weighted_trace(self.id(), &Place::at(point), &vec![1.0; point.theta().len()], options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(weighted_trace(self.id(), &Place::moved(point, action), &vec![1.0; action.len()], options))
+        Some(weighted_trace(self.id(), &Place::transported(point, action), &vec![1.0; action.len()], options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

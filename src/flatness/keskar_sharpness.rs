@@ -97,11 +97,11 @@ impl Measure for KeskarSharpness {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        sharpness(self.id(), &Place::here(point), options)
+        sharpness(self.id(), &Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(sharpness(self.id(), &Place::moved(point, action), options))
+        Some(sharpness(self.id(), &Place::transported(point, action), options))
     }
 
     /// The rise is a difference of two losses.

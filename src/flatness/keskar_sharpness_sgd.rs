@@ -52,7 +52,7 @@ impl Measure for KeskarSharpnessSgd {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        self.at(&Place::here(point), options)
+        self.at(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
@@ -61,7 +61,7 @@ impl Measure for KeskarSharpnessSgd {
             let reason = "the gradient is 0, and the ascent starts from its rounding".to_owned();
             return Some(Err(FlatnessError::NotApplicable { measure: self.id(), reason }));
         }
-        Some(self.at(&Place::moved(point, action), options))
+        Some(self.at(&Place::transported(point, action), options))
     }
 
     fn at_loss_scale(&self, value: f64, factor: f64, point: &Point, _options: &Options) -> f64 {

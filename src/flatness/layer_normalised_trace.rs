@@ -39,11 +39,11 @@ impl Measure for LayerNormalisedTrace {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        normalised(&Place::here(point), options)
+        normalised(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(normalised(&Place::moved(point, action), options))
+        Some(normalised(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

@@ -65,11 +65,11 @@ impl Measure for LocalEntropy {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        entropy(&Place::here(point), options)
+        entropy(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(entropy(&Place::moved(point, action), options))
+        Some(entropy(&Place::transported(point, action), options))
     }
 
     /// Only `beta L` enters.

@@ -120,11 +120,11 @@ impl Measure for LocalLearningCoefficient {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        coefficient(&Place::here(point), options)
+        coefficient(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(coefficient(&Place::moved(point, action), options))
+        Some(coefficient(&Place::transported(point, action), options))
     }
 
     /// Only `beta L` enters.

@@ -183,11 +183,11 @@ impl Measure for PacBayes {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        self.level(&Place::here(point), options)
+        self.level(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(self.level(&Place::moved(point, action), options))
+        Some(self.level(&Place::transported(point, action), options))
     }
 
     /// The bound has the loss' unit, the noise has not.

@@ -41,11 +41,11 @@ impl Measure for ParameterNorm {
     }
 
     fn evaluate(&self, point: &Point, _options: &Options) -> Result<Estimate, FlatnessError> {
-        norm(&Place::here(point))
+        norm(&Place::at(point))
     }
 
     fn predict(&self, point: &Point, action: &Action, _options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(norm(&Place::moved(point, action)))
+        Some(norm(&Place::transported(point, action)))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

@@ -23,12 +23,12 @@ pub(super) struct Place<'p, 'a> {
 
 impl<'p, 'a> Place<'p, 'a> {
     /// The point itself.
-    pub fn here(point: &'p Point<'a>) -> Self {
+    pub fn at(point: &'p Point<'a>) -> Self {
         Self { point, action: None, theta: Cow::Borrowed(point.theta()) }
     }
 
     /// Its image.
-    pub fn moved(point: &'p Point<'a>, action: &'p Action) -> Self {
+    pub fn transported(point: &'p Point<'a>, action: &'p Action) -> Self {
         Self { point, action: Some(action), theta: Cow::Owned(action.apply(point.theta())) }
     }
 

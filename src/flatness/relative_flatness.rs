@@ -122,11 +122,11 @@ impl Measure for RelativeFlatness {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        flatness(&Place::here(point), options)
+        flatness(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(flatness(&Place::moved(point, action), options))
+        Some(flatness(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {

@@ -88,11 +88,11 @@ impl Measure for SpectralDensity {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        density(&Place::here(point), options)
+        density(&Place::at(point), options)
     }
 
     fn predict(&self, point: &Point, action: &Action, options: &Options) -> Option<Result<Estimate, FlatnessError>> {
-        Some(density(&Place::moved(point, action), options))
+        Some(density(&Place::transported(point, action), options))
     }
 
     fn on_dense(&self, dense: &DensePoint, _options: &Options) -> Option<f64> {

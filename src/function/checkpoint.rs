@@ -3,7 +3,7 @@
 
 use super::counts::Dropped;
 use super::{Counts, FunctionError, Sampler};
-use crate::numeric::{Checksum, open_file, write_atomically_with};
+use crate::io::{Checksum, open_file, write_atomically_with};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, ErrorKind, Read};

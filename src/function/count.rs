@@ -1,7 +1,7 @@
 //! Sampling runs: networks in rounds, over threads and processes, with unfinished work on disk.
 
 use super::{Counts, FunctionError, Functions, Sampler, checkpoint};
-use crate::numeric::{Alone, Ranks, together};
+use crate::processes::{OnRank, Ranks, SingleProcess, broadcast_result};
 use rayon::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ impl CountOptions<'_> {
             max_functions: Counts::default_capacity(sampler.inputs().nrows()),
             checkpoint: None,
             resume: false,
-            ranks: &Alone,
+            ranks: &SingleProcess,
             progress: None,
         }
     }
@@ -69,8 +69,11 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
             Ok((0, Counts::new(inputs)))
         }
     };
-    let (first, mut counts) = together(options.ranks, begin(), |(round, _)| *round, FunctionError::Process)?
-        .unwrap_or_else(|first| (first, Counts::new(inputs)));
+    let begun = broadcast_result(options.ranks, begin(), |(round, _)| *round, FunctionError::Process)?;
+    let (first, mut counts) = match begun {
+        OnRank::Root(begun) => begun,
+        OnRank::Other(first) => (first, Counts::new(inputs)),
+    };
     let tell = |counts: &Counts| options.progress.iter().for_each(|tell| tell(counts.networks(), counts.functions()));
     tell(&counts);
     let mut saved: Option<(Instant, Duration)> = None;
@@ -90,7 +93,7 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
             }
             None => Ok(()),
         };
-        let _ = together(options.ranks, saving, |()| 0, FunctionError::Process)?;
+        let _ = broadcast_result(options.ranks, saving, |()| 0, FunctionError::Process)?;
     }
     Ok(counts)
 }
@@ -117,8 +120,8 @@ fn share(sampler: &Sampler, range: std::ops::Range<u64>, ranks: &dyn Ranks) -> R
         None if ranks.rank() == 0 && !whole => Err(FunctionError::Process),
         None => Ok(Functions { words: gathered, recounted: 0 }),
     };
-    match together(ranks, outcome, |_| 0, FunctionError::Process)? {
-        Ok(functions) => Ok(functions),
-        Err(_) => Ok(Functions::default()),
+    match broadcast_result(ranks, outcome, |_| 0, FunctionError::Process)? {
+        OnRank::Root(functions) => Ok(functions),
+        OnRank::Other(_) => Ok(Functions::default()),
     }
 }

@@ -1,7 +1,7 @@
 //! Counts as a table of tab-separated values.
 
 use super::{Counts, Sampler};
-use crate::numeric::write_atomically_with;
+use crate::io::write_atomically_with;
 use std::io;
 use std::path::Path;
 

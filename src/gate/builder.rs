@@ -9,12 +9,12 @@ use crate::gate::report::Report;
 use crate::gate::runner;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
-use crate::prior::Prior;
+use crate::prior::LogProbMethod;
 
 /// Holds estimators written in Rust to the laws and certified values of what they claim to be.
 ///
 /// A measure is held to the definition registered under its [`Measure::id`] (`hessian_trace`, ...), a method to
-/// what its [`Prior::exactness`] promises, a method for Gram matrices to the kernel of infinitely wide networks unless it
+/// what its [`LogProbMethod::exactness`] promises, a method for Gram matrices to the kernel of infinitely wide networks unless it
 /// gives standard errors.
 ///
 /// ```
@@ -49,7 +49,7 @@ use crate::prior::Prior;
 #[must_use = "a gate judges nothing until it is run"]
 pub struct Gate<'a> {
     measures: Vec<&'a dyn Measure>,
-    priors: Vec<&'a dyn Prior>,
+    priors: Vec<&'a dyn LogProbMethod>,
     kernels: Vec<&'a dyn KernelMethod>,
     tier: Tier,
     seed: u64,
@@ -80,7 +80,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Holds a method for log P(f) to the gate too.
-    pub fn prior(mut self, method: &'a dyn Prior) -> Self {
+    pub fn prior(mut self, method: &'a dyn LogProbMethod) -> Self {
         self.priors.push(method);
         self
     }

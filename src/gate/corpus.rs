@@ -4,10 +4,11 @@
 use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
 use crate::gate::tier::Tier;
+use crate::io::{read_text, write_atomically};
 use crate::model::{
     Activation, Architecture, LayerSpec, Loss, Model, Network, Objective, Role, load_network, save_network,
 };
-use crate::numeric::{Streams, read_text, write_atomically};
+use crate::numeric::Streams;
 use crate::prior::{Gram, Labels};
 use ndarray::{ArrayView1, Ix2};
 use serde::{Deserialize, Serialize};

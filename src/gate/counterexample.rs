@@ -20,19 +20,19 @@ pub struct Counterexample {
     /// What the law found there.
     pub reason: String,
     #[serde(skip)]
-    pub(super) body: Body,
+    pub(super) body: Content,
 }
 
 /// A case of either kind.
 #[derive(Clone)]
-pub enum Body {
+pub enum Content {
     /// A network with data.
     Network(Arc<FlatnessCase>),
     /// A Gram matrix with labels.
     Gram(Arc<PriorCase>),
 }
 
-impl std::fmt::Debug for Body {
+impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Network(case) => write!(f, "Network({})", case.name),
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Body {
 }
 
 /// Equal if they are the same case.
-impl PartialEq for Body {
+impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Network(a), Self::Network(b)) => Arc::ptr_eq(a, b),
@@ -54,7 +54,7 @@ impl PartialEq for Body {
 
 impl Counterexample {
     /// The case itself.
-    pub fn body(&self) -> &Body {
+    pub fn content(&self) -> &Content {
         &self.body
     }
 
@@ -65,8 +65,8 @@ impl Counterexample {
     pub fn save(&self, folder: &Path) -> Result<PathBuf, String> {
         let source = format!("{} under {}, shrunk from {}", self.estimator, self.law, self.case);
         match &self.body {
-            Body::Network(case) => case.save(folder, &source),
-            Body::Gram(case) => case.save(folder, &source),
+            Content::Network(case) => case.save(folder, &source),
+            Content::Gram(case) => case.save(folder, &source),
         }
     }
 

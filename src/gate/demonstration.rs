@@ -11,7 +11,7 @@ use crate::kernel;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::serialize_real;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, PRIOR_SYMMETRY};
-use crate::prior::{self, Gram, Labels, Link, Prior, PriorOptions};
+use crate::prior::{self, Gram, Labels, Link, LogProbMethod, PriorOptions};
 use crate::rescale::{LayerAlpha, Rescaling, logit_rounding_bound};
 use crate::train::Trainer;
 use ndarray::{Array2, ArrayView2};
@@ -187,14 +187,14 @@ impl Plan {
         let trained = trainer.run_with_attack(start, &train, self.train, &mut |_| ()).map_err(|error| fault(&error))?;
         let epochs = trained.zero_error_epoch.ok_or_else(|| fault(&"zero training error was not reached"))?;
 
-        let genuine = train.rows(&(0..self.train).collect::<Vec<_>>());
-        let inputs = Dataset::stacked_inputs(&[&genuine, &test]);
+        let clean = train.rows(&(0..self.train).collect::<Vec<_>>());
+        let inputs = Dataset::stacked_inputs(&[&clean, &test]);
         let gram = kernel::nngp(model.architecture(), inputs.view()).map_err(|error| fault(&error))?;
         let gram = Gram::new(gram).map_err(|error| fault(&error))?;
         let logits = trained.network.logits(test.inputs.view());
         let right = logits.iter().zip(&test.targets).filter(|(logit, label)| (**logit > 0.0) == (**label > 0.5));
         let test_accuracy = right.count() as f64 / test.len() as f64;
-        let bench = Bench { context, network: &trained.network, genuine: &genuine, inputs: inputs.view(), gram: &gram };
+        let bench = Bench { context, network: &trained.network, clean: &clean, inputs: inputs.view(), gram: &gram };
         let alphas = [None].into_iter().chain(ALPHAS.map(Some));
         let rows =
             alphas.map(|alpha| bench.row(alpha)).collect::<Result<_, String>>().map_err(|error| fault(&error))?;
@@ -206,14 +206,14 @@ impl Plan {
 struct Bench<'b> {
     context: &'b Context<'b>,
     network: &'b Network,
-    genuine: &'b Dataset,
+    clean: &'b Dataset,
     inputs: ArrayView2<'b, f64>,
     gram: &'b Gram,
 }
 
 impl Bench<'_> {
     fn objective<'n>(&'n self, network: &'n Network) -> Result<Objective<'n>, String> {
-        let (inputs, targets) = (self.genuine.inputs.view(), self.genuine.targets.view());
+        let (inputs, targets) = (self.clean.inputs.view(), self.clean.targets.view());
         Objective::new(network, Loss::Bce, inputs, targets).map_err(|error| error.to_string())
     }
 
@@ -244,7 +244,7 @@ impl Bench<'_> {
         let bound = logit_rounding_bound(self.network, self.inputs).expect("the network is homogeneous");
         let (labels, unscaled) = (Labels::from_logits(&logits), Labels::from_logits(&original));
         let labels_flipped = labels.signs().iter().zip(unscaled.signs()).filter(|(a, b)| a != b).count();
-        let ep: &dyn Prior = self
+        let ep: &dyn LogProbMethod = self
             .context
             .priors
             .iter()

@@ -2,7 +2,7 @@
 //! to the smallest case that still fails.
 
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
-use crate::gate::counterexample::{Body, Counterexample};
+use crate::gate::counterexample::{Content, Counterexample};
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Context, Law, Scope};
 use crate::gate::origin::Origin;
@@ -243,11 +243,11 @@ pub fn run_generated(
         let shrunk = if law.is_of_networks() {
             let fails = |draw: &NetworkDraw| failure(context.on_cases(vec![draw.case(&name)], Vec::new()));
             shrink(network(index), fails)
-                .map(|(draw, finding)| (draw.describe(), Body::Network(Arc::new(draw.case(&name))), finding))
+                .map(|(draw, finding)| (draw.describe(), Content::Network(Arc::new(draw.case(&name))), finding))
         } else {
             let fails = |draw: &GramDraw| failure(context.on_cases(Vec::new(), vec![draw.case(&name)]));
             shrink(gram(index), fails)
-                .map(|(draw, finding)| (draw.describe(), Body::Gram(Arc::new(draw.case(&name))), finding))
+                .map(|(draw, finding)| (draw.describe(), Content::Gram(Arc::new(draw.case(&name))), finding))
         };
         // A failure that does not come again, under another seed of its law or from a command of moods, stays as it is.
         let Some((smallest, body, finding)) = shrunk else { continue };

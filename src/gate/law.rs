@@ -8,7 +8,7 @@ use crate::gate::finding::Finding;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::numeric::Streams;
-use crate::prior::Prior;
+use crate::prior::LogProbMethod;
 use std::sync::Arc;
 
 /// What is held to the laws, and how hard.
@@ -17,11 +17,11 @@ pub struct Context<'a> {
     /// Flatness measures.
     pub measures: Vec<&'a dyn Measure>,
     /// Methods for log P(f).
-    pub priors: Vec<&'a dyn Prior>,
+    pub priors: Vec<&'a dyn LogProbMethod>,
     /// Methods for Gram matrices.
     pub kernels: Vec<&'a dyn KernelMethod>,
     /// Whether laws without an estimator (of networks, rescalings) are checked too.
-    pub house: bool,
+    pub is_built_in: bool,
     /// How much is checked.
     pub tier: Tier,
     /// Seed of every drawn case.
@@ -36,14 +36,20 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Everything there is, or the given estimators only, at a tier.
-    pub fn new(measures: Vec<&'a dyn Measure>, priors: Vec<&'a dyn Prior>, house: bool, tier: Tier, seed: u64) -> Self {
+    pub fn new(
+        measures: Vec<&'a dyn Measure>,
+        priors: Vec<&'a dyn LogProbMethod>,
+        is_built_in: bool,
+        tier: Tier,
+        seed: u64,
+    ) -> Self {
         let corpus = Corpus::built_in();
         let sound = "the corpus of the crate is sound";
         Self {
             measures,
             priors,
             kernels: Vec::new(),
-            house,
+            is_built_in,
             tier,
             seed,
             flatness_cases: Arc::new(corpus.networks(tier, seed).expect(sound)),
@@ -58,7 +64,7 @@ impl<'a> Context<'a> {
     }
 
     /// Other measures and methods for log P(f) on the same cases.
-    pub fn with_estimators<'b>(self, measures: Vec<&'b dyn Measure>, priors: Vec<&'b dyn Prior>) -> Context<'b>
+    pub fn with_estimators<'b>(self, measures: Vec<&'b dyn Measure>, priors: Vec<&'b dyn LogProbMethod>) -> Context<'b>
     where
         'a: 'b,
     {

@@ -29,7 +29,7 @@ pub(crate) use calibration::median;
 pub use calibration::{Calibration, CalibrationRow, calibrate};
 pub use cases::{FlatnessCase, PriorCase};
 pub use corpus::Corpus;
-pub use counterexample::{Body, Counterexample};
+pub use counterexample::{Content, Counterexample};
 pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
 pub use estimator_score::EstimatorScore;
 pub use false_alarms::FalseAlarms;

@@ -4,7 +4,8 @@ use super::moments::Moments;
 use super::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind, memory, partial};
 use crate::model::{Architecture, LayerSpec, Model, Network};
 use crate::numeric::linalg::par_gram;
-use crate::numeric::{Alone, Info, Ranks, Streams, together};
+use crate::numeric::{Info, Streams};
+use crate::processes::{OnRank, Ranks, SingleProcess, broadcast_result};
 use ndarray::{Array2, ArrayView2};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ impl KernelMethod for Empirical {
         inputs: ArrayView2<f64>,
         options: &KernelOptions,
     ) -> Result<KernelResult, KernelError> {
-        empirical(architecture, inputs, options, &Alone)
+        empirical(architecture, inputs, options, &SingleProcess)
     }
 }
 
@@ -133,7 +134,7 @@ impl Run<'_> {
         let ranks = self.ranks;
         let mine = self.check();
         let least = ranks.gather(vec![mine.as_ref().map_or(0, |networks| *networks as u64)]).into_iter().min();
-        let agreed = ranks.agree(least.unwrap_or_default());
+        let agreed = ranks.broadcast(least.unwrap_or_default());
         match mine {
             Err(error) => Err(error),
             Ok(_) if agreed == 0 => Err(KernelError::Process),
@@ -157,12 +158,12 @@ impl Run<'_> {
                 .unwrap_or_else(|| Moments::new(if root { n } else { 0 }, groups)))
         };
         let (mut moments, resumed) =
-            match together(ranks, begin(), |moments| moments.count() as u64, KernelError::Process)? {
-                Ok(moments) => {
+            match broadcast_result(ranks, begin(), |moments| moments.count() as u64, KernelError::Process)? {
+                OnRank::Root(moments) => {
                     let count = moments.count();
                     (moments, count)
                 }
-                Err(count) => (Moments::new(0, groups), count as usize),
+                OnRank::Other(count) => (Moments::new(0, groups), count as usize),
             };
         let tell = |done| self.options.progress.iter().for_each(|progress| progress(done, samples));
         tell(resumed);
@@ -209,7 +210,7 @@ impl Run<'_> {
                 Ok(())
             };
             let added = add();
-            let _ = together(ranks, added, |()| 0, KernelError::Process)?;
+            let _ = broadcast_result(ranks, added, |()| 0, KernelError::Process)?;
         }
         Ok((moments, resumed))
     }

@@ -3,8 +3,8 @@
 
 use super::moments::Moments;
 use super::{KernelError, KernelOptions};
+use crate::io::{Checksum, read_file, write_atomically};
 use crate::model::Architecture;
-use crate::numeric::{Checksum, read_file, write_atomically};
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 use std::path::Path;

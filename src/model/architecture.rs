@@ -1,7 +1,7 @@
 //! Architectures as data: what a network is made of, in TOML, JSON or the shorthand `fcn:64-40-40-1`.
 
+use crate::io::read_text;
 use crate::model::{ModelError, Padding, preset};
-use crate::numeric::read_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

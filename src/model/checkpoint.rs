@@ -1,7 +1,7 @@
 //! Networks on disk: safetensors files with PyTorch's tensor names and shapes.
 
+use crate::io::{Checksum, read_file, write_atomically};
 use crate::model::{MOST_NUMBERS, Model, ModelError, Network, Tensor};
-use crate::numeric::{Checksum, read_file, write_atomically};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -6,7 +6,7 @@
 
 use crate::numeric::Estimate;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use crate::prior::{ep, exact, genz, splitting, twisted};
 
 /// Functions that expectation propagation puts above this are common.
@@ -20,7 +20,7 @@ const COMMON: f64 = -6.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Auto;
 
-impl Prior for Auto {
+impl LogProbMethod for Auto {
     fn id(&self) -> &'static str {
         "auto"
     }
@@ -66,7 +66,7 @@ impl Prior for Auto {
         let full_rank = orthant.require_pivots(self.id());
         let fit = full_rank.and_then(|()| ep::fixed_point(&orthant, ep::Schedule::Parallel, options));
         let sampled = fit.and_then(|fit| {
-            let (method, reason): (&dyn Prior, &str) = if fit.log_z > COMMON {
+            let (method, reason): (&dyn LogProbMethod, &str) = if fit.log_z > COMMON {
                 (&genz::Genz, "above -6: a lattice integrates common functions best")
             } else {
                 (&twisted::SequentialMonteCarlo, "not above -6: rare functions need guided particles")

@@ -15,7 +15,7 @@ use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
 use crate::prior::options::Deadline;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 use std::time::Instant;
 
@@ -62,7 +62,7 @@ pub struct FixedPoint {
     pub handed_over: bool,
 }
 
-impl Prior for ExpectationPropagation {
+impl LogProbMethod for ExpectationPropagation {
     fn id(&self) -> &'static str {
         match self.0 {
             Schedule::Parallel => "ep",

@@ -16,7 +16,7 @@ use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{open_uniform, summarise};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ const SMALLEST: f64 = 1e-300;
 #[derive(Debug, Clone, Copy)]
 pub struct Genz;
 
-impl Prior for Genz {
+impl LogProbMethod for Genz {
     fn id(&self) -> &'static str {
         "genz"
     }

@@ -11,7 +11,7 @@ use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::tolerance::LAPLACE_MODE;
 use crate::numeric::{Estimate, Info};
 use crate::prior::problem::{check_label_count, check_link};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2};
 
 /// Laplace's approximation.
@@ -21,7 +21,7 @@ pub struct Laplace;
 /// Newton steps after which the method gives up.
 const MAX_ITERATIONS: usize = 200;
 
-impl Prior for Laplace {
+impl LogProbMethod for Laplace {
     fn id(&self) -> &'static str {
         "laplace"
     }

@@ -1,6 +1,6 @@
 //! A method for log P(f) from a closure: what an estimator needs to be held to the laws, in one call.
 
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 
 /// A closure as a method for log P(f); see [`method_fn`].
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ where
     MethodFn { id, exactness, links, log_prob }
 }
 
-impl<F> Prior for MethodFn<F>
+impl<F> LogProbMethod for MethodFn<F>
 where
     F: Fn(&Gram, &Labels, &PriorOptions) -> Result<LogProb, PriorError> + Send + Sync,
 {

@@ -1,4 +1,4 @@
-//! The Bayesian prior probability of a function, `log P(f)` in nats: the [`Prior`] trait, the
+//! The Bayesian prior probability of a function, `log P(f)` in nats: the [`LogProbMethod`] trait, the
 //! registry of methods, one file a method.
 //!
 //! The function `f` is the vector of labels `y_i = +-1` at `n` points; `g` is the network's logit at
@@ -79,7 +79,7 @@ pub struct LogProb {
 }
 
 /// A method for `log P(f)`.
-pub trait Prior: Send + Sync {
+pub trait LogProbMethod: Send + Sync {
     /// Registry name.
     fn id(&self) -> &'static str;
 
@@ -103,7 +103,7 @@ pub trait Prior: Send + Sync {
 }
 
 /// All methods, in the order users see them. A new method is a file and a line here.
-pub fn registry() -> &'static [&'static dyn Prior] {
+pub fn registry() -> &'static [&'static dyn LogProbMethod] {
     use ep::{ExpectationPropagation, Schedule};
     &[
         &ExpectationPropagation(Schedule::Parallel),
@@ -121,6 +121,6 @@ pub fn registry() -> &'static [&'static dyn Prior] {
 }
 
 /// The method called `id`.
-pub fn find(id: &str) -> Option<&'static dyn Prior> {
+pub fn find(id: &str) -> Option<&'static dyn LogProbMethod> {
     registry().iter().copied().find(|method| method.id() == id)
 }

@@ -1,7 +1,7 @@
 //! What follows from `log P(f)` for a training set `S`: the posterior of a function and the PAC-Bayes bound on its error.
 
 use crate::numeric::{Estimate, Info, Streams};
-use crate::prior::{Gram, Labels, Prior, PriorError, PriorOptions};
+use crate::prior::{Gram, Labels, LogProbMethod, PriorError, PriorOptions};
 use ndarray::s;
 
 /// `log P(S)`, the prior probability of the training labels alone, and `log P(f|S) = log P(f) - log P(S)`, the posterior
@@ -11,11 +11,11 @@ use ndarray::s;
 /// seeds of their own. The true posterior is at most zero; an estimate may exceed it by noise, and is not clipped.
 ///
 /// # Errors
-/// As [`Prior::log_prob`]; [`PriorError::TrainingPoints`] unless `1 <= training_points <= n`;
+/// As [`LogProbMethod::log_prob`]; [`PriorError::TrainingPoints`] unless `1 <= training_points <= n`;
 /// [`PriorError::NotApplicable`] if the training labels are impossible themselves, so that nothing can be conditioned
 /// on them.
 pub fn posterior(
-    method: &dyn Prior,
+    method: &dyn LogProbMethod,
     gram: &Gram,
     labels: &Labels,
     function: &Estimate,

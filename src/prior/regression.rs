@@ -15,14 +15,14 @@
 
 use crate::numeric::Estimate;
 use crate::prior::problem::{Reduced, check_link, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions, ep};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions, ep};
 use std::f64::consts::FRAC_PI_2;
 
 /// Squared-error regression.
 #[derive(Debug, Clone, Copy)]
 pub struct Regression;
 
-impl Prior for Regression {
+impl LogProbMethod for Regression {
     fn id(&self) -> &'static str {
         "regression"
     }

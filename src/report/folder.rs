@@ -2,7 +2,7 @@
 
 use super::{html, junit, markdown, text};
 use crate::gate::{Demonstration, Report};
-use crate::numeric::write_atomically;
+use crate::io::write_atomically;
 use serde::Serialize;
 use std::path::Path;
 

@@ -4,7 +4,7 @@
 use super::escape::escaped;
 use super::figure::{png, svg};
 use super::table::number;
-use crate::numeric::write_atomically;
+use crate::io::write_atomically;
 use crate::study::{Cell, Findings, Table, Verdict};
 use serde_json::Value;
 use std::fmt::Write;

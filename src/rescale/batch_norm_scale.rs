@@ -20,17 +20,17 @@ fn normalised_layers(model: &Model) -> BTreeMap<usize, usize> {
 
 /// Takes the number of the first parametrised layer, gives that of the first behind.
 fn walk(layers: &[LayerSpec], mut number: usize, found: &mut BTreeMap<usize, usize>) -> usize {
-    let mut writer = None;
+    let mut incoming = None;
     for spec in layers {
         match spec {
             LayerSpec::Dense { .. } | LayerSpec::Conv { .. } => {
-                writer = Some(number);
+                incoming = Some(number);
                 number += 1;
                 continue;
             }
             LayerSpec::BatchNorm => {
-                if let Some(writer) = writer {
-                    found.insert(writer, number);
+                if let Some(incoming) = incoming {
+                    found.insert(incoming, number);
                 }
                 number += 1;
             }
@@ -40,7 +40,7 @@ fn walk(layers: &[LayerSpec], mut number: usize, found: &mut BTreeMap<usize, usi
             }
             _ => {}
         }
-        writer = None;
+        incoming = None;
     }
     number
 }

@@ -7,21 +7,24 @@ use crate::rescale::{Action, RescaleError};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hidden {
     /// Number of the parametrised layer that writes them.
-    pub writer: usize,
+    pub incoming: usize,
     /// Number of the one that reads them.
-    pub reader: usize,
+    pub outgoing: usize,
     /// First layer between that is not positively homogeneous (`f(c x) = c f(x)`, `c > 0`).
     pub inhomogeneous: Option<&'static str>,
+    /// Whether a batch norm lies between, whose statistics belong to the units.
+    pub crosses_batch_norm: bool,
     /// First layer between that is not odd (`f(-x) = -f(x)`).
     pub not_odd: Option<&'static str>,
 }
 
 impl Hidden {
-    fn new(writer: usize) -> Self {
-        Self { writer, reader: writer, inhomogeneous: None, not_odd: None }
+    fn new(incoming: usize) -> Self {
+        Self { incoming, outgoing: incoming, inhomogeneous: None, crosses_batch_norm: false, not_odd: None }
     }
 
     fn pass(&mut self, spec: &LayerSpec) {
+        self.crosses_batch_norm |= matches!(spec, LayerSpec::BatchNorm);
         let homogeneous = spec.activation().is_none_or(|activation| activation.is_positively_homogeneous());
         let odd = spec.activation().is_none_or(|activation| activation.is_odd());
         if !homogeneous || matches!(spec, LayerSpec::BatchNorm) {
@@ -33,12 +36,12 @@ impl Hidden {
     }
 }
 
-/// All hidden units of a model, by writer: those of the main chain and those within branches of residuals. Units
+/// All hidden units of a model, by incoming: those of the main chain and those within branches of residuals. Units
 /// that a residual adds up are not hidden: what writes and reads them is more than two layers.
 pub(super) fn hidden_layers(model: &Model) -> Vec<Hidden> {
     let mut found = Vec::new();
     walk(&model.architecture().layers, 0, &mut found);
-    found.sort_by_key(|hidden| hidden.writer);
+    found.sort_by_key(|hidden| hidden.incoming);
     found
 }
 
@@ -48,7 +51,7 @@ fn walk(layers: &[LayerSpec], mut number: usize, found: &mut Vec<Hidden>) -> usi
         match spec {
             LayerSpec::Dense { .. } | LayerSpec::Conv { .. } => {
                 if let Some(mut hidden) = open.take() {
-                    hidden.reader = number;
+                    hidden.outgoing = number;
                     found.push(hidden);
                 }
                 open = Some(Hidden::new(number));
@@ -75,19 +78,19 @@ fn walk(layers: &[LayerSpec], mut number: usize, found: &mut Vec<Hidden>) -> usi
     number
 }
 
-/// The hidden units that layer `writer` writes.
+/// The hidden units that layer `incoming` writes.
 ///
 /// # Errors
 /// [`RescaleError::Layer`] if it writes none: it is the last of its chain, a batch norm, or does not exist.
-pub(super) fn hidden_of(model: &Model, writer: usize) -> Result<Hidden, RescaleError> {
+pub(super) fn hidden_of(model: &Model, incoming: usize) -> Result<Hidden, RescaleError> {
     let all = hidden_layers(model);
-    let writers: Vec<String> = all.iter().map(|hidden| hidden.writer.to_string()).collect();
-    all.into_iter().find(|hidden| hidden.writer == writer).ok_or_else(|| RescaleError::Layer {
-        layer: writer,
-        reason: if writers.is_empty() {
+    let known: Vec<String> = all.iter().map(|hidden| hidden.incoming.to_string()).collect();
+    all.into_iter().find(|hidden| hidden.incoming == incoming).ok_or_else(|| RescaleError::Layer {
+        layer: incoming,
+        reason: if known.is_empty() {
             "the network has no layer with hidden units behind it".to_owned()
         } else {
-            format!("the layers with hidden units behind them are {}", writers.join(", "))
+            format!("the layers with hidden units behind them are {}", known.join(", "))
         },
     })
 }
@@ -98,8 +101,8 @@ fn weight(model: &Model, layer: usize) -> &Tensor {
 }
 
 /// Number of units (channels) an affine layer writes.
-pub(super) fn units(model: &Model, writer: usize) -> usize {
-    weight(model, writer).shape[0]
+pub(super) fn units(model: &Model, incoming: usize) -> usize {
+    weight(model, incoming).shape[0]
 }
 
 /// What happens to hidden units.
@@ -133,11 +136,11 @@ impl Change {
 /// The action of a change of hidden units on all parameters.
 pub(super) fn act_on_units(model: &Model, hidden: &Hidden, change: &Change) -> Action {
     let Change { written: write_factors, read: read_factors, order } = change;
-    let units = units(model, hidden.writer);
+    let units = units(model, hidden.incoming);
     assert!(write_factors.len() == units && order.len() == units, "one factor and one place a unit");
     let mut scale = vec![1.0; model.parameters()];
     let mut source: Vec<usize> = (0..model.parameters()).collect();
-    for written in model.tensors().iter().filter(|tensor| tensor.layer == hidden.writer) {
+    for written in model.tensors().iter().filter(|tensor| tensor.layer == hidden.incoming) {
         let row = written.range.len() / units;
         for unit in 0..units {
             for entry in 0..row {
@@ -147,8 +150,8 @@ pub(super) fn act_on_units(model: &Model, hidden: &Hidden, change: &Change) -> A
             }
         }
     }
-    let read = weight(model, hidden.reader);
-    // A reader sees a unit at one place (dense), at every tap of its kernel, or at every flattened position.
+    let read = weight(model, hidden.outgoing);
+    // A outgoing sees a unit at one place (dense), at every tap of its kernel, or at every flattened position.
     let block = read.fan_in / units;
     for index in read.range.clone() {
         let column = (index - read.range.start) % read.fan_in;

@@ -27,7 +27,7 @@ impl Rescaling for LayerAlpha {
         }
         let hidden = hidden_of(model, self.layer)?;
         check_homogeneous(&hidden)?;
-        Ok(act_on_units(model, &hidden, &Change::divide(units(model, hidden.writer), self.alpha)))
+        Ok(act_on_units(model, &hidden, &Change::divide(units(model, hidden.incoming), self.alpha)))
     }
 
     fn describe(&self) -> String {
@@ -44,7 +44,7 @@ pub(super) fn check_homogeneous(hidden: &Hidden) -> Result<(), RescaleError> {
     match hidden.inhomogeneous {
         None => Ok(()),
         Some(kind) => Err(RescaleError::Layer {
-            layer: hidden.writer,
+            layer: hidden.incoming,
             reason: format!("a {kind} layer follows, which is not positively homogeneous"),
         }),
     }
@@ -82,7 +82,7 @@ impl RescalingKind for Kind {
     fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {
         let candidates = homogeneous_layers(model, self.id())?;
         let mut generator = streams.stream("layer_alpha", 0);
-        let layer = candidates[generator.random_range(0..candidates.len())].writer;
+        let layer = candidates[generator.random_range(0..candidates.len())].incoming;
         let alpha = spread.powf(generator.random_range(-1.0..=1.0));
         Ok(Box::new(LayerAlpha { layer, alpha }))
     }

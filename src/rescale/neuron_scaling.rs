@@ -26,9 +26,9 @@ impl NeuronScaling {
             return Err(RescaleError::Range { low, high });
         }
         let factors = homogeneous_layers(model, "neuron_scaling")?.into_iter().map(|hidden| {
-            let mut generator = streams.stream("neuron_scaling", hidden.writer as u64);
+            let mut generator = streams.stream("neuron_scaling", hidden.incoming as u64);
             let mut factor = || (low.ln() + (high / low).ln() * generator.random::<f64>()).exp();
-            (hidden.writer, (0..units(model, hidden.writer)).map(|_| factor()).collect())
+            (hidden.incoming, (0..units(model, hidden.incoming)).map(|_| factor()).collect())
         });
         Ok(Self { factors: factors.collect() })
     }
@@ -44,7 +44,7 @@ impl Rescaling for NeuronScaling {
         for (&layer, factors) in &self.factors {
             let hidden = hidden_of(model, layer)?;
             check_homogeneous(&hidden)?;
-            check_length(layer, "factors", factors.len(), units(model, hidden.writer))?;
+            check_length(layer, "factors", factors.len(), units(model, hidden.incoming))?;
             if let Some(&factor) = factors.iter().find(|c| !(**c > 0.0 && c.is_finite() && (1.0 / **c).is_finite())) {
                 return Err(RescaleError::Alpha(factor));
             }

@@ -22,15 +22,15 @@ impl Permutation {
     /// # Errors
     /// [`RescaleError::NotApplicable`] if there are none.
     pub fn draw(model: &Model, streams: Streams) -> Result<Self, RescaleError> {
-        let layers = hidden_layers(model).into_iter().filter(|hidden| hidden.inhomogeneous != Some("batch_norm"));
+        let layers = hidden_layers(model).into_iter().filter(|hidden| !hidden.crosses_batch_norm);
         let orders: BTreeMap<usize, Vec<usize>> = layers
             .map(|hidden| {
-                let mut order: Vec<usize> = (0..units(model, hidden.writer)).collect();
-                order.shuffle(&mut streams.stream("permutation", hidden.writer as u64));
+                let mut order: Vec<usize> = (0..units(model, hidden.incoming)).collect();
+                order.shuffle(&mut streams.stream("permutation", hidden.incoming as u64));
                 if order.is_sorted() {
                     order.rotate_left(1);
                 }
-                (hidden.writer, order)
+                (hidden.incoming, order)
             })
             .collect();
         if orders.is_empty() {
@@ -53,7 +53,7 @@ impl Rescaling for Permutation {
         let mut action = Action::identity(model.parameters());
         for (&layer, order) in &self.orders {
             let hidden = hidden_of(model, layer)?;
-            let units = units(model, hidden.writer);
+            let units = units(model, hidden.incoming);
             check_length(layer, "places", order.len(), units)?;
             let mut seen = vec![false; units];
             for &unit in order {
@@ -62,7 +62,7 @@ impl Rescaling for Permutation {
                     return Err(RescaleError::Layer { layer, reason });
                 }
             }
-            if hidden.inhomogeneous == Some("batch_norm") {
+            if hidden.crosses_batch_norm {
                 let reason = "a batch norm follows, whose own parameters would have to move along".to_owned();
                 return Err(RescaleError::Layer { layer, reason });
             }

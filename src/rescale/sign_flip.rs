@@ -29,7 +29,7 @@ impl Rescaling for SignFlip {
                 let reason = format!("a {kind} layer follows, which is not odd");
                 return Err(RescaleError::Layer { layer, reason });
             }
-            check_length(layer, "signs", flips.len(), units(model, hidden.writer))?;
+            check_length(layer, "signs", flips.len(), units(model, hidden.incoming))?;
             let factors: Vec<f64> = flips.iter().map(|flip| if *flip { -1.0 } else { 1.0 }).collect();
             action = action.then(&act_on_units(model, &hidden, &Change::scale(&factors)));
         }
@@ -65,12 +65,12 @@ impl RescalingKind for Kind {
         let layers = hidden_layers(model).into_iter().filter(|hidden| hidden.not_odd.is_none());
         let flips: BTreeMap<usize, Vec<bool>> = layers
             .map(|hidden| {
-                let mut generator = streams.stream("sign_flip", hidden.writer as u64);
-                let mut flips: Vec<bool> = (0..units(model, hidden.writer)).map(|_| generator.random()).collect();
+                let mut generator = streams.stream("sign_flip", hidden.incoming as u64);
+                let mut flips: Vec<bool> = (0..units(model, hidden.incoming)).map(|_| generator.random()).collect();
                 if !flips.contains(&true) {
                     flips[0] = true;
                 }
-                (hidden.writer, flips)
+                (hidden.incoming, flips)
             })
             .collect();
         if flips.is_empty() {

@@ -1,7 +1,7 @@
 //! The size of mini-batches, and what it does to the correlations with generalisation.
 
 use crate::study::grouped::{Variable, compare};
-use crate::study::{Desk, Findings, Request, Study, StudyError};
+use crate::study::{Findings, Request, Study, StudyError, Workspace};
 
 /// Rows of a mini-batch.
 const VALUES: [usize; 5] = [8, 16, 32, 64, 128];
@@ -23,7 +23,7 @@ impl Study for BatchSizeStudy {
         "Keskar et al. 2017 (batch size and sharpness); against log P(f), this program's own experiment"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         if let Some(batch) = request.batch {
             return Err(StudyError::Request {
                 name: "--batch",
@@ -38,6 +38,6 @@ impl Study for BatchSizeStudy {
             values: if request.quick { &QUICK_VALUES } else { &VALUES },
             set: |_, settings, value| settings.trainer.batch_size = value,
         };
-        compare(&variable, request, desk)
+        compare(&variable, request, workspace)
     }
 }

@@ -12,10 +12,10 @@ use crate::numeric::Streams;
 use crate::numeric::correlation::spearman;
 use crate::study::claims::below;
 use crate::study::counted::{Frequent, INPUTS, SGD_ASCENT_EPOCHS, complexities};
-use crate::study::measured::Menu;
+use crate::study::measured::Choices;
 use crate::study::{
-    Axis, Defaults, Desk, Effect, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError,
-    Style, Table, Test, real,
+    Axis, Defaults, Effect, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style,
+    Table, Test, Workspace, real,
 };
 use crate::train::Trainer;
 use ndarray::Array2;
@@ -92,7 +92,7 @@ impl Study for BooleanStudy {
         "Zhang et al. 2021, figure 2"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         request.refuse_architecture("of the shape 7-40-40-1")?;
         let setting = Setting::resolve(
             &Request { data: "digits".to_owned(), train: None, test: None, attacks: None, ..request.clone() },
@@ -104,11 +104,11 @@ impl Study for BooleanStudy {
             },
         )?;
         let (networks, functions) = if request.quick { (QUICK_DRAWN, QUICK_FUNCTIONS) } else { (DRAWN, FUNCTIONS) };
-        let mut menu = Menu::new(request, Some(&MEASURES))?;
-        menu.options = Options { epochs: SGD_ASCENT_EPOCHS, ..menu.options };
+        let mut choices = Choices::new(request, Some(&MEASURES))?;
+        choices.options = Options { epochs: SGD_ASCENT_EPOCHS, ..choices.options };
         let inputs = load("boolean:7")?.inputs;
-        let drawn = draw(&inputs, networks, functions, request.seed, desk)?;
-        let learned = learn(&inputs, &drawn, networks, &setting, &menu, desk)?;
+        let drawn = draw(&inputs, networks, functions, request.seed, workspace)?;
+        let learned = learn(&inputs, &drawn, networks, &setting, &choices, workspace)?;
         let sentence = format!(
             "fcn:7-40-40-1 (ReLU, one logit, weight_std {WEIGHT_STD}, bias_std {BIAS_STD}) on all {INPUTS} inputs: {networks} \
              networks drawn from the prior; {} trained {} times on all outputs of each of the {} functions found most \
@@ -120,7 +120,7 @@ impl Study for BooleanStudy {
         );
         let mut findings = Findings::new(self.id(), sentence, &setting.seeds);
         record(&mut findings, &drawn, &learned);
-        let names: Vec<&str> = menu.measures.iter().map(|measure| measure.id()).collect();
+        let names: Vec<&str> = choices.measures.iter().map(|measure| measure.id()).collect();
         judge(&mut findings, &learned, &names, &setting.optimizers, request.seed);
         let unfinished: usize = learned.iter().map(|one| one.unfinished).sum();
         if unfinished > 0 {
@@ -142,17 +142,23 @@ fn architecture() -> Architecture {
 }
 
 /// Draws networks and counts their functions; a run that was stopped goes on from the table it kept.
-fn draw(inputs: &Array2<f64>, networks: u64, functions: usize, seed: u64, desk: &Desk) -> Result<Drawn, StudyError> {
+fn draw(
+    inputs: &Array2<f64>,
+    networks: u64,
+    functions: usize,
+    seed: u64,
+    workspace: &Workspace,
+) -> Result<Drawn, StudyError> {
     let key = json!({ "architecture": architecture(), "networks": networks, "functions": functions, "seed": seed });
-    desk.cache.get("drawn", &key, || {
-        std::fs::create_dir_all(&desk.networks).map_err(|error| StudyError::File {
-            path: desk.networks.display().to_string(),
+    workspace.cache.get("drawn", &key, || {
+        std::fs::create_dir_all(&workspace.networks).map_err(|error| StudyError::File {
+            path: workspace.networks.display().to_string(),
             reason: error.to_string(),
         })?;
-        let path = desk.networks.join(format!("boolean-{networks}-{seed}.partial"));
+        let path = workspace.networks.join(format!("boolean-{networks}-{seed}.partial"));
         let sampler = Sampler::new(architecture(), inputs.clone(), seed)?;
         let tell = |done: u64, _: usize| {
-            (desk.progress)(Progress { phase: "counting", done: done as usize, total: networks as usize });
+            (workspace.progress)(Progress { phase: "counting", done: done as usize, total: networks as usize });
         };
         let options = CountOptions {
             progress: Some(&tell),
@@ -174,8 +180,8 @@ fn learn(
     drawn: &Drawn,
     networks: u64,
     setting: &Setting,
-    menu: &Menu,
-    desk: &Desk,
+    choices: &Choices,
+    workspace: &Workspace,
 ) -> Result<Vec<Learned>, StudyError> {
     let jobs: Vec<(&String, usize, &(String, u64))> = setting
         .optimizers
@@ -195,8 +201,8 @@ fn learn(
                 ..Trainer::default()
             };
             let key = json!({ "function": text, "found": found, "drawn": networks, "trainer": trainer, "seeds": seeds,
-                "measures": menu.names(), "options": menu.options });
-            let learned = desk.cache.get(&format!("{id}-function-{rank}"), &key, || {
+                "measures": choices.names(), "options": choices.options });
+            let learned = workspace.cache.get(&format!("{id}-function-{rank}"), &key, || {
                 let target = Function::new(&text.bytes().map(|label| label == b'1').collect::<Vec<_>>());
                 let complexity = lempel_ziv_complexity(&target);
                 let labels = target.labels().into_iter().map(|label| f64::from(u8::from(label))).collect();
@@ -207,9 +213,9 @@ fn learn(
                     let objective = Objective::new(&found.network, Loss::Bce, inputs.view(), targets.view())?;
                     let point = Point::new(objective, &found.network.theta);
                     let value = |measure: &&dyn crate::flatness::Measure| {
-                        Ok((measure.id().to_owned(), measure.evaluate(&point, &menu.options)?.value))
+                        Ok((measure.id().to_owned(), measure.evaluate(&point, &choices.options)?.value))
                     };
-                    let flatness = menu.measures.iter().map(value).collect::<Result<_, StudyError>>()?;
+                    let flatness = choices.measures.iter().map(value).collect::<Result<_, StudyError>>()?;
                     Ok(Network { seed: found.seed, flatness })
                 });
                 Ok(Learned {
@@ -223,7 +229,7 @@ fn learn(
                 })
             })?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            (desk.progress)(Progress { phase: "training and measuring", done, total: jobs.len() });
+            (workspace.progress)(Progress { phase: "training and measuring", done, total: jobs.len() });
             Ok(learned)
         })
         .collect()

@@ -1,6 +1,6 @@
 //! Finished pieces of work on disk, so that a study that was stopped goes on where it was.
 
-use crate::numeric::write_atomically;
+use crate::io::write_atomically;
 use crate::study::StudyError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

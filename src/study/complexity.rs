@@ -7,13 +7,13 @@
 use crate::numeric::correlation::{kendall, pearson, spearman};
 use crate::prior::Labels;
 use crate::study::claims::{correlated_in_sign, correlated_strongly};
-use crate::study::measured::{Menu, Number, measure_all};
+use crate::study::measured::{Choices, Number, measure_all};
 use crate::study::networks::{Population, Trained, population};
 use crate::study::predictors::{ACCURACY, SHARPNESSES, axis, networks_table, predictors, value};
 use crate::study::setting::source_name;
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study, StudyError,
-    Style, Table, Test, real,
+    Axis, Defaults, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study, StudyError, Style,
+    Table, Test, Workspace, real,
 };
 use rayon::prelude::*;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Study for ComplexityStudy {
         "Zhang et al. 2021; Valle-Perez, Camargo and Louis 2019"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let (seeds, train) = if request.quick { (2, Some(150)) } else { (3, None) };
         let optimizers: &[&str] =
             if request.quick { &["sgd", "adam"] } else { &["sgd", "adam", "rmsprop", "entropy-sgd", "sam"] };
@@ -67,7 +67,7 @@ impl Study for ComplexityStudy {
             settings.push(Setting::resolve(&Request { data: ALWAYS.to_owned(), ..request.clone() }, &defaults)?);
         }
         let corruptions: &[f64] = if request.quick { &QUICK_CORRUPTIONS } else { &CORRUPTIONS };
-        let menu = Menu::new(request, Some(&MEASURES))?;
+        let choices = Choices::new(request, Some(&MEASURES))?;
         let mut jobs = Vec::new();
         for setting in &settings {
             for optimizer in &setting.optimizers {
@@ -80,25 +80,25 @@ impl Study for ComplexityStudy {
                 }
             }
         }
-        let population = population(&jobs, settings[0].kernel, desk)?;
-        let mut measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
-        add_posterior(&mut measured, &population, &menu, desk)?;
+        let population = population(&jobs, settings[0].kernel, workspace)?;
+        let mut measured = measure_all(&population.networks, &|_| Vec::new(), &choices, workspace)?;
+        add_posterior(&mut measured, &population, &choices, workspace)?;
         let levels = levels(&measured, &population);
-        let mut names = predictors(&menu, &measured);
+        let mut names = predictors(&choices, &measured);
         names.push(GIVEN_TRAINING.to_owned());
         let sentence = format!("{}; share of labels replaced by random ones {corruptions:?}", settings[0].sentence());
         let mut findings = Findings::new(self.id(), sentence, &settings[0].seeds);
         findings.record("levels", levels.iter().map(|level| level.json(&names)).collect::<Vec<_>>());
         findings.record("correlations", correlations(&levels, &names));
-        judge(&mut findings, &levels, &names, menu.log_prob(), request.seed);
+        judge(&mut findings, &levels, &names, choices.log_prob(), request.seed);
         findings.notes.extend(population.left_out);
         findings.notes.push(
             "log P(S), the probability of the labels of S, is found as log P(f) is; log P(f|S) is their difference."
                 .to_owned(),
         );
         findings.tables.push(table(&levels, &names));
-        findings.tables.push(networks_table(&menu, &measured));
-        findings.figures.push(figure(&levels, &names, menu.log_prob()));
+        findings.tables.push(networks_table(&choices, &measured));
+        findings.figures.push(figure(&levels, &names, choices.log_prob()));
         Ok(findings)
     }
 }
@@ -108,10 +108,11 @@ impl Study for ComplexityStudy {
 fn add_posterior(
     measured: &mut [Measured],
     population: &Population,
-    menu: &Menu,
-    desk: &Desk,
+    choices: &Choices,
+    workspace: &Workspace,
 ) -> Result<(), StudyError> {
-    let reading = menu.readings.iter().find(|reading| reading.name == menu.log_prob()).expect("it is one of them");
+    let reading =
+        choices.readings.iter().find(|reading| reading.name == choices.log_prob()).expect("it is one of them");
     let mut one_per_recipe: Vec<&Trained> = Vec::new();
     for trained in &population.networks {
         if one_per_recipe.iter().all(|known| known.settings.data != trained.settings.data) {
@@ -123,22 +124,22 @@ fn add_posterior(
         .map(|trained| {
             let key = json!({ "data": trained.settings.data, "architecture": trained.settings.architecture,
                 "kernel": trained.ground.kernel, "reading": reading.name });
-            let number: Number = desk.cache.get(&format!("training-labels-{}", trained.name), &key, || {
-                let genuine = &trained.ground.genuine;
-                let labels = Labels::from_signs(genuine.signs()?);
+            let number: Number = workspace.cache.get(&format!("training-labels-{}", trained.name), &key, || {
+                let clean = &trained.ground.clean;
+                let labels = Labels::from_signs(clean.signs()?);
                 Ok(Number::from(&crate::study::measured::read(reading, &trained.ground.gram_of_training()?, &labels)?))
             })?;
             Ok(number.real())
         })
         .collect::<Result<_, StudyError>>()?;
-    (desk.progress)(Progress { phase: "log P(S)", done: found.len(), total: found.len() });
+    (workspace.progress)(Progress { phase: "log P(S)", done: found.len(), total: found.len() });
     let of_recipe = |name: &str| {
         let trained = population.networks.iter().find(|trained| trained.name == name)?;
         let index = one_per_recipe.iter().position(|known| known.settings.data == trained.settings.data)?;
         Some(found[index])
     };
     for one in measured {
-        if let (Some(log_prob), Some(of_training)) = (one.value(menu.log_prob()), of_recipe(&one.network)) {
+        if let (Some(log_prob), Some(of_training)) = (one.value(choices.log_prob()), of_recipe(&one.network)) {
             let given = log_prob - of_training;
             let number = Number { value: given.is_finite().then_some(given), std_error: None };
             one.numbers.insert(GIVEN_TRAINING.to_owned(), number);

@@ -3,11 +3,11 @@
 use crate::data::{Dataset, Recipe, load_source};
 use crate::kernel::{self, KernelOptions, KernelResult};
 use crate::model::Architecture;
-use crate::numeric::Alone;
 use crate::prior::{Gram, Labels, PriorError};
+use crate::processes::SingleProcess;
 use crate::study::measured::{Number, Quantity, READINGS, read};
 use crate::study::networks::fingerprint;
-use crate::study::{Desk, KernelChoice, Progress, StudyError};
+use crate::study::{KernelChoice, Progress, StudyError, Workspace};
 use ndarray::{Array2, s};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ const MOST_POINTS_OF_GROUPS: usize = 2500;
 #[derive(Debug)]
 pub(super) struct Ground {
     /// The training set S.
-    pub genuine: Dataset,
+    pub clean: Dataset,
     /// The test set E.
     pub test: Dataset,
     /// Inputs of S, then of E.
@@ -43,12 +43,12 @@ impl Ground {
         recipe: &Recipe,
         architecture: &Architecture,
         kernel: KernelChoice,
-        desk: &Desk,
+        workspace: &Workspace,
     ) -> Result<Self, StudyError> {
         let recipe = Recipe { attack: 0, ..recipe.clone() };
-        let portions = recipe.take(&load_source(&recipe.source)?)?;
-        let genuine = portions.genuine_set();
-        let inputs = Dataset::stacked_inputs(&[&genuine, &portions.test]);
+        let splits = recipe.take(&load_source(&recipe.source)?)?;
+        let clean = splits.clean_set();
+        let inputs = Dataset::stacked_inputs(&[&clean, &splits.test]);
         let (gram, sampled) = match kernel {
             KernelChoice::Analytic => (Gram::new(kernel::nngp(architecture, inputs.view())?)?, None),
             KernelChoice::Empirical(samples) => {
@@ -59,18 +59,18 @@ impl Ground {
                     json!({ "recipe": recipe, "architecture": architecture, "samples": samples, "groups": groups });
                 let name = format!("kernel-{:016x}.partial", fingerprint(&key.to_string()));
                 let fault = |error: std::io::Error| StudyError::File {
-                    path: desk.networks.display().to_string(),
+                    path: workspace.networks.display().to_string(),
                     reason: error.to_string(),
                 };
-                std::fs::create_dir_all(&desk.networks).map_err(fault)?;
-                let path = desk.networks.join(name);
-                let tell = |done, total| (desk.progress)(Progress { phase: "sampling the kernel", done, total });
+                std::fs::create_dir_all(&workspace.networks).map_err(fault)?;
+                let path = workspace.networks.join(name);
+                let tell = |done, total| (workspace.progress)(Progress { phase: "sampling the kernel", done, total });
                 let options = KernelOptions { samples, groups, partial: Some(&path), progress: Some(&tell), ..options };
-                let result = kernel::empirical(architecture, inputs.view(), &options, &Alone)?;
+                let result = kernel::empirical(architecture, inputs.view(), &options, &SingleProcess)?;
                 (Gram::new(result.matrix.clone())?, Some(result))
             }
         };
-        Ok(Self { genuine, test: portions.test, inputs, gram, sampled, kernel })
+        Ok(Self { clean, test: splits.test, inputs, gram, sampled, kernel })
     }
 
     /// log P(f) in one reading, with the standard error that its method and a sampled kernel give it.
@@ -96,7 +96,7 @@ impl Ground {
     /// # Errors
     /// As [`Gram::new`].
     pub fn gram_of_training(&self) -> Result<Gram, PriorError> {
-        let rows = self.genuine.len();
+        let rows = self.clean.len();
         Gram::new(self.gram.matrix().slice(s![..rows, ..rows]).to_owned())
     }
 }

@@ -1,14 +1,14 @@
 //! What the studies of batch size and of width share: a sweep over attack sets in each of several groups of networks.
 
 use crate::study::claims::{correlated_strongly, stronger_than};
-use crate::study::measured::{Menu, measure_all};
+use crate::study::measured::{Choices, measure_all};
 use crate::study::networks::population;
 use crate::study::predictors::{
     ACCURACY, Row, SHARPNESS, SHARPNESSES, axis, cloud, coefficients, networks_table, pearson_of, predictors, skipped,
     titled,
 };
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Measured, Panel, Request, Series, Setting, StudyError, Style, Test,
+    Axis, Defaults, Figure, Findings, Measured, Panel, Request, Series, Setting, StudyError, Style, Test, Workspace,
 };
 use crate::train::Settings;
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ struct Group {
 }
 
 /// Trains, measures and correlates at each value, and judges the claims that concern all of them.
-pub(super) fn compare(variable: &Variable, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+pub(super) fn compare(variable: &Variable, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
     let (seeds, train, attacks) = if request.quick { (2, Some(200), 5) } else { (3, None, 7) };
     let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers: &["sgd"] })?;
     let groups: Vec<Group> = variable
@@ -61,7 +61,7 @@ pub(super) fn compare(variable: &Variable, request: &Request, desk: &Desk) -> Re
         .collect();
     let sentence = format!("{}, but for the {}: {:?}", setting.sentence(), variable.label, variable.values);
     let mut findings = Findings::new(variable.study, sentence, &setting.seeds);
-    correlations(variable, &groups, &setting, request, desk, &mut findings)?;
+    correlations(variable, &groups, &setting, request, workspace, &mut findings)?;
     Ok(findings)
 }
 
@@ -100,14 +100,14 @@ fn correlations(
     groups: &[Group],
     setting: &Setting,
     request: &Request,
-    desk: &Desk,
+    workspace: &Workspace,
     findings: &mut Findings,
 ) -> Result<(), StudyError> {
-    let menu = Menu::new(request, Some(&MEASURES))?;
-    let log_prob = menu.log_prob();
+    let choices = Choices::new(request, Some(&MEASURES))?;
+    let log_prob = choices.log_prob();
     let jobs: Vec<Settings> = groups.iter().flat_map(|group| group.jobs.iter().cloned()).collect();
-    let population = population(&jobs, setting.kernel, desk)?;
-    let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
+    let population = population(&jobs, setting.kernel, workspace)?;
+    let measured = measure_all(&population.networks, &|_| Vec::new(), &choices, workspace)?;
     let group_of: BTreeMap<&str, usize> = population
         .networks
         .iter()
@@ -119,7 +119,7 @@ fn correlations(
     let of = |value: usize| -> Vec<&Measured> {
         measured.iter().filter(|one| group_of.get(one.network.as_str()) == Some(&value)).collect()
     };
-    let names = predictors(&menu, &measured);
+    let names = predictors(&choices, &measured);
     let mut rows = Vec::new();
     for group in groups {
         let networks = of(group.value);
@@ -129,10 +129,10 @@ fn correlations(
     judge(findings, variable.label, &networks, &names, log_prob, request.seed);
     findings.record("correlations", rows.iter().map(|row| row.json(variable.key)).collect::<Vec<_>>());
     findings.notes.extend(population.left_out);
-    findings.notes.push(skipped(&menu, &measured.iter().collect::<Vec<_>>()));
+    findings.notes.push(skipped(&choices, &measured.iter().collect::<Vec<_>>()));
     findings.notes.retain(|note| !note.is_empty());
     findings.tables.push(coefficients("correlations", "Correlation with accuracy on E", variable.key, &rows));
-    findings.tables.push(networks_table(&menu, &measured));
+    findings.tables.push(networks_table(&choices, &measured));
     for predictor in [SHARPNESS, log_prob] {
         let panels: Vec<Panel> = groups
             .iter()

@@ -5,14 +5,14 @@ use crate::model::{Loss, Objective};
 use crate::numeric::InfoValue;
 use crate::study::claims::{correlated_in_sign, stronger_than};
 use crate::study::flatter::flatness_against_log_prob;
-use crate::study::measured::{Menu, measure_all};
+use crate::study::measured::{Choices, measure_all};
 use crate::study::networks::{Trained, population};
 use crate::study::predictors::{
     ACCURACY, Row, SHARPNESS, SHARPNESS_SGD, axis, cloud, coefficients, networks_table, predictors, skipped, titled,
 };
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Measured, Panel, Request, Series, Setting, Study, StudyError, Style, Table,
-    Test, ascents,
+    Axis, Defaults, Figure, Findings, Measured, Panel, Request, Series, Setting, Study, StudyError, Style, Table, Test,
+    Workspace, ascents,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -67,13 +67,13 @@ impl Study for HessianStudy {
         "Zhang et al. 2021 (norms of the Hessian; recalled, not confirmed); Wu, Zhu and E 2017 (log-product)"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let (seeds, train, attacks) = if request.quick { (2, Some(200), 5) } else { (3, None, 11) };
         let optimizers: &[&str] = if request.quick { &["sgd"] } else { &["sgd", "adam"] };
         let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers })?;
-        let menu = Menu::new(request, Some(&MEASURES))?;
-        let population = population(&setting.trainings(), setting.kernel, desk)?;
-        let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
+        let choices = Choices::new(request, Some(&MEASURES))?;
+        let population = population(&setting.trainings(), setting.kernel, workspace)?;
+        let measured = measure_all(&population.networks, &|_| Vec::new(), &choices, workspace)?;
         let first = &setting.optimizers[0];
         let chosen: Vec<&Trained> = [setting.attacks.first(), setting.attacks.last()]
             .into_iter()
@@ -84,10 +84,10 @@ impl Study for HessianStudy {
             })
             .collect();
         let spectra: Vec<Spectrum> =
-            chosen.par_iter().map(|trained| spectrum(trained, desk)).collect::<Result<_, StudyError>>()?;
+            chosen.par_iter().map(|trained| spectrum(trained, workspace)).collect::<Result<_, StudyError>>()?;
 
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
-        let names = predictors(&menu, &measured);
+        let names = predictors(&choices, &measured);
         let groups: Vec<(String, Vec<&Measured>)> = setting
             .optimizers
             .iter()
@@ -99,19 +99,19 @@ impl Study for HessianStudy {
         let rows: Vec<Row> = groups.iter().flat_map(|group| row(group, ACCURACY)).collect();
         findings.record("correlations", rows.iter().map(|row| row.json(KIND)).collect::<Vec<_>>());
         findings.record("spectra", &spectra);
-        judge(&mut findings, &groups, &names, menu.log_prob(), request.seed);
+        judge(&mut findings, &groups, &names, choices.log_prob(), request.seed);
         findings.tables.push(coefficients("correlations", "Correlation with accuracy on E", KIND, &rows));
         with_sharpness(&mut findings, &groups, &names, request.seed);
-        flatness_against_log_prob(&mut findings, KIND, &groups, &names, menu.log_prob(), request.seed);
+        flatness_against_log_prob(&mut findings, KIND, &groups, &names, choices.log_prob(), request.seed);
         ascents::compare(&mut findings, KIND, &groups);
         findings.notes.extend(population.left_out);
-        findings.notes.push(skipped(&menu, &measured.iter().collect::<Vec<_>>()));
+        findings.notes.push(skipped(&choices, &measured.iter().collect::<Vec<_>>()));
         findings.notes.retain(|note| !note.is_empty());
-        findings.tables.push(networks_table(&menu, &measured));
+        findings.tables.push(networks_table(&choices, &measured));
         findings.tables.push(spectra_table(&spectra));
         let shown: Vec<&String> = (names.iter())
             .filter(|name| {
-                let stands_for_itself = COMPARED.contains(&name.as_str()) || *name == menu.log_prob();
+                let stands_for_itself = COMPARED.contains(&name.as_str()) || *name == choices.log_prob();
                 MEASURES.iter().any(|id| name.strip_prefix("log10_") == Some(id)) || stands_for_itself
             })
             .collect();
@@ -135,12 +135,12 @@ impl Study for HessianStudy {
     }
 }
 
-fn spectrum(trained: &Trained, desk: &Desk) -> Result<Spectrum, StudyError> {
+fn spectrum(trained: &Trained, workspace: &Workspace) -> Result<Spectrum, StudyError> {
     let options = Options::default();
     let key = json!({ "settings": trained.settings, "options": options });
-    desk.cache.get(&format!("spectrum-{}", trained.name), &key, || {
-        let genuine = &trained.ground.genuine;
-        let (inputs, targets) = (genuine.inputs.view(), genuine.targets.view());
+    workspace.cache.get(&format!("spectrum-{}", trained.name), &key, || {
+        let clean = &trained.ground.clean;
+        let (inputs, targets) = (clean.inputs.view(), clean.targets.view());
         let objective = Objective::new(&trained.network, Loss::Bce, inputs, targets)?;
         let point = Point::new(objective, &trained.network.theta);
         let measure = flatness::find("spectral_density").expect("a registered measure");

@@ -6,7 +6,7 @@ use crate::prior::{self, Labels, Link, PriorOptions};
 use crate::study::networks::Trained;
 use crate::study::predictors::LOG_PROB;
 use crate::study::rescaled::rescaling;
-use crate::study::{Cache, Desk, Progress, Request, StudyError};
+use crate::study::{Cache, Progress, Request, StudyError, Workspace};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,7 +63,7 @@ fn readings(asked: Option<&[String]>) -> Result<Vec<Quantity>, StudyError> {
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
-pub(super) struct Menu {
+pub(super) struct Choices {
     /// Flatness measures.
     pub measures: Vec<&'static dyn flatness::Measure>,
     /// Readings of log P(f).
@@ -78,7 +78,7 @@ impl std::fmt::Debug for dyn flatness::Measure {
     }
 }
 
-impl Menu {
+impl Choices {
     /// The measures and readings asked for; `defaults` if no measures are, all that are affordable if neither says any. Of
     /// the defaults those count that there are.
     ///
@@ -193,33 +193,33 @@ impl Measured {
 pub(super) fn measure_all(
     networks: &[Trained],
     alphas: &(dyn Fn(&Trained) -> Vec<f64> + Sync),
-    menu: &Menu,
-    desk: &Desk,
+    choices: &Choices,
+    workspace: &Workspace,
 ) -> Result<Vec<Measured>, StudyError> {
     let done = AtomicUsize::new(0);
     let all: Result<Vec<Vec<Measured>>, StudyError> = networks
         .par_iter()
         .map(|trained| {
-            let measured = measure(trained, &alphas(trained), menu, &desk.cache)?;
+            let measured = measure(trained, &alphas(trained), choices, &workspace.cache)?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            (desk.progress)(Progress { phase: "measuring", done, total: networks.len() });
+            (workspace.progress)(Progress { phase: "measuring", done, total: networks.len() });
             Ok(measured)
         })
         .collect();
     Ok(all?.into_iter().flatten().collect())
 }
 
-fn measure(trained: &Trained, alphas: &[f64], menu: &Menu, cache: &Cache) -> Result<Vec<Measured>, StudyError> {
+fn measure(trained: &Trained, alphas: &[f64], choices: &Choices, cache: &Cache) -> Result<Vec<Measured>, StudyError> {
     let key = json!({
         "settings": trained.settings,
         "kernel": trained.ground.kernel,
         "alphas": alphas,
-        "names": menu.names(),
-        "options": menu.options,
+        "names": choices.names(),
+        "options": choices.options,
     });
     cache.get(&trained.name, &key, || {
         let labels = trained.labels(&trained.network);
-        let readings = read_all(trained, &labels, menu)?;
+        let readings = read_all(trained, &labels, choices)?;
         std::iter::once(1.0)
             .chain(alphas.iter().copied())
             .map(|alpha| {
@@ -233,8 +233,8 @@ fn measure(trained: &Trained, alphas: &[f64], menu: &Menu, cache: &Cache) -> Res
                 let recomputed = trained.labels(network);
                 let flipped = labels.signs().iter().zip(recomputed.signs()).filter(|(a, b)| a != b).count();
                 // The same function has the same probability, and the methods are deterministic in their seed.
-                let readings = if flipped == 0 { readings.clone() } else { read_all(trained, &recomputed, menu)? };
-                let (mut numbers, skipped) = flatness_of(network, trained, menu)?;
+                let readings = if flipped == 0 { readings.clone() } else { read_all(trained, &recomputed, choices)? };
+                let (mut numbers, skipped) = flatness_of(network, trained, choices)?;
                 numbers.extend(readings);
                 Ok(Measured {
                     network: trained.name.clone(),
@@ -258,17 +258,17 @@ type Numbers = BTreeMap<String, Number>;
 fn flatness_of(
     network: &Network,
     trained: &Trained,
-    menu: &Menu,
+    choices: &Choices,
 ) -> Result<(Numbers, BTreeMap<String, String>), StudyError> {
     let (mut numbers, mut skipped) = (Numbers::new(), BTreeMap::new());
-    if menu.measures.is_empty() {
+    if choices.measures.is_empty() {
         return Ok((numbers, skipped));
     }
-    let genuine = &trained.ground.genuine;
-    let objective = Objective::new(network, Loss::Bce, genuine.inputs.view(), genuine.targets.view())?;
+    let clean = &trained.ground.clean;
+    let objective = Objective::new(network, Loss::Bce, clean.inputs.view(), clean.targets.view())?;
     let point = Point::new(objective, &network.theta);
-    for measure in &menu.measures {
-        match measure.evaluate(&point, &menu.options) {
+    for measure in &choices.measures {
+        match measure.evaluate(&point, &choices.options) {
             Ok(estimate) => {
                 numbers.insert(measure.id().to_owned(), Number::from(&estimate));
             }
@@ -280,10 +280,11 @@ fn flatness_of(
     Ok((numbers, skipped))
 }
 
-fn read_all(trained: &Trained, labels: &Labels, menu: &Menu) -> Result<Numbers, StudyError> {
+fn read_all(trained: &Trained, labels: &Labels, choices: &Choices) -> Result<Numbers, StudyError> {
     let fault =
         |error: prior::PriorError| StudyError::Network { network: trained.name.clone(), reason: error.to_string() };
-    menu.readings
+    choices
+        .readings
         .iter()
         .map(|reading| Ok((reading.name.to_owned(), trained.ground.read(reading, labels).map_err(fault)?)))
         .collect()

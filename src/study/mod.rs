@@ -127,7 +127,7 @@ pub struct Progress<'p> {
 
 /// Where a study keeps its work, and who hears of it.
 #[derive(Clone)]
-pub struct Desk<'d> {
+pub struct Workspace<'d> {
     /// Folder of trained networks, which studies share.
     pub networks: PathBuf,
     /// Finished measurements.
@@ -151,7 +151,7 @@ pub trait Study: Send + Sync {
     ///
     /// # Errors
     /// [`StudyError`]: a request that cannot be met, networks that cannot be trained or measured.
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError>;
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError>;
 }
 
 /// All studies, in the order users see them. A new study is a file and a line here.

@@ -2,11 +2,11 @@
 
 use crate::data::Recipe;
 use crate::model::{Architecture, Model, ModelError, Network, load_network};
-use crate::numeric::Alone;
 use crate::prior::Labels;
+use crate::processes::SingleProcess;
 use crate::study::ground::Ground;
 use crate::study::setting::source_name;
-use crate::study::{Desk, KernelChoice, Progress, StudyError};
+use crate::study::{KernelChoice, Progress, StudyError, Workspace};
 use crate::train::{Event, Job, Settings, Summary, TrainError, sweep};
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -53,13 +53,17 @@ pub(super) struct Population {
 ///
 /// # Errors
 /// [`StudyError::Untrained`] if fewer than three reached zero error; data, files and kernels that cannot be used.
-pub(super) fn population(jobs: &[Settings], kernel: KernelChoice, desk: &Desk) -> Result<Population, StudyError> {
+pub(super) fn population(
+    jobs: &[Settings],
+    kernel: KernelChoice,
+    workspace: &Workspace,
+) -> Result<Population, StudyError> {
     let jobs: Vec<Job> = jobs.iter().map(|settings| Job { name: name(settings), settings: settings.clone() }).collect();
     let done = AtomicUsize::new(0);
-    let outcomes = sweep(&jobs, &desk.networks, &Alone, &|event| {
+    let outcomes = sweep(&jobs, &workspace.networks, &SingleProcess, &|event| {
         if let Event::Finished { .. } = event {
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            (desk.progress)(Progress { phase: "training", done, total: jobs.len() });
+            (workspace.progress)(Progress { phase: "training", done, total: jobs.len() });
         }
     })?;
     let mut left_out = Vec::new();
@@ -88,14 +92,14 @@ pub(super) fn population(jobs: &[Settings], kernel: KernelChoice, desk: &Desk) -
         }
     }
     let grounds: Vec<Arc<Ground>> =
-        recipes.iter().map(|key| key.ground(kernel, desk).map(Arc::new)).collect::<Result<_, StudyError>>()?;
+        recipes.iter().map(|key| key.ground(kernel, workspace).map(Arc::new)).collect::<Result<_, StudyError>>()?;
     let networks = kept
         .into_par_iter()
         .map(|(job, summary)| {
             let key = Key::of(&job.settings);
             let index = recipes.iter().position(|known| *known == key).expect("collected above");
             let model = Arc::new(Model::new(job.settings.architecture.clone())?);
-            let network = load_network(&path(desk, &job.name), &model)?.network;
+            let network = load_network(&path(workspace, &job.name), &model)?.network;
             let ground = Arc::clone(&grounds[index]);
             Ok(Trained { name: job.name, settings: job.settings, summary, network, ground })
         })
@@ -103,8 +107,8 @@ pub(super) fn population(jobs: &[Settings], kernel: KernelChoice, desk: &Desk) -
     Ok(Population { networks, left_out })
 }
 
-fn path(desk: &Desk, name: &str) -> PathBuf {
-    desk.networks.join(format!("{name}.safetensors"))
+fn path(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.networks.join(format!("{name}.safetensors"))
 }
 
 /// A name that says the most of a network, and ends in a hash of everything that decides it.
@@ -145,7 +149,7 @@ impl Key {
         Self { recipe: Recipe { attack: 0, ..settings.data.clone() }, architecture: settings.architecture.clone() }
     }
 
-    fn ground(&self, kernel: KernelChoice, desk: &Desk) -> Result<Ground, StudyError> {
-        Ground::new(&self.recipe, &self.architecture, kernel, desk)
+    fn ground(&self, kernel: KernelChoice, workspace: &Workspace) -> Result<Ground, StudyError> {
+        Ground::new(&self.recipe, &self.architecture, kernel, workspace)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::numeric::Streams;
 use crate::numeric::correlation::{Correlation, correlate};
-use crate::study::measured::Menu;
+use crate::study::measured::Choices;
 use crate::study::{Cell, Measured, Series, Style, Table, real};
 use serde_json::{Value, json};
 
@@ -19,12 +19,12 @@ pub(super) const SHARPNESSES: [(&str, &str); 2] =
 pub(super) const LOG_PROB: &str = "log_prob_ep_step";
 
 /// Names of predictors: readings and measures as they are, and the logarithm of each measure that is always above 0.
-pub(super) fn predictors(menu: &Menu, measured: &[Measured]) -> Vec<String> {
+pub(super) fn predictors(choices: &Choices, measured: &[Measured]) -> Vec<String> {
     let mut names = Vec::new();
-    for reading in &menu.readings {
+    for reading in &choices.readings {
         names.push(reading.name.to_owned());
     }
-    for measure in &menu.measures {
+    for measure in &choices.measures {
         let id = measure.id();
         let values: Vec<f64> = measured.iter().filter_map(|one| one.value(id)).collect();
         if values.is_empty() {
@@ -93,8 +93,8 @@ pub(super) fn pearson_of(rows: &[Row], group: &str, predictor: &str) -> Option<f
     row.correlation.pearson
 }
 
-pub(super) fn skipped(menu: &Menu, originals: &[&Measured]) -> String {
-    let sentences: Vec<String> = menu
+pub(super) fn skipped(choices: &Choices, originals: &[&Measured]) -> String {
+    let sentences: Vec<String> = choices
         .measures
         .iter()
         .filter_map(|measure| {
@@ -146,8 +146,8 @@ pub(super) fn coefficients(name: &str, title: &str, kind: &str, rows: &[Row]) ->
 }
 
 /// One row a network, with standard errors of what is stochastic.
-pub(super) fn networks_table(menu: &Menu, measured: &[Measured]) -> Table {
-    let names = menu.names();
+pub(super) fn networks_table(choices: &Choices, measured: &[Measured]) -> Table {
+    let names = choices.names();
     let stochastic: Vec<&str> =
         names.iter().copied().filter(|name| measured.iter().any(|one| one.std_error(name).is_some())).collect();
     let mut columns = vec!["network", "optimizer", "attack", "seed", "alpha", "epochs", "accuracy", "labels_flipped"];

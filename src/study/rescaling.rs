@@ -4,12 +4,12 @@ use crate::flatness::{Options, Point, Response};
 use crate::model::{Loss, Objective};
 use crate::numeric::tolerance::CURVATURE_AGREEMENT;
 use crate::study::claims::equal;
-use crate::study::measured::{Menu, Number};
+use crate::study::measured::{Choices, Number};
 use crate::study::networks::{Trained, population};
 use crate::study::rescaled::rescaling;
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
-    real,
+    Axis, Defaults, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
+    Workspace, real,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -51,33 +51,33 @@ impl Study for RescalingStudy {
         "Zhang et al. 2021, section 5; Dinh et al. 2017"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let train = request.quick.then_some(200);
         let defaults = Defaults { seeds: 1, train, attacks: 1, optimizers: &["sgd"] };
         let setting = Setting::resolve(request, &defaults)?;
-        let menu = Menu::new(request, request.quick.then_some(&QUICK_MEASURES))?;
+        let choices = Choices::new(request, request.quick.then_some(&QUICK_MEASURES))?;
         let points_per_decade = if request.quick { 1 } else { 2 };
         let steps = DECADES * points_per_decade;
         let alphas: Vec<f64> =
             (-steps..=steps).map(|step| 10_f64.powf(f64::from(step) / f64::from(points_per_decade))).collect();
         let job = setting.training(&setting.optimizers[0], setting.attacks[0], setting.seeds[0]);
-        let population = population(&[job], setting.kernel, desk)?;
+        let population = population(&[job], setting.kernel, workspace)?;
         let trained = population.networks.first().ok_or_else(|| StudyError::Untrained {
             trained: 0,
             wanted: 1,
             least: 1,
             reason: population.left_out.join("; "),
         })?;
-        let readings = over_alpha(trained, &alphas, &menu, desk)?;
+        let readings = over_alpha(trained, &alphas, &choices, workspace)?;
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds[..1]);
         findings.record("alphas", &alphas);
         findings.record("readings", readings.iter().map(Reading::json).collect::<Vec<_>>());
-        judge(&mut findings, &menu, &readings);
+        judge(&mut findings, &choices, &readings);
         let skipped: BTreeMap<&str, &str> =
             readings.iter().filter_map(|one| Some((one.quantity.as_str(), one.skipped.as_deref()?))).collect();
         findings.notes.extend(skipped.into_iter().map(|(quantity, reason)| format!("{quantity}: {reason}")));
         findings.tables.push(table(&readings));
-        findings.figures.push(figure(&menu, &readings));
+        findings.figures.push(figure(&choices, &readings));
         Ok(findings)
     }
 }
@@ -116,25 +116,30 @@ impl Reading {
     }
 }
 
-fn over_alpha(trained: &Trained, alphas: &[f64], menu: &Menu, desk: &Desk) -> Result<Vec<Reading>, StudyError> {
-    let genuine = &trained.ground.genuine;
+fn over_alpha(
+    trained: &Trained,
+    alphas: &[f64],
+    choices: &Choices,
+    workspace: &Workspace,
+) -> Result<Vec<Reading>, StudyError> {
+    let clean = &trained.ground.clean;
     let fault = |reason: String| StudyError::Network { network: trained.name.clone(), reason };
-    let (inputs, targets) = (genuine.inputs.view(), genuine.targets.view());
+    let (inputs, targets) = (clean.inputs.view(), clean.targets.view());
     let before = Point::new(Objective::new(&trained.network, Loss::Bce, inputs, targets)?, &trained.network.theta);
     let done = AtomicUsize::new(0);
     let all: Result<Vec<Vec<Reading>>, StudyError> = alphas
         .par_iter()
         .map(|&alpha| {
             let key = json!({ "settings": trained.settings, "kernel": trained.ground.kernel, "alpha": alpha,
-                "names": menu.names(), "options": menu.options });
-            let readings = desk.cache.get(&format!("alpha-{alpha:.6e}"), &key, || {
+                "names": choices.names(), "options": choices.options });
+            let readings = workspace.cache.get(&format!("alpha-{alpha:.6e}"), &key, || {
                 let map = rescaling(&trained.network.model, alpha)?;
                 let action = map.action(&trained.network.model)?;
                 let rescaled = map.apply(&trained.network)?;
                 let after = Point::new(Objective::new(&rescaled, Loss::Bce, inputs, targets)?, &rescaled.theta);
-                let options: &Options = &menu.options;
+                let options: &Options = &choices.options;
                 let mut readings = Vec::new();
-                for measure in &menu.measures {
+                for measure in &choices.measures {
                     let measured = measure.evaluate(&after, options);
                     let predicted = match measure.responses().layer_scaling {
                         // Batch norms keep the function up to their epsilon, and no measure to rounding.
@@ -151,7 +156,7 @@ fn over_alpha(trained: &Trained, alphas: &[f64], menu: &Menu, desk: &Desk) -> Re
                         predicted: predicted.and_then(Result::ok).as_ref().map(Number::from),
                     });
                 }
-                for reading in &menu.readings {
+                for reading in &choices.readings {
                     let of = |network| trained.ground.read(reading, &trained.labels(network));
                     readings.push(Reading {
                         quantity: reading.name.to_owned(),
@@ -164,7 +169,7 @@ fn over_alpha(trained: &Trained, alphas: &[f64], menu: &Menu, desk: &Desk) -> Re
                 Ok(readings)
             })?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            (desk.progress)(Progress { phase: "measuring", done, total: alphas.len() });
+            (workspace.progress)(Progress { phase: "measuring", done, total: alphas.len() });
             Ok(readings)
         })
         .collect();
@@ -180,16 +185,18 @@ fn range(readings: &[Reading], quantity: &str) -> Option<f64> {
     (low > 0.0 && low.is_finite()).then(|| high / low)
 }
 
-fn judge(findings: &mut Findings, menu: &Menu, readings: &[Reading]) {
+fn judge(findings: &mut Findings, choices: &Choices, readings: &[Reading]) {
     let compared: Vec<(&Reading, bool)> = readings.iter().filter_map(|one| Some((one, one.agrees()?))).collect();
-    let of_measures: Vec<&(&Reading, bool)> =
-        compared.iter().filter(|(one, _)| menu.measures.iter().any(|measure| measure.id() == one.quantity)).collect();
+    let of_measures: Vec<&(&Reading, bool)> = compared
+        .iter()
+        .filter(|(one, _)| choices.measures.iter().any(|measure| measure.id() == one.quantity))
+        .collect();
     let wrong: Vec<String> = of_measures
         .iter()
         .filter(|(_, agrees)| !agrees)
         .map(|(one, _)| format!("{} at alpha {:.3e}", one.quantity, one.alpha))
         .collect();
-    let ranges: Vec<(&str, f64)> = menu
+    let ranges: Vec<(&str, f64)> = choices
         .measures
         .iter()
         .filter(|measure| measure.responses().layer_scaling == Response::Changes)
@@ -218,7 +225,7 @@ fn judge(findings: &mut Findings, menu: &Menu, readings: &[Reading]) {
     );
     let moves: Vec<f64> = readings
         .iter()
-        .filter(|one| menu.readings.iter().any(|reading| reading.name == one.quantity))
+        .filter(|one| choices.readings.iter().any(|reading| reading.name == one.quantity))
         .filter_map(|one| {
             let (measured, predicted) = (one.measured?.real(), one.predicted?.real());
             Some(if measured == predicted { 0.0 } else { (measured - predicted).abs() })
@@ -252,7 +259,7 @@ fn table(readings: &[Reading]) -> Table {
     table
 }
 
-fn figure(menu: &Menu, readings: &[Reading]) -> Figure {
+fn figure(choices: &Choices, readings: &[Reading]) -> Figure {
     let panel = |quantity: &str, label: &str, log: bool| {
         let of = |value: fn(&Reading) -> Option<Number>| -> Vec<(f64, f64)> {
             let own = readings.iter().filter(|one| one.quantity == quantity);
@@ -268,7 +275,7 @@ fn figure(menu: &Menu, readings: &[Reading]) -> Figure {
             ],
         }
     };
-    let mut panels: Vec<Panel> = (menu.measures.iter())
+    let mut panels: Vec<Panel> = (choices.measures.iter())
         .filter(|measure| range(readings, measure.id()).is_some())
         .map(|measure| panel(measure.id(), &measure.id().replace('_', " "), true))
         .collect();
@@ -292,7 +299,7 @@ mod tests {
     /// tr H = 1 / alpha^2 as predicted, off by `off` at one factor, with a range of `range` decades; log P(f) moved.
     fn found(factors: usize, range: f64, off: f64, moved: f64) -> Findings {
         let request = Request { measures: Some(vec!["hessian_trace".to_owned()]), ..Request::default() };
-        let menu = Menu::new(&request, None).unwrap();
+        let choices = Choices::new(&request, None).unwrap();
         let number = |value: f64| Some(Number { value: Some(value), std_error: None });
         let readings: Vec<Reading> = (0..factors)
             .flat_map(|index| {
@@ -310,7 +317,7 @@ mod tests {
             })
             .collect();
         let mut findings = Findings::new("rescaling", String::new(), &[0]);
-        judge(&mut findings, &menu, &readings);
+        judge(&mut findings, &choices, &readings);
         findings
     }
 

@@ -1,7 +1,7 @@
 //! The width of the network, and what it does to the correlations with generalisation.
 
 use crate::study::grouped::{Variable, compare};
-use crate::study::{Desk, Findings, Request, Study, StudyError};
+use crate::study::{Findings, Request, Study, StudyError, Workspace};
 
 /// Units of each of the two hidden layers.
 const VALUES: [usize; 5] = [10, 20, 40, 80, 160];
@@ -23,7 +23,7 @@ impl Study for WidthStudy {
         "this program's own experiment: no source states it"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         request.refuse_architecture("fully connected ones of several widths")?;
         let variable = Variable {
             study: self.id(),
@@ -32,6 +32,6 @@ impl Study for WidthStudy {
             values: if request.quick { &QUICK_VALUES } else { &VALUES },
             set: |setting, settings, value| settings.architecture = setting.fully_connected(value),
         };
-        compare(&variable, request, desk)
+        compare(&variable, request, workspace)
     }
 }

@@ -1,8 +1,9 @@
 //! A training run: epoch by epoch, with its state on disk where that is wanted.
 
 use crate::data::Dataset;
+use crate::io::{Checksum, read_file};
 use crate::model::{MOST_BYTES, Model, Network, Objective, parse_network, parse_vector, save_network_with};
-use crate::numeric::{Checksum, Streams, read_file};
+use crate::numeric::Streams;
 use crate::train::labels::targets;
 use crate::train::optimizer::{Optimizer, State, Step};
 use crate::train::sampler::{Sampler, evaluate};
@@ -30,7 +31,7 @@ pub struct Run {
     network: Network,
     inputs: Array2<f64>,
     targets: Array2<f64>,
-    genuine: usize,
+    clean: usize,
     state: State,
     batches_drawn: usize,
     history: Vec<Epoch>,
@@ -43,12 +44,12 @@ impl Run {
     ///
     /// # Errors
     /// [`TrainError`]: a setting out of range, labels or shapes that do not fit.
-    pub fn new(trainer: &Trainer, network: Network, data: &Dataset, genuine: usize) -> Result<Self, TrainError> {
+    pub fn new(trainer: &Trainer, network: Network, data: &Dataset, clean: usize) -> Result<Self, TrainError> {
         trainer.check()?;
-        if genuine == 0 || genuine > data.len() {
+        if clean == 0 || clean > data.len() {
             return Err(TrainError::Setting {
-                name: "number of genuine rows".to_owned(),
-                found: genuine.to_string(),
+                name: "number of clean rows".to_owned(),
+                found: clean.to_string(),
                 expected: format!("1 to {}, the rows of '{}'", data.len(), data.name),
             });
         }
@@ -74,7 +75,7 @@ impl Run {
             network,
             inputs: data.inputs.as_standard_layout().into_owned(),
             targets: targets.as_standard_layout().into_owned(),
-            genuine,
+            clean,
             batches_drawn: 0,
             history: Vec::new(),
             zero_error_epoch: None,
@@ -154,8 +155,8 @@ impl Run {
             &self.network.theta,
             &self.network.buffers,
             self.trainer.loss,
-            self.inputs.slice(s![..self.genuine, ..]),
-            self.targets.slice(s![..self.genuine, ..]),
+            self.inputs.slice(s![..self.clean, ..]),
+            self.targets.slice(s![..self.clean, ..]),
         );
         let record = Epoch { epoch, step, loss, accuracy };
         self.history.push(record);
@@ -177,7 +178,7 @@ impl Run {
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let mut state = SavedState {
             trainer: self.trainer.clone(),
-            genuine: self.genuine,
+            clean: self.clean,
             data: self.data_fingerprint(),
             batches_drawn: self.batches_drawn,
             history: self.history.clone(),
@@ -202,7 +203,7 @@ impl Run {
         trainer: &Trainer,
         model: &Arc<Model>,
         data: &Dataset,
-        genuine: usize,
+        clean: usize,
     ) -> Result<Self, TrainError> {
         let fault = |reason: String| TrainError::Checkpoint { path: path.display().to_string(), reason };
         let bytes = read_file(path, MOST_BYTES).map_err(|error| fault(format!("cannot read the file ({error})")))?;
@@ -219,8 +220,8 @@ impl Run {
             return Err(fault(format!("its run has settings {}, expected {}", show(&began), show(trainer))));
         }
         let first = *saved.history.first().ok_or_else(|| fault("the history of the run is empty".to_owned()))?;
-        let mut run = Self::new(trainer, checkpoint.network, data, genuine)?;
-        if (saved.genuine, &saved.data) != (genuine, &run.data_fingerprint()) {
+        let mut run = Self::new(trainer, checkpoint.network, data, clean)?;
+        if (saved.clean, &saved.data) != (clean, &run.data_fingerprint()) {
             return Err(fault("its run has other data".to_owned()));
         }
         for (index, vector) in run.state.kept.iter_mut().enumerate() {
@@ -245,7 +246,7 @@ impl Run {
 #[derive(Clone, Serialize, Deserialize)]
 struct SavedState {
     trainer: Trainer,
-    genuine: usize,
+    clean: usize,
     data: String,
     batches_drawn: usize,
     history: Vec<Epoch>,

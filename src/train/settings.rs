@@ -1,8 +1,9 @@
 //! One training as data, from architecture to seed, and the line that sums it up.
 
-use crate::data::{Portions, Recipe, Source};
+use crate::data::{Recipe, Source, Splits};
+use crate::io::{check_writable, with_appended};
 use crate::model::{Architecture, Model, ModelError, Network, load_network, save_network};
-use crate::numeric::{Streams, check_writable, with_appended};
+use crate::numeric::Streams;
 use crate::train::labels::targets;
 use crate::train::sampler::evaluate;
 use crate::train::{Epoch, Run, TrainError, Trained, Trainer};
@@ -43,21 +44,21 @@ pub struct Summary {
     pub epochs: usize,
     /// Optimiser steps.
     pub steps: u64,
-    /// First epoch at whose end no genuine row was wrong; `null` if there was none.
+    /// First epoch at whose end no clean row was wrong; `null` if there was none.
     pub zero_error_epoch: Option<usize>,
-    /// Mean loss on the genuine training set.
+    /// Mean loss on the clean training set.
     pub train_loss: f64,
-    /// Accuracy on the genuine training set.
+    /// Accuracy on the clean training set.
     pub train_accuracy: f64,
     /// Accuracy on the attack set and its wrong labels; `null` without one.
     pub attack_accuracy: Option<f64>,
     /// Accuracy on the test set; `null` without one.
     pub test_accuracy: Option<f64>,
-    /// Rows of the genuine training set.
+    /// Rows of the clean training set.
     pub train: usize,
     /// Rows of the attack set.
     pub attack: usize,
-    /// Rows of the genuine training set that were given wrong labels.
+    /// Rows of the clean training set that were given wrong labels.
     pub corrupted: usize,
     /// Rows of the test set.
     pub test: usize,
@@ -131,13 +132,13 @@ impl Settings {
         &self,
         source: &Source,
         progress: &mut dyn FnMut(&Epoch),
-    ) -> Result<(Trained, Summary, Portions), TrainError> {
+    ) -> Result<(Trained, Summary, Splits), TrainError> {
         let model = self.model_for(source)?;
-        let portions = self.data.take(source)?;
+        let splits = self.data.take(source)?;
         let network = Network::sample(model, Streams::new(self.seed));
-        let trained = self.trainer.run_with_attack(network, &portions.training, portions.genuine, progress)?;
-        let summary = self.summary(&trained, &portions)?;
-        Ok((trained, summary, portions))
+        let trained = self.trainer.run_with_attack(network, &splits.training, splits.clean, progress)?;
+        let summary = self.summary(&trained, &splits)?;
+        Ok((trained, summary, splits))
     }
 
     /// Trains the network into a file, unless it is there already: `path` gets the network with settings and summary
@@ -164,13 +165,13 @@ impl Settings {
         // Before hours are spent on what goes into it.
         check_writable(path).map_err(unwritable)?;
         let model = self.model_for(source)?;
-        let portions = self.data.take(source)?;
+        let splits = self.data.take(source)?;
         let partial = partial_path(path);
         let mut run = if partial.exists() {
-            Run::resume(&partial, &self.trainer, &model, &portions.training, portions.genuine)?
+            Run::resume(&partial, &self.trainer, &model, &splits.training, splits.clean)?
         } else {
             let network = Network::sample(model, Streams::new(self.seed));
-            Run::new(&self.trainer, network, &portions.training, portions.genuine)?
+            Run::new(&self.trainer, network, &splits.training, splits.clean)?
         };
         progress(&run.last());
         let mut saved = run.last().epoch;
@@ -183,7 +184,7 @@ impl Settings {
             }
         }
         let trained = run.finish();
-        let summary = self.summary(&trained, &portions)?;
+        let summary = self.summary(&trained, &splits)?;
         let json = |value: Result<String, serde_json::Error>| value.expect("settings and summaries serialise");
         let metadata = BTreeMap::from([
             (SETTINGS_KEY.to_owned(), json(serde_json::to_string(self))),
@@ -213,7 +214,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`TrainError::Labels`] if test labels do not fit the loss.
-    fn summary(&self, trained: &Trained, portions: &Portions) -> Result<Summary, TrainError> {
+    fn summary(&self, trained: &Trained, splits: &Splits) -> Result<Summary, TrainError> {
         let network = &trained.network;
         let outputs = network.model.outputs();
         let accuracy = |data: &crate::data::Dataset| -> Result<Option<f64>, TrainError> {
@@ -226,8 +227,8 @@ impl Settings {
                 evaluate(&network.model, &network.theta, &network.buffers, self.trainer.loss, inputs, targets);
             Ok(Some(accuracy))
         };
-        let rows = portions.training.len();
-        let attack: Vec<usize> = (portions.genuine..rows).collect();
+        let rows = splits.training.len();
+        let attack: Vec<usize> = (splits.clean..rows).collect();
         let last = trained.last();
         Ok(Summary {
             optimizer: self.trainer.optimizer.id.clone(),
@@ -236,12 +237,12 @@ impl Settings {
             zero_error_epoch: trained.zero_error_epoch,
             train_loss: last.loss,
             train_accuracy: last.accuracy,
-            attack_accuracy: accuracy(&portions.training.rows(&attack))?,
-            test_accuracy: accuracy(&portions.test)?,
-            train: portions.genuine,
+            attack_accuracy: accuracy(&splits.training.rows(&attack))?,
+            test_accuracy: accuracy(&splits.test)?,
+            train: splits.clean,
             attack: attack.len(),
-            corrupted: portions.corrupted.len(),
-            test: portions.test.len(),
+            corrupted: splits.corrupted.len(),
+            test: splits.test.len(),
             seed: self.seed,
         })
     }

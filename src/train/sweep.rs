@@ -1,7 +1,8 @@
 //! Many trainings, one network a core.
 
 use crate::data::{DataError, Source, load_source};
-use crate::numeric::{Ranks, write_atomically};
+use crate::io::write_atomically;
+use crate::processes::Ranks;
 use crate::train::{Epoch, Settings, Summary, TrainError};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

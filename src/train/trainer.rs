@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Each epoch takes all rows once, in mini-batches of an order drawn afresh from the seed. (The program published with
 /// the paper takes them in the same order in every epoch: what it shuffles is a copy that it drops. Where the batch size
 /// divides the number of rows, it takes the first mini-batch of an epoch once more at its end.) Training ends
-/// after the first epoch at whose end every genuine row has the right label, or `extra_epochs` later, or
+/// after the first epoch at whose end every clean row has the right label, or `extra_epochs` later, or
 /// after `max_epochs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,9 +59,9 @@ pub struct Epoch {
     pub epoch: usize,
     /// Optimiser steps so far.
     pub step: u64,
-    /// Mean loss on the genuine training set.
+    /// Mean loss on the clean training set.
     pub loss: f64,
-    /// Fraction of the genuine training set with the right label.
+    /// Fraction of the clean training set with the right label.
     pub accuracy: f64,
 }
 
@@ -72,7 +72,7 @@ pub struct Trained {
     pub network: Network,
     /// The state of training before it began and after each epoch.
     pub history: Vec<Epoch>,
-    /// First epoch at whose end no genuine row was wrong; `None` if `max_epochs` came first.
+    /// First epoch at whose end no clean row was wrong; `None` if `max_epochs` came first.
     pub zero_error_epoch: Option<usize>,
 }
 
@@ -97,7 +97,7 @@ impl Trainer {
         self.run_with_attack(network, data, data.len(), progress)
     }
 
-    /// Trains on all rows of `data`, of which the first `genuine` are the training set S and the others an
+    /// Trains on all rows of `data`, of which the first `clean` are the training set S and the others an
     /// attack set: zero error is asked for on S only.
     ///
     /// # Errors
@@ -106,10 +106,10 @@ impl Trainer {
         &self,
         network: Network,
         data: &Dataset,
-        genuine: usize,
+        clean: usize,
         progress: &mut dyn FnMut(&Epoch),
     ) -> Result<Trained, TrainError> {
-        let mut run = Run::new(self, network, data, genuine)?;
+        let mut run = Run::new(self, network, data, clean)?;
         progress(&run.last());
         while !run.is_finished() {
             progress(&run.advance()?);

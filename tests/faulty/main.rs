@@ -14,7 +14,7 @@ use flatgauge::gate::{self, Context, Report, Tier, Verdict};
 use flatgauge::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use flatgauge::model::Architecture;
 use flatgauge::numeric::{Estimate, Info};
-use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::ArrayView2;
 
 /// What an estimator returns: a value, and a standard error if it draws.
@@ -86,7 +86,7 @@ struct PriorSubject<'z> {
     bug: bool,
 }
 
-impl Prior for PriorSubject<'_> {
+impl LogProbMethod for PriorSubject<'_> {
     fn id(&self) -> &'static str {
         self.animal.id
     }
@@ -157,7 +157,7 @@ impl KernelMethod for KernelSubject<'_> {
     }
 }
 
-fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn Prior>, kernels: Vec<&dyn KernelMethod>) -> Report {
+fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn LogProbMethod>, kernels: Vec<&dyn KernelMethod>) -> Report {
     let context = Context::new(measures, priors, false, Tier::Quick, 0).with_kernels(kernels);
     Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
 }

@@ -19,7 +19,7 @@ use crate::gate::printable::printable;
 use crate::gate::report::PROTOCOL;
 use crate::model::{Network, save_network};
 use crate::numeric::Estimate;
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use answer::Answer;
 use ndarray::ArrayView1;
 use process::{NoAnswer, Process};
@@ -214,13 +214,13 @@ impl Measure for ExternalMeasure {
 
 /// A command in the place of a registered method for log P(f).
 pub struct ExternalPrior {
-    definition: &'static dyn Prior,
+    definition: &'static dyn LogProbMethod,
     external: Arc<External>,
 }
 
 impl ExternalPrior {
     /// Puts `external` in the place of `definition`.
-    pub fn new(definition: &'static dyn Prior, external: Arc<External>) -> Self {
+    pub fn new(definition: &'static dyn LogProbMethod, external: Arc<External>) -> Self {
         Self { definition, external }
     }
 
@@ -252,7 +252,7 @@ impl ExternalPrior {
     }
 }
 
-impl Prior for ExternalPrior {
+impl LogProbMethod for ExternalPrior {
     fn id(&self) -> &'static str {
         self.definition.id()
     }

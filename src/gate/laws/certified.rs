@@ -22,13 +22,13 @@ use std::sync::Arc;
 
 /// Asks an estimator and, unless it is a built-in one that is gated as such, the built-in one too for its time.
 fn timed_answer<A>(
-    house: bool,
+    is_built_in: bool,
     own: impl FnOnce() -> Result<A, Finding>,
     built_in: impl FnOnce() -> Option<Result<A, Finding>>,
 ) -> Result<(A, Option<[f64; 2]>), Finding> {
     let (answer, time) = timed(own);
     let answer = answer?;
-    if house {
+    if is_built_in {
         return Ok((answer, None));
     }
     let (beside, its_time) = timed(built_in);
@@ -53,7 +53,7 @@ impl Law for Normal {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        if !context.house {
+        if !context.is_built_in {
             return Vec::new();
         }
         let close = |measured: f64, expected: f64| {
@@ -88,7 +88,7 @@ impl Law for Kernel {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let (house, seed, rows) = (context.house, context.seed, Arc::new(kernels()));
+        let (is_built_in, seed, rows) = (context.is_built_in, context.seed, Arc::new(kernels()));
         let mut checks = Vec::new();
         for &subject in &context.kernels {
             for (index, row) in rows.iter().enumerate() {
@@ -97,7 +97,7 @@ impl Law for Kernel {
                     let row = &rows[index];
                     let ask = |method| gram(method, &row.architecture, row.inputs.view(), seed);
                     let built_in = || kernel::find(subject.id()).map(ask);
-                    let (answer, seconds) = match timed_answer(house, || ask(subject), built_in) {
+                    let (answer, seconds) = match timed_answer(is_built_in, || ask(subject), built_in) {
                         Ok(answer) => answer,
                         Err(finding) => return finding,
                     };
@@ -148,7 +148,7 @@ impl Law for Flatness {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(networks());
-        let house = context.house;
+        let is_built_in = context.is_built_in;
         let mut checks = Vec::new();
         for &measure in &context.measures {
             for (index, row) in rows.iter().enumerate() {
@@ -161,7 +161,7 @@ impl Law for Flatness {
                     let close = |theta: &[f64], expected: f64| {
                         let own = || evaluate(measure, &row.case, theta, &options);
                         let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));
-                        match timed_answer(house, own, built_in) {
+                        match timed_answer(is_built_in, own, built_in) {
                             Ok((answer, seconds)) => {
                                 let rounding = CERTIFIED_CURVATURE * expected.abs();
                                 let score = Score::of_estimate(&answer, expected, 0.0);
@@ -205,7 +205,7 @@ impl Law for PriorOnImages {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let rows = Arc::new(priors());
-        let (house, seed) = (context.house, context.seed);
+        let (is_built_in, seed) = (context.is_built_in, context.seed);
         let mut checks = Vec::new();
         for &subject in &context.priors {
             // EP under another schedule has the same fixed point. True values cost seconds each to those who sample.
@@ -214,7 +214,7 @@ impl Law for PriorOnImages {
                     (subject.id().split('-').next().expect("an id is not empty"), context.by_tier(150, usize::MAX))
                 }
                 Exactness::Unbiased => ("true", context.by_tier(60, 150)),
-                // Owes the closed forms; images have none.
+                // Promise the closed forms; images have none.
                 Exactness::Exact => continue,
             };
             for link in [Link::Step, Link::Probit] {
@@ -228,7 +228,7 @@ impl Law for PriorOnImages {
                         let row = &rows[index];
                         let ask = |method| log_prob(method, link, &row.gram, &row.labels, seed);
                         let built_in = || prior::find(subject.id()).map(ask);
-                        match timed_answer(house, || ask(subject), built_in) {
+                        match timed_answer(is_built_in, || ask(subject), built_in) {
                             Ok((answer, seconds)) => {
                                 let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
                                 let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to;
@@ -265,7 +265,7 @@ impl Law for PriorClosedForms {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let (house, seed, most) = (context.house, context.seed, context.by_tier(100, usize::MAX));
+        let (is_built_in, seed, most) = (context.is_built_in, context.seed, context.by_tier(100, usize::MAX));
         let mut checks = Vec::new();
         let owing = context.priors.iter().filter(|method| method.exactness() != Exactness::Approximate);
         for &subject in owing {
@@ -277,7 +277,7 @@ impl Law for PriorClosedForms {
                     let labels = Labels::from_signs(vec![true; form.n]);
                     let ask = |method| log_prob(method, Link::Step, &gram, &labels, seed);
                     let built_in = || prior::find(subject.id()).map(ask);
-                    match timed_answer(house, || ask(subject), built_in) {
+                    match timed_answer(is_built_in, || ask(subject), built_in) {
                         Ok((answer, seconds)) => {
                             let noise = answer.std_error.unwrap_or(0.0);
                             let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);

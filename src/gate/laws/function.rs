@@ -93,7 +93,7 @@ impl Law for RoundingBound {
 }
 
 fn each_case<'a>(context: &Context<'a>, run: impl Fn(&FlatnessCase) -> Finding + Send + Sync + 'a) -> Vec<Check<'a>> {
-    if !context.house {
+    if !context.is_built_in {
         return Vec::new();
     }
     let run = Arc::new(run);

@@ -6,13 +6,13 @@ use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context};
 use crate::numeric::Estimate;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::sync::Arc;
 
 /// Reading of log P(f) under test with everything a law's case needs.
 pub(super) struct Trial<'t> {
-    pub subject: &'t dyn Prior,
+    pub subject: &'t dyn LogProbMethod,
     pub link: Link,
     pub case: &'t PriorCase,
     pub seed: u64,
@@ -41,7 +41,7 @@ impl Trial<'_> {
 
 /// Asks a method; "does not apply" (to a singular matrix, say) is a skip, any other error and NaN a failure.
 pub(super) fn log_prob(
-    subject: &dyn Prior,
+    subject: &dyn LogProbMethod,
     link: Link,
     gram: &Gram,
     labels: &Labels,
@@ -88,7 +88,7 @@ pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimat
 
 /// Which methods owe a law.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owes {
+pub(super) enum Promise {
     /// Every method.
     Symmetry,
     /// Exact and unbiased ones only: the law speaks of the true value.
@@ -99,13 +99,13 @@ pub(super) enum Owes {
 pub(super) fn each<'a>(
     context: &Context<'a>,
     links: &'static [Link],
-    owes: Owes,
+    owes: Promise,
     run: impl Fn(&Trial) -> Finding + Send + Sync + 'a,
 ) -> Vec<Check<'a>> {
     let run = Arc::new(run);
     let mut checks = Vec::new();
     for &subject in &context.priors {
-        if owes == Owes::Value && subject.exactness() == Exactness::Approximate {
+        if owes == Promise::Value && subject.exactness() == Exactness::Approximate {
             continue;
         }
         for &link in links.iter().filter(|link| subject.links().contains(link)) {
@@ -124,7 +124,7 @@ pub(super) fn each<'a>(
 }
 
 /// Name of a method with its link, as reports have it.
-pub(super) fn estimator(subject: &dyn Prior, link: Link) -> String {
+pub(super) fn estimator(subject: &dyn LogProbMethod, link: Link) -> String {
     format!("{}-{link}", subject.id())
 }
 

@@ -1,6 +1,6 @@
 //! What log P(f) owes to the rank of the matrix.
 
-use super::prior::{Owes, each, same};
+use super::prior::{Promise, each, same};
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::prior::{Exactness, Labels, Link};
@@ -26,7 +26,7 @@ impl Law for Dependent {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, STEP, Owes::Symmetry, |trial| {
+        each(context, STEP, Promise::Symmetry, |trial| {
             let (k, signs) = (trial.case.gram.matrix(), trial.case.labels.signs());
             let n = trial.case.gram.points();
             // g_n = w_0 g_0 + w_1 g_1, w_i = y_i over the deviation: positive where both labels hold.

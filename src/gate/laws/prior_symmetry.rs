@@ -1,6 +1,6 @@
 //! Symmetries of log P(f), which every method owes.
 
-use super::prior::{Owes, Trial, at, each, noise, rotation, same};
+use super::prior::{Promise, Trial, at, each, noise, rotation, same};
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::numeric::tolerance::SEEN_Z;
@@ -34,7 +34,7 @@ impl Law for Scale {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, STEP, Owes::Symmetry, |trial| {
+        each(context, STEP, Promise::Symmetry, |trial| {
             let factors = [1e-6, 0.37, 4e5];
             Finding::worst(factors.map(|c| {
                 let scaled = trial.case.gram.matrix().mapv(|k| c * k);
@@ -61,7 +61,7 @@ impl Law for Diagonal {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, STEP, Owes::Symmetry, |trial| {
+        each(context, STEP, Promise::Symmetry, |trial| {
             same(trial.log_prob_of(diagonally_scaled(trial), &trial.case.labels), trial.base())
         })
     }
@@ -84,7 +84,7 @@ impl Law for Permutation {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Owes::Symmetry, |trial| {
+        each(context, BOTH, Promise::Symmetry, |trial| {
             let (matrix, labels) = at(trial.case, &rotation(trial.case.gram.points()));
             same(trial.log_prob_of(matrix, &labels), trial.base())
         })
@@ -108,7 +108,7 @@ impl Law for LabelFlip {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Owes::Symmetry, |trial| {
+        each(context, BOTH, Promise::Symmetry, |trial| {
             same(trial.log_prob(&trial.case.gram, &trial.case.labels.flipped()), trial.base())
         })
     }
@@ -131,7 +131,7 @@ impl Law for Duplicate {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, STEP, Owes::Symmetry, |trial| {
+        each(context, STEP, Promise::Symmetry, |trial| {
             let points = trial.case.gram.points();
             let indices: Vec<usize> = (0..points).chain([0]).collect();
             let (matrix, labels) = at(trial.case, &indices);
@@ -164,7 +164,7 @@ impl Law for ProbitBreaksScale {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, PROBIT, Owes::Symmetry, |trial| {
+        each(context, PROBIT, Promise::Symmetry, |trial| {
             let moved = |matrix: Array2<f64>| match (trial.log_prob_of(matrix, &trial.case.labels), trial.base()) {
                 (Ok(after), Ok(before)) => {
                     let (rounding, std_error) = noise(&after, &before);

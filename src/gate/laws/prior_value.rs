@@ -1,6 +1,6 @@
 //! Laws of the true value of log P(f), which exact and unbiased methods owe.
 
-use super::prior::{Owes, at, each, same};
+use super::prior::{Promise, at, each, same};
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
@@ -29,7 +29,7 @@ impl Law for Normalisation {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let most = context.by_tier(5, MAX_ENUMERATED);
-        each(context, BOTH, Owes::Value, move |trial| {
+        each(context, BOTH, Promise::Value, move |trial| {
             let points = trial.case.gram.points();
             if points > most {
                 return Finding::skip(format!("{points} points have too many labellings for this tier"));
@@ -70,7 +70,7 @@ impl Law for Marginalisation {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Owes::Value, |trial| {
+        each(context, BOTH, Promise::Value, |trial| {
             let points = trial.case.gram.points();
             let shorter: Vec<usize> = (0..points - 1).collect();
             let (matrix, labels) = at(trial.case, &shorter);
@@ -117,7 +117,7 @@ impl Law for BlockDiagonal {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Owes::Value, |trial| {
+        each(context, BOTH, Promise::Value, |trial| {
             let k = trial.case.gram.matrix();
             let n = trial.case.gram.points();
             let doubled =

@@ -1,6 +1,6 @@
 //! Poolings: mean and maximum over windows, mean over all positions.
 
-use super::linear::LinearMap;
+use super::fixed_linear::LinearMap;
 use super::{Saved, Window};
 use ndarray::ArrayView2;
 

@@ -10,14 +10,14 @@ mod one_factor;
 use crate::numeric::Estimate;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
 use crate::prior::rank::factorise;
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::ArrayView2;
 
 /// Closed forms and one-dimensional integrals.
 #[derive(Debug, Clone, Copy)]
 pub struct Exact;
 
-impl Prior for Exact {
+impl LogProbMethod for Exact {
     fn id(&self) -> &'static str {
         "exact"
     }

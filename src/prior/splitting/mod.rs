@@ -17,7 +17,7 @@ use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::options::Deadline;
 use crate::prior::particles::systematic_ancestors;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use moves::Gaussian;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -38,7 +38,7 @@ const CHUNK: usize = 128;
 #[derive(Debug, Clone, Copy)]
 pub struct Splitting;
 
-impl Prior for Splitting {
+impl LogProbMethod for Splitting {
     fn id(&self) -> &'static str {
         "splitting"
     }

@@ -18,7 +18,7 @@ use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
 use rand_chacha::ChaCha8Rng;
 use saddle::Saddle;
@@ -37,7 +37,7 @@ const RESAMPLE_BELOW: f64 = 0.5;
 #[derive(Debug, Clone, Copy)]
 pub struct MinimaxTilting;
 
-impl Prior for MinimaxTilting {
+impl LogProbMethod for MinimaxTilting {
     fn id(&self) -> &'static str {
         "tilting"
     }

@@ -17,7 +17,7 @@ use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::ep::{self, FixedPoint};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
-use crate::prior::{Exactness, Gram, Labels, Link, LogProb, Prior, PriorError, PriorOptions};
+use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use guide::Guides;
 use island::Outcome;
 use std::time::Instant;
@@ -33,7 +33,7 @@ pub struct SequentialMonteCarlo;
 #[derive(Debug, Clone, Copy)]
 pub struct EpImportance;
 
-impl Prior for SequentialMonteCarlo {
+impl LogProbMethod for SequentialMonteCarlo {
     fn id(&self) -> &'static str {
         "smc"
     }
@@ -59,7 +59,7 @@ impl Prior for SequentialMonteCarlo {
     }
 }
 
-impl Prior for EpImportance {
+impl LogProbMethod for EpImportance {
     fn id(&self) -> &'static str {
         "ep-importance"
     }
@@ -86,7 +86,7 @@ impl Prior for EpImportance {
 }
 
 fn sample(
-    method: &dyn Prior,
+    method: &dyn LogProbMethod,
     gram: &Gram,
     labels: &Labels,
     options: &PriorOptions,
@@ -147,7 +147,7 @@ mod tests {
             let angles = [0.0, 0.02 * f64::from(step), 0.05 * f64::from(step)];
             let gram = Array2::from_shape_fn((3, 3), |(i, j)| (angles[i] - angles[j]).cos());
             let (gram, labels) = (Gram::new(gram).unwrap(), Labels::from_signs(vec![true; 3]));
-            for method in [&SequentialMonteCarlo as &dyn Prior, &EpImportance] {
+            for method in [&SequentialMonteCarlo as &dyn LogProbMethod, &EpImportance] {
                 let error = method.log_prob(&gram, &labels, &PriorOptions::default()).unwrap_err();
                 assert!(matches!(error, PriorError::Singular { .. }), "{} at step {step}: {error}", method.id());
             }

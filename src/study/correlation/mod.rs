@@ -5,10 +5,10 @@ mod judge;
 
 use crate::numeric::Streams;
 use crate::study::flatter::{beyond_log_prob, flatness_against_log_prob};
-use crate::study::measured::{Menu, UNASKED, measure_all};
+use crate::study::measured::{Choices, UNASKED, measure_all};
 use crate::study::networks::{Trained, population};
 use crate::study::predictors::{Row, coefficients, networks_table, predictors, skipped};
-use crate::study::{Defaults, Desk, Findings, Measured, Request, Setting, Study, StudyError, ascents};
+use crate::study::{Defaults, Findings, Measured, Request, Setting, Study, StudyError, Workspace, ascents};
 use rand::RngExt;
 
 const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy-sgd", "sam"];
@@ -50,10 +50,10 @@ struct Sweep<'m> {
 }
 
 impl<'m> Sweep<'m> {
-    fn new(measured: &'m [Measured], menu: &Menu, optimizers: &'m [String], seed: u64) -> Self {
+    fn new(measured: &'m [Measured], choices: &Choices, optimizers: &'m [String], seed: u64) -> Self {
         let (originals, twins) = measured.iter().partition(|one| one.alpha == 1.0);
-        let predictors = predictors(menu, measured);
-        Self { optimizers, originals, twins, predictors, log_prob: menu.log_prob(), seed }
+        let predictors = predictors(choices, measured);
+        Self { optimizers, originals, twins, predictors, log_prob: choices.log_prob(), seed }
     }
 
     /// The networks of an optimiser, or of all.
@@ -98,7 +98,7 @@ impl Study for CorrelationStudy {
         "Zhang et al. 2021, figures 3 and 4"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let overtrained = request.extra_epochs.is_some_and(|epochs| epochs > 0);
         let optimizers: &[&str] = if request.quick || overtrained { &TWO_OPTIMIZERS } else { &OPTIMIZERS };
         let defaults = if request.quick {
@@ -107,10 +107,10 @@ impl Study for CorrelationStudy {
             Defaults { seeds: 5, train: None, attacks: 11, optimizers }
         };
         let setting = Setting::resolve(request, &defaults)?;
-        let menu = Menu::new(request, request.quick.then_some(&QUICK_MEASURES))?;
-        let population = population(&setting.trainings(), setting.kernel, desk)?;
-        let measured = measure_all(&population.networks, &|trained| vec![twin_factor(trained)], &menu, desk)?;
-        let sweep = Sweep::new(&measured, &menu, &setting.optimizers, request.seed);
+        let choices = Choices::new(request, request.quick.then_some(&QUICK_MEASURES))?;
+        let population = population(&setting.trainings(), setting.kernel, workspace)?;
+        let measured = measure_all(&population.networks, &|trained| vec![twin_factor(trained)], &choices, workspace)?;
+        let sweep = Sweep::new(&measured, &choices, &setting.optimizers, request.seed);
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
         let (groups, with_twins) = (sweep.groups(), sweep.groups_with_twins());
         let (rows, twin_rows) = (sweep.rows(&groups), sweep.rows(&with_twins));
@@ -127,7 +127,7 @@ impl Study for CorrelationStudy {
         findings.tables = vec![
             coefficients("correlations", "Correlation with accuracy on E, networks as trained", KIND, &rows),
             coefficients("correlations_with_twins", "The same with a rescaled twin of each network", KIND, &twin_rows),
-            networks_table(&menu, &measured),
+            networks_table(&choices, &measured),
         ];
         findings.figures = figures::figures(&sweep, &rows, &twin_rows);
         flatness_against_log_prob(&mut findings, KIND, &groups, &sweep.predictors, sweep.log_prob, request.seed);
@@ -141,7 +141,7 @@ impl Study for CorrelationStudy {
                 .notes
                 .extend(UNASKED.iter().map(|(id, reason)| format!("{id} is measured when asked for: {reason}")));
         }
-        findings.notes.push(skipped(&menu, &sweep.originals));
+        findings.notes.push(skipped(&choices, &sweep.originals));
         findings.notes.push(judge::notes(&sweep));
         findings.notes.retain(|note| !note.is_empty());
         findings.notes.push(

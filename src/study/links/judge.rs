@@ -1,6 +1,6 @@
 //! What is claimed of the paper's number, each claim a test.
 
-use super::Few;
+use super::FewPoints;
 use super::labellings::Labellings;
 use crate::numeric::Streams;
 use crate::numeric::correlation::kendall;
@@ -25,7 +25,7 @@ pub(super) struct Functions<'f> {
 pub(super) fn judge(
     findings: &mut Findings,
     functions: &Functions,
-    few: &[Few],
+    few: &[FewPoints],
     labellings: &Labellings,
     judged: usize,
     seed: u64,
@@ -127,9 +127,9 @@ mod tests {
             truth.iter().enumerate().map(|(i, truth)| truth * (1.0 + share) + disorder * noise("probit", i)).collect();
         let drawn = 10_000_000_u64;
         let count = |truth: f64| (truth.exp() * wide * drawn as f64).round() as u64;
-        let few: Vec<Few> = truth
+        let few: Vec<FewPoints> = truth
             .iter()
-            .map(|&truth| Few {
+            .map(|&truth| FewPoints {
                 network: String::new(),
                 points: 2,
                 step: number(truth),

@@ -7,7 +7,7 @@ use crate::numeric::correlation::kendall;
 use crate::prior::{Gram, Labels, Link};
 use crate::study::measured::{Number, Quantity, READINGS, read};
 use crate::study::networks::Trained;
-use crate::study::{Axis, Desk, Figure, Panel, Progress, Series, StudyError, Style, Table, real};
+use crate::study::{Axis, Figure, Panel, Progress, Series, StudyError, Style, Table, Workspace, real};
 use ndarray::s;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -55,9 +55,9 @@ pub(super) fn labellings(
     architectures: &[(String, Architecture)],
     blocks: u64,
     seed: u64,
-    desk: &Desk,
+    workspace: &Workspace,
 ) -> Result<Labellings, StudyError> {
-    let points = POINTS.min(trained.ground.genuine.len());
+    let points = POINTS.min(trained.ground.clean.len());
     let gram = Gram::new(trained.ground.gram.matrix().slice(s![..points, ..points]).to_owned())?;
     let mut data = trained.settings.data.clone();
     data.attack = 0;
@@ -70,11 +70,11 @@ pub(super) fn labellings(
     let found: Vec<Vec<Labelling>> = chunks
         .par_iter()
         .map(|&first| {
-            let found = desk.cache.get(&format!("labellings-{first}"), &key, || {
+            let found = workspace.cache.get(&format!("labellings-{first}"), &key, || {
                 (first..(first + CHUNK).min(half)).map(|index| one(&gram, index, points)).collect()
             })?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            (desk.progress)(Progress { phase: "going through labellings", done, total: chunks.len() });
+            (workspace.progress)(Progress { phase: "going through labellings", done, total: chunks.len() });
             Ok(found)
         })
         .collect::<Result<_, StudyError>>()?;
@@ -95,7 +95,7 @@ pub(super) fn labellings(
         .map(|(index, (name, architecture))| {
             let key = json!({ "data": data, "architecture": architecture, "points": points, "blocks": blocks,
                 "seed": seed });
-            desk.cache.get(&format!("labellings-sampled-{index}"), &key, || {
+            workspace.cache.get(&format!("labellings-sampled-{index}"), &key, || {
                 let sampler = Sampler::new(architecture.clone(), inputs.clone(), seed)?;
                 let block = BLOCK.min(sampler.block_size());
                 let counted: Vec<Counts> = (0..blocks)
@@ -110,7 +110,7 @@ pub(super) fn labellings(
                     let function = Function::new(&one.labels.bytes().map(|label| label == b'1').collect::<Vec<_>>());
                     counted.iter().map(|counts| counts.count(&function)).sum()
                 };
-                (desk.progress)(Progress { phase: "counting", done: index + 1, total: architectures.len() });
+                (workspace.progress)(Progress { phase: "counting", done: index + 1, total: architectures.len() });
                 Ok(Sampled { name: name.clone(), drawn: blocks * block as u64, counts: all.iter().map(of).collect() })
             })
         })

@@ -5,13 +5,13 @@ mod labellings;
 
 use crate::function::{Function, Sampler};
 use crate::prior::{Gram, Labels, Link};
-use crate::study::measured::{Menu, Number, Quantity, READINGS, measure_all, read};
+use crate::study::measured::{Choices, Number, Quantity, READINGS, measure_all, read};
 use crate::study::networks::{Trained, population};
 use crate::study::predictors::networks_table;
 use crate::study::setting;
 use crate::study::{
-    Axis, Cell, Defaults, Desk, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study,
-    StudyError, Style, Table, real,
+    Axis, Cell, Defaults, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study, StudyError,
+    Style, Table, Workspace, real,
 };
 use labellings::labellings;
 use ndarray::s;
@@ -35,7 +35,7 @@ pub(super) struct LinksStudy;
 
 /// The labels of a few points, in each reading.
 #[derive(Serialize, Deserialize)]
-struct Few {
+struct FewPoints {
     network: String,
     points: usize,
     step: Number,
@@ -59,24 +59,24 @@ impl Study for LinksStudy {
         "definitions of log P(f) against what Zhang et al. 2021 compute; this program's own experiment"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let (seeds, train, attacks) = if request.quick { (1, Some(200), 6) } else { (3, None, 11) };
         let setting = Setting::resolve(request, &Defaults { seeds, train, attacks, optimizers: &["sgd"] })?;
-        let menu = Menu::new(&Request { readings: None, ..request.clone() }, Some(&[]))?;
-        let population = population(&setting.trainings(), setting.kernel, desk)?;
-        let measured = measure_all(&population.networks, &|_| Vec::new(), &menu, desk)?;
+        let choices = Choices::new(&Request { readings: None, ..request.clone() }, Some(&[]))?;
+        let population = population(&setting.trainings(), setting.kernel, workspace)?;
+        let measured = measure_all(&population.networks, &|_| Vec::new(), &choices, workspace)?;
         let blocks = if request.quick { QUICK_BLOCKS } else { BLOCKS };
         let first = &population.networks[0];
-        let few = finite_width(first, blocks, request.seed, desk)?;
+        let few = finite_width(first, blocks, request.seed, workspace)?;
         let networks = match &setting.asked_architecture {
             Some(architecture) => vec![("networks sampled".to_owned(), architecture.clone())],
             None => WIDTHS.map(|width| (format!("width {width}"), setting.fully_connected(width))).to_vec(),
         };
         let judged = if networks.len() > 1 { 1 } else { 0 };
-        let all = labellings(first, &networks, blocks, request.seed, desk)?;
+        let all = labellings(first, &networks, blocks, request.seed, workspace)?;
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
         findings.record("functions", measured.iter().map(function_json).collect::<Vec<_>>());
-        findings.record("few_points", few.iter().map(Few::json).collect::<Vec<_>>());
+        findings.record("few_points", few.iter().map(FewPoints::json).collect::<Vec<_>>());
         findings.record("labellings", all.json());
         let [step, probit, certified] = columns(&measured);
         let of_functions = judge::Functions { step: &step, probit: &probit, certified: &certified };
@@ -85,7 +85,7 @@ impl Study for LinksStudy {
         if request.readings.is_some() {
             findings.notes.push("The study compares all readings: --readings does not concern it.".to_owned());
         }
-        findings.tables.push(networks_table(&menu, &measured));
+        findings.tables.push(networks_table(&choices, &measured));
         findings.tables.push(few_table(&few));
         findings.tables.push(all.table());
         findings.figures = figures(&measured, &few);
@@ -94,7 +94,7 @@ impl Study for LinksStudy {
     }
 }
 
-impl Few {
+impl FewPoints {
     fn finite(&self) -> Option<f64> {
         (self.counted >= FEWEST).then(|| (self.counted as f64 / self.drawn as f64).ln())
     }
@@ -127,10 +127,15 @@ fn function_json(one: &Measured) -> serde_json::Value {
 }
 
 /// The labels that a network gives the first points, in each reading.
-fn finite_width(trained: &Trained, blocks: u64, seed: u64, desk: &Desk) -> Result<Vec<Few>, StudyError> {
+fn finite_width(
+    trained: &Trained,
+    blocks: u64,
+    seed: u64,
+    workspace: &Workspace,
+) -> Result<Vec<FewPoints>, StudyError> {
     let key = json!({ "settings": trained.settings, "blocks": blocks, "seed": seed, "points": POINTS });
     let labels = trained.labels(&trained.network);
-    desk.cache.get("few-points", &key, || {
+    workspace.cache.get("few-points", &key, || {
         POINTS
             .iter()
             .enumerate()
@@ -150,10 +155,10 @@ fn finite_width(trained: &Trained, blocks: u64, seed: u64, desk: &Desk) -> Resul
                     })
                     .sum::<Result<u64, StudyError>>()?;
                 let drawn = blocks * BLOCK.min(sampler.block_size()) as u64;
-                (desk.progress)(Progress { phase: "counting", done: index + 1, total: POINTS.len() });
+                (workspace.progress)(Progress { phase: "counting", done: index + 1, total: POINTS.len() });
                 let step = Quantity { name: "auto", method: "auto", link: Link::Step };
                 let of = |reading: &Quantity| Ok::<_, StudyError>(Number::from(&read(reading, &gram, &labels)?));
-                Ok(Few {
+                Ok(FewPoints {
                     network: trained.name.clone(),
                     points,
                     step: of(&step)?,
@@ -171,7 +176,7 @@ fn columns(measured: &[Measured]) -> [Vec<f64>; 3] {
     READINGS.map(|reading| measured.iter().map(|one| one.value(reading.name).unwrap_or(f64::NAN)).collect())
 }
 
-fn few_table(few: &[Few]) -> Table {
+fn few_table(few: &[FewPoints]) -> Table {
     let columns = ["points", "step", "ep_step", "ep_probit", "finite_width", "sampling_error", "counted", "drawn"];
     let mut table = Table::new("few_points", "log P of the labels of the first points (nats)", &columns);
     for one in few {
@@ -189,7 +194,7 @@ fn few_table(few: &[Few]) -> Table {
     table
 }
 
-fn figures(measured: &[Measured], few: &[Few]) -> Vec<Figure> {
+fn figures(measured: &[Measured], few: &[FewPoints]) -> Vec<Figure> {
     let [step, probit, certified] = columns(measured);
     let series = |name: &str, values: &[f64], colour| Series {
         name: name.to_owned(),
@@ -198,7 +203,7 @@ fn figures(measured: &[Measured], few: &[Few]) -> Vec<Figure> {
         colour,
     };
     let ends = certified.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (v.min(l), v.max(h)));
-    let counted = |name: &str, value: &dyn Fn(&Few) -> Option<f64>, colour| Series {
+    let counted = |name: &str, value: &dyn Fn(&FewPoints) -> Option<f64>, colour| Series {
         name: name.to_owned(),
         points: few.iter().filter_map(|one| Some((one.points as f64, value(one)?))).collect(),
         style: Style::Marks,
@@ -234,7 +239,7 @@ fn figures(measured: &[Measured], few: &[Few]) -> Vec<Figure> {
                     counted("true step probability", &|one| Some(one.step.real()), 2),
                     counted("EP step", &|one| Some(one.ep_step.real()), 0),
                     counted("EP probit", &|one| Some(one.ep_probit.real()), 1),
-                    counted("finite width, counted", &Few::finite, 4),
+                    counted("finite width, counted", &FewPoints::finite, 4),
                 ],
             },
         ],

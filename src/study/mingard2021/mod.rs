@@ -10,10 +10,10 @@ use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
 use crate::model::{Activation, Architecture, Loss, Objective};
 use crate::numeric::Streams;
 use crate::study::counted::{INPUTS, SGD_ASCENT_EPOCHS, complexities};
-use crate::study::measured::Menu;
+use crate::study::measured::Choices;
 use crate::study::{
-    Axis, Defaults, Desk, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
-    real,
+    Axis, Defaults, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
+    Workspace, real,
 };
 use crate::train::Trainer;
 use ndarray::{Array2, Axis as Direction};
@@ -94,7 +94,7 @@ impl Study for MingardStudy {
         "Mingard, Valle-Perez, Skalse and Louis 2021"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         request.refuse_architecture("of the shape 7-40-40-1")?;
         let optimizers: &[&str] = if request.quick { &["sgd", "adam"] } else { &["sgd", "adam", "adagrad", "rmsprop"] };
         let checked = Setting::resolve(
@@ -102,8 +102,8 @@ impl Study for MingardStudy {
             &Defaults { seeds: 1, train: Some(1), attacks: 1, optimizers },
         )?;
         let (drawn, trainings) = if request.quick { (QUICK_DRAWN, QUICK_TRAININGS) } else { (DRAWN, TRAININGS) };
-        let mut menu = Menu::new(request, Some(&["keskar_sharpness", "keskar_sharpness_sgd"]))?;
-        menu.options = Options { epochs: SGD_ASCENT_EPOCHS, ..Options::default() };
+        let mut choices = Choices::new(request, Some(&["keskar_sharpness", "keskar_sharpness_sgd"]))?;
+        choices.options = Options { epochs: SGD_ASCENT_EPOCHS, ..Options::default() };
         let trainer = |id: &str| Trainer {
             optimizer: checked.optimizer(id),
             learning_rate: checked.rates.of(id),
@@ -116,12 +116,13 @@ impl Study for MingardStudy {
             "drawn": drawn,
             "trainings": trainings,
             "trainers": trainers,
-            "measures": menu.names(),
-            "options": menu.options,
+            "measures": choices.names(),
+            "options": choices.options,
             "seed": request.seed,
         });
-        let counted =
-            desk.cache.get("mingard-2021", &key, || explore(&trainers, drawn, trainings, request.seed, &menu, desk))?;
+        let counted = workspace
+            .cache
+            .get("mingard-2021", &key, || explore(&trainers, drawn, trainings, request.seed, &choices, workspace))?;
         let sentence = format!(
             "fcn:7-40-40-1 (ReLU, one logit) on all {INPUTS} inputs: {drawn} networks drawn from the prior; |S| = {TRAINING}, \
              E the other inputs, {trainings} trainings with each of {}, mini-batches of {}, binary cross-entropy, to zero \
@@ -155,10 +156,10 @@ fn explore(
     drawn: u64,
     trainings: u64,
     seed: u64,
-    menu: &Menu,
-    desk: &Desk,
+    choices: &Choices,
+    workspace: &Workspace,
 ) -> Result<Counted, StudyError> {
-    let tell = |phase, done, total| (desk.progress)(Progress { phase, done, total });
+    let tell = |phase, done, total| (workspace.progress)(Progress { phase, done, total });
     let inputs = load("boolean:7")?.inputs;
     let sampler = Sampler::new(architecture(), inputs.clone(), seed)?;
     let progress = |counted: u64, _: usize| tell("counting", counted as usize, drawn as usize);
@@ -206,10 +207,10 @@ fn explore(
                 let chosen = inputs.select(Direction(0), training);
                 let objective = Objective::new(&found.network, Loss::Bce, chosen.view(), targets.view())?;
                 let point = Point::new(objective, &found.network.theta);
-                let flatness = menu
+                let flatness = choices
                     .measures
                     .iter()
-                    .map(|measure| Ok((measure.id().to_owned(), measure.evaluate(&point, &menu.options)?.value)))
+                    .map(|measure| Ok((measure.id().to_owned(), measure.evaluate(&point, &choices.options)?.value)))
                     .collect::<Result<_, StudyError>>()?;
                 let wrong = test.iter().filter(|&&input| found.function.label(input) != target.label(input)).count();
                 let count = counts.count(&found.function);

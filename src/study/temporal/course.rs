@@ -7,7 +7,7 @@ use crate::prior::Labels;
 use crate::study::ground::Ground;
 use crate::study::measured::{Quantity, read};
 use crate::study::rescaled::rescaling;
-use crate::study::{Desk, Progress, StudyError, real};
+use crate::study::{Progress, StudyError, Workspace, real};
 use crate::train::{Run, Settings};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -127,12 +127,12 @@ pub(super) fn follow(
     alphas: &[f64],
     watched: &Watched,
     ground: &Ground,
-    desk: &Desk,
+    workspace: &Workspace,
 ) -> Result<Vec<Course>, StudyError> {
     let mut shared: Option<Vec<Moment>> = None;
     let mut courses = Vec::new();
     for &alpha in alphas {
-        let (before, after, predicted) = one(settings, alpha, watched, ground, shared.is_none(), desk)?;
+        let (before, after, predicted) = one(settings, alpha, watched, ground, shared.is_none(), workspace)?;
         let before = shared.get_or_insert(before).clone();
         courses.push(Course { seed: settings.seed, alpha, before, after, predicted });
     }
@@ -147,12 +147,12 @@ fn one(
     watched: &Watched,
     ground: &Ground,
     measure_before: bool,
-    desk: &Desk,
+    workspace: &Workspace,
 ) -> Result<Followed, StudyError> {
     let extra = settings.trainer.extra_epochs;
     let source = crate::data::load_source(&settings.data.source)?;
-    let portions = settings.data.take(&source)?;
-    let mut run = Run::new(&settings.trainer, settings.initial_network()?, &portions.training, portions.genuine)?;
+    let splits = settings.data.take(&source)?;
+    let mut run = Run::new(&settings.trainer, settings.initial_network()?, &splits.training, splits.clean)?;
     let snapshot = |run: &Run, rescaled: bool| {
         let last = run.last();
         Snapshot {
@@ -172,7 +172,7 @@ fn one(
             None => format!("epochs-{}-{part}", course_name(settings)),
             Some(alpha) => format!("epochs-{}-alpha-{alpha}-{part}", course_name(settings)),
         };
-        desk.cache.get(&name, &key, || measure(waiting, watched, ground))
+        workspace.cache.get(&name, &key, || measure(waiting, watched, ground))
     };
     let mut waiting = vec![snapshot(&run, false)];
     let (mut before, mut after, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
@@ -189,7 +189,7 @@ fn one(
             waiting.clear();
             part += 1;
             let total = zero.map_or(before.len() + after.len(), |zero| zero + extra + 2);
-            (desk.progress)(Progress { phase: "measuring epochs", done: before.len() + after.len(), total });
+            (workspace.progress)(Progress { phase: "measuring epochs", done: before.len() + after.len(), total });
         }
         if turn {
             let map = rescaling(&run.network().model, alpha)?;
@@ -238,7 +238,7 @@ fn predict(
     ground: &Ground,
 ) -> Result<Vec<Option<f64>>, StudyError> {
     let action = map.action(&network.model)?;
-    let (inputs, targets) = (ground.genuine.inputs.view(), ground.genuine.targets.view());
+    let (inputs, targets) = (ground.clean.inputs.view(), ground.clean.targets.view());
     let point = Point::new(Objective::new(network, Loss::Bce, inputs, targets)?, &network.theta);
     let of = |measure: &&'static dyn Measure| {
         // Plain SGD ascent takes other paths after a rescaling.
@@ -273,7 +273,7 @@ fn measure(snapshots: &[Snapshot], watched: &Watched, ground: &Ground) -> Result
         .zip(&labels)
         .map(|(snapshot, labels)| {
             let network = &snapshot.network;
-            let (inputs, targets) = (ground.genuine.inputs.view(), ground.genuine.targets.view());
+            let (inputs, targets) = (ground.clean.inputs.view(), ground.clean.targets.view());
             let point = Point::new(Objective::new(network, Loss::Bce, inputs, targets)?, &network.theta);
             let flatness = watched
                 .measures

@@ -9,8 +9,8 @@ use crate::model::{Architecture, LayerSpec, Padding};
 use crate::study::ground::Ground;
 use crate::study::measured::{Quantity, READINGS};
 use crate::study::{
-    Axis, Cell, Defaults, Desk, Figure, Findings, KernelChoice, Panel, Request, Series, Setting, Study, StudyError,
-    Style, Table, real,
+    Axis, Cell, Defaults, Figure, Findings, KernelChoice, Panel, Request, Series, Setting, Study, StudyError, Style,
+    Table, Workspace, real,
 };
 use crate::train::Settings;
 use course::{Course, Watched, follow};
@@ -52,7 +52,7 @@ impl Study for TemporalStudy {
         "Zhang et al. 2021, figure 5"
     }
 
-    fn run(&self, request: &Request, desk: &Desk) -> Result<Findings, StudyError> {
+    fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let train = request.quick.then_some(100);
         let defaults = Defaults { seeds: 5, train, attacks: 1, optimizers: &["sgd"] };
         let extra = request.extra_epochs.unwrap_or(if request.quick { QUICK_EXTRA_EPOCHS } else { EXTRA_EPOCHS });
@@ -74,9 +74,9 @@ impl Study for TemporalStudy {
             .map(|&seed| setting.training(&setting.optimizers[0], setting.attacks[0], seed))
             .collect();
         let mut courses = Vec::new();
-        let ground = Ground::new(&trainings[0].data, &trainings[0].architecture, setting.kernel, desk)?;
+        let ground = Ground::new(&trainings[0].data, &trainings[0].architecture, setting.kernel, workspace)?;
         for settings in &trainings {
-            courses.extend(follow(settings, alphas, &watched, &ground, desk)?);
+            courses.extend(follow(settings, alphas, &watched, &ground, workspace)?);
         }
         let mut findings = Findings::new(self.id(), setting.sentence(), &setting.seeds);
         record(&mut findings, &courses, &watched);
@@ -87,8 +87,8 @@ impl Study for TemporalStudy {
         match batch_norm(&setting, &trainings[0])? {
             Some(settings) => {
                 let kernel = KernelChoice::Empirical(Some(KERNEL_SAMPLES));
-                let ground = Ground::new(&settings.data, &settings.architecture, kernel, desk)?;
-                let normed = follow(&settings, &ALPHAS[..1], &watched, &ground, desk)?;
+                let ground = Ground::new(&settings.data, &settings.architecture, kernel, workspace)?;
+                let normed = follow(&settings, &ALPHAS[..1], &watched, &ground, workspace)?;
                 let documents = normed.iter().map(|course| document(course, &watched)).collect::<Vec<_>>();
                 findings.record("batch_norm_runs", documents);
                 judge::judge_batch_norm(&mut findings, &normed);

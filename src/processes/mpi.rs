@@ -8,13 +8,13 @@ use ::mpi::topology::SimpleCommunicator;
 use ::mpi::traits::*;
 
 /// All processes that a launcher has started together.
-pub struct World {
+pub struct MpiWorld {
     communicator: SimpleCommunicator,
     /// Leaves the world when it goes.
     _universe: Universe,
 }
 
-impl World {
+impl MpiWorld {
     /// The world this process was started in; `None` if no launcher did.
     pub fn join() -> Option<Self> {
         // What the launchers of Open MPI, PMIx and PMI say; without one there is no need to start MPI.
@@ -35,7 +35,7 @@ fn length(words: usize) -> Count {
     Count::try_from(words).expect("a message has less than 2^31 words")
 }
 
-impl Ranks for World {
+impl Ranks for MpiWorld {
     fn rank(&self) -> usize {
         number(self.communicator.rank())
     }
@@ -64,7 +64,7 @@ impl Ranks for World {
         all
     }
 
-    fn agree(&self, word: u64) -> u64 {
+    fn broadcast(&self, word: u64) -> u64 {
         let mut word = word;
         self.communicator.process_at_rank(0).broadcast_into(&mut word);
         word
