@@ -96,6 +96,7 @@ pub mod data;
 pub mod flatness;
 pub mod function;
 pub mod gate;
+mod id;
 pub mod io;
 pub mod kernel;
 pub mod model;

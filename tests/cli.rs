@@ -315,7 +315,7 @@ fn optimisers_are_listed_with_their_presets() {
         }
     }
     assert!(presets >= 18, "{presets}");
-    let line = listed.lines().find(|line| line.trim_start().starts_with("tan-script: ")).unwrap();
+    let line = listed.lines().find(|line| line.trim_start().starts_with("tan_script: ")).unwrap();
     for setting in ["langevin_steps 20", "langevin_rate 0.12", "lr 0.4", "scope 0.008", "scoping 0.0008"] {
         assert!(line.contains(setting), "{line}");
     }

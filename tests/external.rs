@@ -45,7 +45,7 @@ fn right(request: &Value) -> f64 {
     let x = read_npz(data, "x").unwrap();
     let y = read_npz(data, "y").unwrap();
     let rows = x.shape()[0];
-    let x = x.into_shape_with_order((rows, model.inputs())).unwrap();
+    let x = x.into_shape_with_order((rows, model.input_count())).unwrap();
     let columns = y.len() / rows;
     let y = y.into_shape_with_order((rows, columns)).unwrap();
     let loss: Loss = serde_json::from_value(request["loss"].clone()).unwrap();

@@ -79,8 +79,8 @@ fn every_step_is_that_of_pytorch() {
         let case = networks.iter().find(|case| case.record["name"] == ascent.name.as_str()).unwrap();
         let (objective, theta) = (case.objective(&case.network), &case.network.theta);
         // Every epoch ends with what is left of the rows.
-        assert!(objective.samples() % ascent.batch != 0);
-        assert_eq!(ascent.losses.len(), ascent.epochs * objective.samples().div_ceil(ascent.batch));
+        assert!(objective.sample_count() % ascent.batch != 0);
+        assert_eq!(ascent.losses.len(), ascent.epochs * objective.sample_count().div_ceil(ascent.batch));
         let radii: Vec<f64> = theta.iter().map(|theta| ascent.eps * (theta.abs() + 1.0)).collect();
         let domain = Domain { objective: &objective, theta, radii: &radii, metric: &vec![1.0; theta.len()] };
         let climb = SgdAscent { epochs: ascent.epochs, batch: ascent.batch, rate: ascent.rate };
@@ -101,9 +101,9 @@ fn every_step_is_that_of_pytorch() {
             assert!((u - expected).abs() <= CERTIFIED_CURVATURE, "{}, parameter {index}: {u}, {expected}", ascent.name);
         }
         let options = Options {
-            eps: ascent.eps,
-            rate: ascent.rate,
-            batch: ascent.batch,
+            box_radius: ascent.eps,
+            learning_rate: ascent.rate,
+            batch_size: ascent.batch,
             epochs: ascent.epochs,
             ..Options::default()
         };

@@ -64,7 +64,7 @@ impl Case {
 
     /// The reference's settings.
     fn options(&self) -> Options {
-        Options { c: self.number("log_det_shift"), ..Options::default() }
+        Options { log_det_shift: self.number("log_det_shift"), ..Options::default() }
     }
 
     /// Value after rescaling: certified, or the one before where the measure is invariant.
@@ -218,7 +218,7 @@ fn sharpness_is_what_was_predicted_from_the_transported_box() {
         let there = Point::new(case.objective(&network), &network.theta);
         let here = Point::new(case.objective(&case.network), &case.network.theta);
         for eps in [0.0, 1e-4, 1e-2] {
-            let options = Options { eps, ..Options::default() };
+            let options = Options { box_radius: eps, ..Options::default() };
             let before = sharpness.evaluate(&here, &options).unwrap().value;
             let after = sharpness.evaluate(&there, &options).unwrap().value;
             let predicted = sharpness.predict(&here, &action, &options).unwrap().unwrap().value;

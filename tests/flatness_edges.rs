@@ -208,8 +208,9 @@ fn relative_measures_do_not_depend_on_the_scale_of_weights() {
 /// The right answers: a convex parabola over a box has its maximum at a corner.
 #[test]
 fn sharpness_at_stationary_points_and_flat_corners() {
-    let keskar =
-        |case: &Case, eps: f64| case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap();
+    let keskar = |case: &Case, eps: f64| {
+        case.measure("keskar_sharpness", &Options { box_radius: eps, ..Options::default() }).unwrap()
+    };
     // (w x + b)^2 at a root: the corner moves the output by eps ((|w| + 1) |x| + |b| + 1).
     for (w, b, x) in
         [(0.0, 0.0, 1.0), (1.0, -1.0, 1.0), (-2.0, 2.0, 1.0), (0.5, -1.0, 2.0), (0.0, 0.0, -3.0), (3.0, 0.0, 0.0)]
@@ -234,7 +235,7 @@ fn sharpness_at_stationary_points_and_flat_corners() {
             );
         }
         if w != 0.0 && b != 0.0 {
-            let adaptive = |p| case.measure("adaptive_sharpness", &Options { p, ..Options::default() }).unwrap();
+            let adaptive = |p| case.measure("adaptive_sharpness", &Options { norm: p, ..Options::default() }).unwrap();
             // Along the gradient in relative units: rho |(w x, b)|; at the corner rho (|w x| + |b|).
             let (two, infinity) = (0.05 * f64::hypot(w * x, b), 0.05 * (f64::abs(w * x) + b.abs()));
             for (found, moved) in [(adaptive(Norm::Two), two), (adaptive(Norm::Infinity), infinity)] {
@@ -267,7 +268,7 @@ fn coordinates_that_no_start_moves_are_moved_by_curvature() {
         let (first, second) = (eps * (2.0 + inputs as f64), eps * (inputs as f64 + 1.0));
         let expected = 100.0 * (first * first + second * second);
         for ascents in [vec![AscentKind::Sign], vec![AscentKind::Lbfgsb]] {
-            let options = Options { eps, ascents, ..Options::default() };
+            let options = Options { box_radius: eps, ascents, ..Options::default() };
             let found = case.measure("keskar_sharpness", &options).unwrap().value;
             assert!((found - expected).abs() <= CLOSE * expected, "{found} for {expected} with {inputs} inputs");
         }
@@ -290,7 +291,7 @@ fn every_direction_of_curvature_at_the_origin_is_taken() {
         };
         let best = (0..1 << 13).map(|number| objective.value(&corner(number))).fold(loss, f64::max);
         let expected = 100.0 * (best - loss) / (1.0 + loss);
-        let found = case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap().value;
+        let found = case.measure("keskar_sharpness", &Options { box_radius: eps, ..Options::default() }).unwrap().value;
         println!("{activation}: {found} of {expected}");
         assert!(found >= 0.99 * expected, "{activation}: {found} of {expected}");
     }
@@ -309,7 +310,7 @@ fn sharpness_of_a_dead_network_is_that_of_its_output_bias() {
     let loss = std::f64::consts::LN_2;
     for eps in [1e-4, 1e-2] {
         let rise = 0.5 * (f64::exp(eps).ln_1p() + f64::exp(-eps).ln_1p()) - loss;
-        let found = case.measure("keskar_sharpness", &Options { eps, ..Options::default() }).unwrap().value;
+        let found = case.measure("keskar_sharpness", &Options { box_radius: eps, ..Options::default() }).unwrap().value;
         // A difference of two losses of order one.
         assert!((found - 100.0 * rise / (1.0 + loss)).abs() < 1e-13, "{found:e} for {rise:e}");
     }
@@ -467,7 +468,8 @@ fn negative_running_variances_are_refused_by_name() {
     for (variance, accepted) in
         [(0.0, true), (1e-300, true), (-1e-300, false), (-1e-6, false), (-1e-5, false), (-1.0, false)]
     {
-        let mut network = Network::new(Arc::clone(&model), (0..model.parameters()).map(|k| (k as f64).sin()).collect());
+        let mut network =
+            Network::new(Arc::clone(&model), (0..model.parameter_count()).map(|k| (k as f64).sin()).collect());
         network.buffers[4] = variance;
         let case = Case(network, Loss::Bce, array![[0.6, -1.1], [0.2, 0.4]], array![[1.0], [0.0]]);
         let output = folder.flatness(&case, "bce", &["--measure", "hessian_trace,parameter_norm"]);

@@ -120,7 +120,15 @@ fn applicable(result: Result<flatgauge::numeric::Estimate, FlatnessError>) -> Op
 
 /// Settings at which every measure is quick.
 fn options() -> Options {
-    Options { c: 2.0, k: 1, draws: 16, epochs: 10, chains: 2, steps: 6, ..Options::default() }
+    Options {
+        log_det_shift: 2.0,
+        eigenvalue_count: 1,
+        perturbation_count: 16,
+        epochs: 10,
+        chain_count: 2,
+        chain_length: 6,
+        ..Options::default()
+    }
 }
 
 fn run(cases_count: u32, seed: u64, law: impl Fn(Case) -> Result<(), TestCaseError>) {
@@ -246,10 +254,10 @@ fn adaptive_sharpness_and_other_layers_with_settings_of_their_own() {
         };
         let action = map.action(&here.network.model).unwrap();
         let there = here.at(action.apply(&here.network.theta));
-        let infinity = Options { p: Norm::Infinity, rho: 0.01, ..options() };
+        let infinity = Options { norm: Norm::Infinity, adaptive_radius: 0.01, ..options() };
         let mut settings = vec![("adaptive_sharpness", infinity)];
         settings.extend(
-            (0..here.network.model.parametrised_layers())
+            (0..here.network.model.parametrised_layer_count())
                 .map(|layer| ("relative_flatness", Options { layer: Some(layer), ..options() })),
         );
         for (id, options) in settings {
@@ -359,7 +367,7 @@ fn order_and_copies_of_the_data_change_nothing() {
             ("30 copies", here.with_rows(&(0..30 * n).map(|row| row % n).collect::<Vec<_>>())),
         ];
         // SGD sees the order of samples, unless all are one mini-batch; the learning coefficient counts them.
-        let options = Options { batch: 30 * n, ..options() };
+        let options = Options { batch_size: 30 * n, ..options() };
         for (variant, there) in &variants {
             for measure in flatness::registry().iter().filter(|measure| !is_chain(**measure)) {
                 let (found, expected) = (there.value(*measure, &options), here.value(*measure, &options));
@@ -383,7 +391,7 @@ fn sharpness_starts_at_zero_and_grows_with_its_radius() {
             let mut last = 0.0;
             for radius in [0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2] {
                 for p in [Norm::Two, Norm::Infinity] {
-                    let options = Options { eps: radius, rho: radius, p, ..options() };
+                    let options = Options { box_radius: radius, adaptive_radius: radius, norm: p, ..options() };
                     let value = here.value(measure, &options).unwrap();
                     prop_assert!(value >= 0.0);
                     prop_assert!(radius > 0.0 || value == 0.0, "{id} at radius 0 is {value}");
@@ -418,7 +426,7 @@ fn the_log_product_has_its_definition_for_every_k_and_says_where_it_has_none() {
             eigenvalues.reverse();
             let n = eigenvalues.len();
             for k in [1, 2, 3, 5, 8, 13, n, n + 1] {
-                let options = Options { k, ..options() };
+                let options = Options { eigenvalue_count: k, ..options() };
                 // By Lanczos as well as densely.
                 let lanczos = Options { dense_limit: 0, ..options.clone() };
                 let found = [&options, &lanczos].map(|options| measure.evaluate(&there_point, options));
@@ -459,6 +467,7 @@ fn the_log_product_has_its_definition_for_every_k_and_says_where_it_has_none() {
     assert!(defined >= 200 && refused >= 100, "{defined} products of several factors, {refused} refusals");
     let case =
         Case { widths: vec![2, 2, 1], activation: Activation::Relu, loss: Loss::Bce, samples: 5, seed: 0 }.build();
-    let none = measure.evaluate(&Point::new(case.objective(), &case.network.theta), &Options { k: 0, ..options() });
+    let none = measure
+        .evaluate(&Point::new(case.objective(), &case.network.theta), &Options { eigenvalue_count: 0, ..options() });
     assert_eq!(none.unwrap_err().to_string(), "hessian_log_product: k is 0, expected at least 1");
 }

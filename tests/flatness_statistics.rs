@@ -90,8 +90,8 @@ impl Case {
 #[test]
 fn noise_measures_are_honest() {
     let case = Case::new(&[3, 5, 1], Activation::Tanh, Loss::Bce, 20, 1).descended(200);
-    let few = Options { draws: 48, gamma: 2.0, ..Options::default() };
-    let many = Options { draws: 20_000, seed: 999, ..few.clone() };
+    let few = Options { perturbation_count: 48, entropy_precision: 2.0, ..Options::default() };
+    let many = Options { perturbation_count: 20_000, seed: 999, ..few.clone() };
     for id in ["pac_bayes_sigma", "pac_bayes_magnitude", "local_entropy"] {
         let truth = case.evaluate(id, &many);
         let estimates = case.repeat(id, 250, &few);
@@ -106,8 +106,8 @@ fn noise_measures_are_honest() {
 #[test]
 fn noise_on_the_share_of_errors_is_honest() {
     let case = Case::new(&[3, 6, 1], Activation::Relu, Loss::Bce, 60, 2).descended(400);
-    let few = Options { draws: 64, criterion: Criterion::Error, ..Options::default() };
-    let truth = case.evaluate("pac_bayes_sigma", &Options { draws: 20_000, seed: 999, ..few.clone() });
+    let few = Options { perturbation_count: 64, criterion: Criterion::Error, ..Options::default() };
+    let truth = case.evaluate("pac_bayes_sigma", &Options { perturbation_count: 20_000, seed: 999, ..few.clone() });
     let estimates = case.repeat("pac_bayes_sigma", 300, &few);
     let relative = estimates[0].std_error.unwrap() / truth.value;
     let curvature = 2.0 * truth.value * relative * relative;
@@ -121,7 +121,7 @@ fn noise_on_a_quadratic_loss_has_its_closed_form() {
     let point = Point::new(case.objective(), &case.network.theta);
     let trace = flatness::find("hessian_trace").unwrap().evaluate(&point, &Options::default()).unwrap().value;
     // Pairs xi, -xi cancel the gradient.
-    let estimates = case.repeat("pac_bayes_sigma", 300, &Options { draws: 64, ..Options::default() });
+    let estimates = case.repeat("pac_bayes_sigma", 300, &Options { perturbation_count: 64, ..Options::default() });
     let relative = estimates[0].std_error.unwrap() / estimates[0].value;
     let expected = trace / (2.0 * 0.1);
     assert_honest("pac_bayes_sigma (quadratic)", &estimates, expected, 0.0, expected * relative * relative);
@@ -132,7 +132,7 @@ fn noise_on_a_quadratic_loss_has_its_closed_form() {
 fn estimates_beyond_the_dense_limit_are_honest() {
     let case = Case::new(&[6, 12, 1], Activation::Tanh, Loss::Bce, 40, 4).descended(300);
     let dense = DensePoint::new(case.objective(), &case.network.theta);
-    let options = Options { dense_limit: 0, products: 48, c: 0.3, ..Options::default() };
+    let options = Options { dense_limit: 0, product_budget: 48, log_det_shift: 0.3, ..Options::default() };
     let mut settings = vec![
         ("hessian_trace", TraceMethod::Auto),
         ("hessian_trace", TraceMethod::Xtrace),
@@ -151,7 +151,7 @@ fn estimates_beyond_the_dense_limit_are_honest() {
         let bias = if id == "hessian_frobenius" { truth * relative * relative } else { 0.0 };
         assert_honest(&format!("{id} {trace:?}"), &estimates, truth, 0.0, bias);
     }
-    let options = Options { products: 64 * 12, ..options };
+    let options = Options { product_budget: 64 * 12, ..options };
     for id in ["hessian_log_det", "spectral_density"] {
         let truth = flatness::find(id).unwrap().on_dense(&dense, &options).unwrap();
         let estimates = case.repeat(id, 200, &options);
@@ -263,10 +263,17 @@ fn regression() -> Case {
 fn the_learning_coefficient_of_a_regular_model_is_half_its_dimension() {
     let case = regression();
     // 200 repeats of 8 chains, each repeat with its own standard error.
-    let options = Options { localisation: 0.0, steps: 600, ..Options::default() };
+    let options = Options { localisation: 0.0, chain_length: 600, ..Options::default() };
     assert_honest("regression", &case.repeat("local_learning_coefficient", 200, &options), 3.0, 0.0, 0.0);
     // SGLD with all data and a small step is biased by the order of the step: 5% here.
-    let options = Options { sampler: Sampler::Sgld, step: 1e-3, batch: 50, steps: 4500, chains: 48, ..options };
+    let options = Options {
+        sampler: Sampler::Sgld,
+        step_size: 1e-3,
+        batch_size: 50,
+        chain_length: 4500,
+        chain_count: 48,
+        ..options
+    };
     let estimate = case.evaluate("local_learning_coefficient", &options);
     let error = estimate.std_error.unwrap();
     println!("sgld: {} +- {error}", estimate.value);
@@ -281,7 +288,7 @@ fn the_learning_coefficient_is_what_was_predicted_under_rescalings() {
     let case = Case::new(&[2, 4, 1], Activation::Relu, Loss::Bce, 40, 6).descended(2000);
     let point = Point::new(case.objective(), &case.network.theta);
     let measure = flatness::find("local_learning_coefficient").unwrap();
-    let options = |seed| Options { chains: 64, steps: 1500, seed, ..Options::default() };
+    let options = |seed| Options { chain_count: 64, chain_length: 1500, seed, ..Options::default() };
     let here = measure.evaluate(&point, &options(0)).unwrap();
     let maps: [Box<dyn Rescaling>; 2] = [
         Box::new(NeuronScaling { factors: [(0, vec![0.2, 4.0, 0.5, 2.0])].into_iter().collect() }),

@@ -31,8 +31,8 @@ impl Measure for UnequalBatches {
     fn evaluate(&self, point: &Point, _: &Options) -> Result<Estimate, FlatnessError> {
         let whole = point.objective();
         let mut traces = Vec::new();
-        for start in (0..whole.samples()).step_by(5) {
-            let rows = s![start..(start + 5).min(whole.samples()), ..];
+        for start in (0..whole.sample_count()).step_by(5) {
+            let rows = s![start..(start + 5).min(whole.sample_count()), ..];
             let (inputs, targets) = (whole.inputs.slice_move(rows), whole.targets.slice_move(rows));
             let part = Point::new(Objective { inputs, targets, ..*whole }, point.theta());
             traces.push(part.linearisation.hessian_products(Array2::eye(point.theta().len()).view()).diag().sum());
@@ -86,7 +86,7 @@ impl LogProbMethod for LastLeftOut {
     }
 
     fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
-        let n = gram.points() - 1;
+        let n = gram.point_count() - 1;
         let part = Gram::new(gram.matrix().slice(s![..n, ..n]).to_owned())?;
         let labels = Labels::from_signs(labels.signs()[..n].iter().map(|sign| *sign > 0));
         prior::find("genz").unwrap().log_prob(&part, &labels, options)
@@ -98,7 +98,7 @@ fn a_method_that_forgets_a_point_is_shrunk_to_two_points() {
     let report = Gate::quick().prior(&LastLeftOut).only("prior.normalisation").cases(3).report();
     let [found] = &report.counterexamples[..] else { panic!("{:?}", report.counterexamples) };
     let Content::Gram(case) = found.content() else { panic!("{found:?}") };
-    assert_eq!((case.gram.points(), case.labels.signs()), (2, &[1_i8, 1][..]), "{found:?}");
+    assert_eq!((case.gram.point_count(), case.labels.signs()), (2, &[1_i8, 1][..]), "{found:?}");
 }
 
 fn judged(only: &str, cases: usize) -> Report {
@@ -159,9 +159,9 @@ fn the_stated_power_holds_and_no_alarm_is_false() {
     // Laws whose two sides are drawn apart, and what a bias of one unit of theirs multiplies probabilities by: sums of
     // probabilities are off by the bias itself, log probabilities by its logarithm.
     let laws = [
-        ("prior.normalisation", "gram-3-1", relative, &["genz", "smc", "ep-importance", "tilting"][..]),
-        ("prior.block_diagonal", "gram-3-1", f64::exp, &["smc", "ep-importance", "tilting"]),
-        ("certified.closed_form", "n-5-rho-0.5", f64::exp, &["genz", "smc", "ep-importance"]),
+        ("prior.normalisation", "gram-3-1", relative, &["genz", "smc", "ep_importance", "tilting"][..]),
+        ("prior.block_diagonal", "gram-3-1", f64::exp, &["smc", "ep_importance", "tilting"]),
+        ("certified.closed_form", "n-5-rho-0.5", f64::exp, &["genz", "smc", "ep_importance"]),
     ];
     for (law, case, factor, methods) in laws {
         for id in methods {
@@ -362,7 +362,14 @@ fn the_corpus_has_the_built_in_definition_of_every_measure() {
     for measure in flatness::registry() {
         let applies = networks.iter().any(|case| {
             let point = Point::new(case.objective(), &case.network.theta);
-            let cheap = Options { draws: 2, chains: 2, steps: 6, c: 50.0, k: 1, ..Options::default() };
+            let cheap = Options {
+                perturbation_count: 2,
+                chain_count: 2,
+                chain_length: 6,
+                log_det_shift: 50.0,
+                eigenvalue_count: 1,
+                ..Options::default()
+            };
             !matches!(measure.evaluate(&point, &cheap), Err(FlatnessError::NotApplicable { .. }))
         });
         assert!(applies, "{}", measure.id());

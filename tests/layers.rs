@@ -64,7 +64,7 @@ fn certified_cnn() -> (Value, Network, Dataset) {
         ],
     };
     let model = Arc::new(Model::new(architecture).unwrap());
-    assert_eq!(model.parameters() as u64, record["parameters"].as_u64().unwrap());
+    assert_eq!(model.parameter_count() as u64, record["parameters"].as_u64().unwrap());
     let network = load_network(&golden(&format!("flatness/{name}.safetensors")), &model).unwrap().network;
     (record, network, data)
 }
@@ -229,7 +229,7 @@ prop_compose! {
 
 fn compiled() -> impl Strategy<Value = Arc<Model>> {
     small_architecture().prop_filter_map("does not compile or is large", |architecture| {
-        Model::new(architecture).ok().filter(|model| model.parameters() <= 120).map(Arc::new)
+        Model::new(architecture).ok().filter(|model| model.parameter_count() <= 120).map(Arc::new)
     })
 }
 
@@ -256,8 +256,8 @@ proptest! {
     fn passes_agree_with_the_scalar_oracle(model in compiled(), seed in any::<u64>(), n in 1..4_usize) {
         let network = drawn(&model, seed);
         let mut generator = Streams::new(seed).stream("data", 0);
-        let inputs = Array2::from_shape_simple_fn((n, model.inputs()), || generator.random_range(-1.0..1.0));
-        let loss = if model.outputs() == 1 { Loss::Bce } else { Loss::Ce };
+        let inputs = Array2::from_shape_simple_fn((n, model.input_count()), || generator.random_range(-1.0..1.0));
+        let loss = if model.output_count() == 1 { Loss::Bce } else { Loss::Ce };
         let targets = Array2::from_shape_simple_fn((n, 1), || {
             if loss == Loss::Bce { f64::from(generator.random_range(0..2)) } else { f64::from(generator.random_range(0..3)) }
         });
@@ -391,19 +391,19 @@ fn presets_compile_and_know_their_size() {
         ("resnet14", 175_258),
         ("resnet20", 272_474),
         ("resnet50", 25_557_032),
-        ("resnet50-cifar", 23_520_842),
+        ("resnet50_cifar", 23_520_842),
     ];
     assert_eq!(presets().len(), expected.len());
     for (preset, (name, parameters)) in presets().iter().zip(expected) {
         assert_eq!(preset.name, name);
         let model = read(name);
-        assert_eq!(model.parameters(), parameters, "{name}");
-        assert_eq!((model.inputs(), model.outputs()), (preset.input.iter().product(), preset.outputs));
+        assert_eq!(model.parameter_count(), parameters, "{name}");
+        assert_eq!((model.input_count(), model.output_count()), (preset.input.iter().product(), preset.outputs));
     }
     // The paper's: two classes, one logit.
-    assert_eq!(read("resnet50-cifar:3x32x32-1").parameters(), 23_502_401);
+    assert_eq!(read("resnet50-cifar:3x32x32-1").parameter_count(), 23_502_401);
     let small = read("resnet20:1x8x8-1");
-    assert_eq!((small.inputs(), small.outputs()), (64, 1));
+    assert_eq!((small.input_count(), small.output_count()), (64, 1));
     assert!(small.summary().starts_with("1x8x8 -> conv 3x3 16x8x8 -> batch_norm -> relu -> residual["));
     assert!(!small.summary().contains('\n'));
     let error = Architecture::read("resnet20:8x8-1", None, None, None).unwrap_err().to_string();
@@ -424,7 +424,7 @@ fn residual_networks_for_small_images_keep_their_resolution() {
         ("resnet8", "16x32x32", "64x8x8"),
         ("resnet14", "16x32x32", "64x8x8"),
         ("resnet20", "16x32x32", "64x8x8"),
-        ("resnet50-cifar", "64x32x32", "2048x4x4"),
+        ("resnet50_cifar", "64x32x32", "2048x4x4"),
     ] {
         let model = Model::new(Architecture::read(name, None, None, None).unwrap()).unwrap();
         let summary = model.summary();
@@ -441,7 +441,7 @@ fn a_resnet_50_forwards() {
     let model = Arc::new(Model::new(Architecture::read("resnet50:3x64x64-10", None, None, None).unwrap()).unwrap());
     let network = Network::sample(Arc::clone(&model), Streams::new(5));
     let mut generator = Streams::new(6).stream("images", 0);
-    let inputs = Array2::from_shape_simple_fn((2, model.inputs()), || generator.random::<f64>());
+    let inputs = Array2::from_shape_simple_fn((2, model.input_count()), || generator.random::<f64>());
     let logits = network.logits(inputs.view());
     assert_eq!(logits.dim(), (2, 10));
     assert!(logits.iter().all(|logit| logit.is_finite()));

@@ -111,7 +111,7 @@ fn fixed_points_of_expectation_propagation() {
         for record in case.values.iter().filter(|record| record["quantity"] == "ep") {
             let options = PriorOptions { link: link(record), ..PriorOptions::default() };
             let certified = record["value"].as_f64().unwrap();
-            for id in ["ep", "ep-sequential"] {
+            for id in ["ep", "ep_sequential"] {
                 let estimate = method(id).log_prob(&case.gram, &case.labels, &options).unwrap().estimate;
                 let error = (estimate.value - certified).abs();
                 assert!(

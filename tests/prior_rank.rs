@@ -128,7 +128,7 @@ fn possible_labels_of_singular_matrices_are_right_or_refused_by_rank() {
             right_or_refused(id, &case.matrix, &case.signs, case.value, case.tolerance);
         }
         if case.value < -0.7 {
-            for id in ["smc", "ep-importance", "genz", "tilting"] {
+            for id in ["smc", "ep_importance", "genz", "tilting"] {
                 let refusal = ask(id, &case.matrix, &case.signs).unwrap_err();
                 assert!(matches!(refusal, PriorError::Singular { .. }), "{id}: {refusal}");
             }
@@ -175,7 +175,7 @@ fn last_pivots_of_rounding_size_are_no_answer() {
         let error = ((1.0 - share) / (share * f64::from(draws))).sqrt();
         let both = error.hypot(answer.std_error.unwrap());
         assert!((answer.value - share.ln()).abs() < SIGMAS * both, "{answer:?} against {} +- {error}", share.ln());
-        for id in ["smc", "ep-importance", "genz", "tilting"] {
+        for id in ["smc", "ep_importance", "genz", "tilting"] {
             let refusal = ask(id, &matrix, &signs).unwrap_err();
             assert!(matches!(refusal, PriorError::Singular { rank: 4, .. }), "{id}: {refusal}");
         }
@@ -372,7 +372,7 @@ fn a_standard_error_has_eight_replicates_behind_it_whatever_the_budget() {
     let matrix = Array2::from_shape_fn((120, 120), |(i, j)| (-0.05 * (i as f64 - j as f64).abs()).exp());
     let signs: Vec<f64> = (0..120).map(|i| if i % 7 < 3 { 1.0 } else { -1.0 }).collect();
     let options = PriorOptions { max_seconds: Some(1e-9), target_std_error: Some(1e-9), ..PriorOptions::default() };
-    for id in ["smc", "ep-importance", "genz", "tilting"] {
+    for id in ["smc", "ep_importance", "genz", "tilting"] {
         match ask_with(id, &matrix, &signs, &options) {
             Ok(answer) => assert!(answer.info.number("replicates").unwrap() >= 8.0, "{id}: {answer:?}"),
             Err(error) => panic!("{id}: {error}"),
@@ -385,7 +385,7 @@ fn methods_whose_first_answer_takes_minutes_heed_the_budget() {
     let n = 600;
     let matrix = Array2::<f64>::eye(n);
     let signs = vec![1.0; n];
-    for (id, seconds) in [("splitting", 0.3), ("ep-sequential", 0.01)] {
+    for (id, seconds) in [("splitting", 0.3), ("ep_sequential", 0.01)] {
         let started = Instant::now();
         let options = PriorOptions { max_seconds: Some(seconds), ..PriorOptions::default() };
         let refusal = ask_with(id, &matrix, &signs, &options).unwrap_err();

@@ -48,7 +48,7 @@ fn standard_errors_are_honest() {
         assert_eq!(fault(&scores), None, "{}", method.id());
         tested.push(method.id());
     }
-    assert_eq!(tested, ["smc", "ep-importance", "tilting", "splitting", "genz"]);
+    assert_eq!(tested, ["smc", "ep_importance", "tilting", "splitting", "genz"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn resnet(shape: &str) -> (Network, Array2<f64>, Array2<f64>) {
             network.buffers[index] = if tensor.role == Role::Scale { 0.3 + uniform } else { uniform - 0.5 };
         }
     }
-    let inputs = Array2::from_shape_simple_fn((2, model.inputs()), || random.random::<f64>());
+    let inputs = Array2::from_shape_simple_fn((2, model.input_count()), || random.random::<f64>());
     (network, inputs, ndarray::array![[1.0], [0.0]])
 }
 
@@ -71,7 +71,7 @@ fn scaling_before_a_batch_norm_moves_the_function_within_the_bound_of_its_epsilo
         };
         let (before, gradient) = loss(&network);
         let mut scaled_layers = 0;
-        for layer in 0..model.parametrised_layers() {
+        for layer in 0..model.parametrised_layer_count() {
             let writer = model.tensors().iter().find(|tensor| tensor.layer == layer && tensor.shape.len() == 4);
             let Some(writer) = writer else { continue };
             let channels = writer.shape[0];

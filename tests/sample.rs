@@ -131,7 +131,7 @@ fn other_architectures_run_in_f64() {
             expected.add(&Function::new(&logits.iter().map(|logit| *logit > 0.0).collect::<Vec<_>>()), 1);
         }
         assert_eq!(table(&counted(&sampler, 200)), table(&expected));
-        assert!(expected.functions() > 20);
+        assert!(expected.function_count() > 20);
     }
 }
 
@@ -181,10 +181,10 @@ fn agreement(counts: &Counts, probabilities: &[(Function, f64)]) -> f64 {
     assert!((total - 1.0).abs() < 1e-9, "{total}");
     let possible: Vec<_> = probabilities.iter().filter(|(_, probability)| *probability > 0.0).collect();
     let found: u64 = possible.iter().map(|(function, _)| counts.count(function)).sum();
-    if found < counts.networks() {
+    if found < counts.network_count() {
         return 0.0;
     }
-    let networks = counts.networks() as f64;
+    let networks = counts.network_count() as f64;
     let term = |(function, probability): &&(Function, f64)| {
         let expected = probability * networks;
         assert!(expected > 5.0, "too few networks for {function}");
@@ -223,7 +223,7 @@ fn linear_networks_agree_with_closed_orthant_probabilities() {
 
 /// `p` of a two-sample chi-square test: functions found at least 20 times in both together, the others as one.
 fn same_distribution(a: &Counts, b: &Counts) -> f64 {
-    let (total_a, total_b) = (a.networks() as f64, b.networks() as f64);
+    let (total_a, total_b) = (a.network_count() as f64, b.network_count() as f64);
     let mut cells: Vec<(f64, f64)> = Vec::new();
     let mut rest = (total_a, total_b);
     for (function, count) in a.ranked() {
@@ -284,7 +284,7 @@ fn a_bounded_table_is_the_same_for_any_number_of_threads_and_says_what_it_droppe
     };
     let (one, three, exact) = (bounded(1), bounded(3), counted(&sampler, 3000));
     assert_eq!(table(&one), table(&three));
-    assert!(one.functions() <= 200 && exact.functions() > 200);
+    assert!(one.function_count() <= 200 && exact.function_count() > 200);
     let dropped = one.dropped();
     assert_eq!(dropped, three.dropped());
     let kept: u64 = one.ranked().map(|(_, count)| count).sum();

@@ -69,7 +69,7 @@ fn the_table_is_as_the_interface_says() {
             (function.parse().unwrap(), count.parse().unwrap())
         })
         .collect();
-    assert!(rows.iter().all(|(function, _)| function.inputs() == 8));
+    assert!(rows.iter().all(|(function, _)| function.input_count() == 8));
     assert_eq!(rows.iter().map(|(_, count)| count).sum::<u64>(), 2000);
     let key = |row: &(Function, u64)| (std::cmp::Reverse(row.1), row.0.to_string());
     assert!(rows.is_sorted_by(|a, b| key(a) < key(b)));

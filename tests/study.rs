@@ -188,7 +188,7 @@ fn every_study_runs_on_the_embedded_digits_and_its_figures_are_drawn() {
     let folder = tempfile::tempdir().unwrap();
     for study in study::registry() {
         // Seen above, and studies that make their own data.
-        if ["temporal", "boolean", "mingard-2021"].contains(&study.id()) {
+        if ["temporal", "boolean", "mingard_2021"].contains(&study.id()) {
             continue;
         }
         let request = Request { seeds: Some(1), ..tiny() };

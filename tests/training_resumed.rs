@@ -257,7 +257,7 @@ fn one_failure_does_not_stop_a_sweep() {
 
 #[test]
 fn settings_are_data() {
-    let settings = settings("entropy-sgd");
+    let settings = settings("entropy_sgd");
     let text = toml::to_string(&settings).unwrap();
     assert_eq!(toml::from_str::<Settings>(&text).unwrap(), settings);
     let json = serde_json::to_string(&settings).unwrap();

@@ -21,10 +21,20 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "all", value_delimiter = ',')]
     measure: Vec<String>,
     /// Radius of sharpness boxes, relative to |theta_i| + 1
-    #[arg(long, allow_negative_numbers = true, default_value_t = Options::default().eps)]
+    #[arg(
+        long,
+        visible_alias = "box-radius",
+        allow_negative_numbers = true,
+        default_value_t = Options::default().box_radius
+    )]
     eps: f64,
     /// Shift of log det(H + c I)
-    #[arg(long, allow_negative_numbers = true, default_value_t = Options::default().c)]
+    #[arg(
+        long,
+        visible_alias = "log-det-shift",
+        allow_negative_numbers = true,
+        default_value_t = Options::default().log_det_shift
+    )]
     c: f64,
     /// Layer of layer-wise measures, counted over layers with parameters [default: the last]
     #[arg(long)]
@@ -32,8 +42,8 @@ pub(super) struct Arguments {
     /// Seed of stochastic measures and starting vectors
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Any other setting of the measures, as rho=0.1 or p=inf, may come several times; rate, epochs and batch are those
-    /// of sharpness by stochastic gradient ascent, k the number of eigenvalues in hessian_log_product
+    /// Any other setting of the measures, as adaptive_radius=0.1 or norm=inf, may come several times; learning_rate, epochs
+    /// and batch_size are those of sharpness by stochastic gradient ascent, eigenvalue_count is that of hessian_log_product
     #[arg(long, value_name = "NAME=VALUE")]
     option: Vec<String>,
     /// How to print the result
@@ -57,7 +67,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     }
     let loss = Loss::from(arguments.loss);
     let network = arguments.network.load(quiet)?.network;
-    let (data, targets) = load_data(&arguments.data, loss, network.model.inputs(), quiet)?;
+    let (data, targets) = load_data(&arguments.data, loss, network.model.input_count(), quiet)?;
     let objective = Objective::new(&network, loss, data.inputs.view(), targets.view())
         .with_flag(&format!("--net and --data {}", arguments.data))?;
     let point = Point::new(objective, &network.theta);
@@ -72,15 +82,15 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         note(quiet, &sentence);
     }
     let mut options = Options {
-        eps: arguments.eps,
-        c: arguments.c,
+        box_radius: arguments.eps,
+        log_det_shift: arguments.c,
         layer: arguments.layer,
         seed: arguments.seed,
         ..Options::default()
     };
     for setting in &arguments.option {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
-            UsageError(format!("--option: '{setting}' is not a setting, expected NAME=VALUE as rho=0.1"))
+            UsageError(format!("--option: '{setting}' is not a setting, expected NAME=VALUE as adaptive_radius=0.1"))
         })?;
         options.set(name.trim(), value.trim()).with_flag("--option")?;
     }

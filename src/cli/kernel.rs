@@ -74,7 +74,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
             check_out(&std_errors, &files)?;
         }
     }
-    let inputs = read_rows(&arguments.inputs, "--inputs", Some(model.inputs()))?;
+    let inputs = read_rows(&arguments.inputs, "--inputs", Some(model.input_count()))?;
     let bar = bar(quiet || !root);
     let display = bar.clone();
     let progress = move |done: usize, total: usize| {

@@ -102,8 +102,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         max_seconds: arguments.max_seconds,
         progress: ProgressSink::new(move |interim| tell(quiet, &interim)),
     };
-    if labels.len() != gram.points() {
-        let (labels, points) = (labels.len(), gram.points());
+    if labels.len() != gram.point_count() {
+        let (labels, points) = (labels.len(), gram.point_count());
         return Err(UsageError(format!(
             "{labels_name} has {labels} labels, expected {points} as {gram_name} has points"
         )));
@@ -142,8 +142,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         }
     }
     match arguments.format {
-        Format::Json => emit_json(&report::json::log_prob(method.id(), options.link, labels.len(), &answer)),
-        Format::Text => emit(&report::text::log_prob(method.id(), options.link, labels.len(), &answer)),
+        Format::Json => emit_json(&report::json::log_prob(&arguments.method, options.link, labels.len(), &answer)),
+        Format::Text => emit(&report::text::log_prob(&arguments.method, options.link, labels.len(), &answer)),
     }
     Ok(Outcome::Done)
 }

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
             &files.chain(arguments.architecture.file().map(|file| ("--arch", file))).collect::<Vec<_>>(),
         )?;
     }
-    let inputs = read_inputs(&arguments.inputs, model.inputs())?;
+    let inputs = read_inputs(&arguments.inputs, model.input_count())?;
     let sampler = Sampler::new(model.architecture().clone(), inputs, arguments.seed).map_err(|error| {
         let flag = match error {
             FunctionError::Inputs { .. } => "--inputs".to_owned(),
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
 }
 
 fn summary(out: &Path, sampler: &Sampler, counts: &Counts) -> String {
-    let (networks, functions) = (counts.networks(), counts.functions());
+    let (networks, functions) = (counts.network_count(), counts.function_count());
     let mut text =
         format!("wrote {}: {functions} functions of {networks} networks {}\n", shown(out), sampler.architecture());
     let dropped = counts.dropped();

@@ -75,7 +75,7 @@ impl Arguments {
     /// Architecture and data, seen to fit together before anything is trained.
     fn check(&self, quiet: bool) -> Result<Source, UsageError> {
         let model = self.architecture.model()?;
-        let source = load_source_of(&self.data, Some(model.inputs())).with_flag("--data")?;
+        let source = load_source_of(&self.data, Some(model.input_count())).with_flag("--data")?;
         tell_notes(quiet, &source);
         Ok(source)
     }

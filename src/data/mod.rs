@@ -98,7 +98,7 @@ fn find_loader(source: &str) -> Result<(&'static dyn Loader, &str), DataError> {
         None if source.ends_with(".npz") => ("npz", source),
         None => (source, ""),
     };
-    match registry().iter().find(|loader| loader.id() == id) {
+    match registry().iter().find(|loader| crate::id::names(id, loader.id())) {
         Some(loader) => Ok((*loader, argument)),
         None => Err(DataError::UnknownSource {
             source_name: source.to_owned(),

@@ -15,7 +15,7 @@ pub(super) struct AdaptiveSharpness;
 
 fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "adaptive_sharpness";
-    let rho = non_negative(measure, "rho", options.rho)?;
+    let rho = non_negative(measure, "adaptive_radius", options.adaptive_radius)?;
     let (theta, loss) = (place.point.theta(), place.point.linearisation.value());
     if !loss.is_finite() {
         return Err(FlatnessError::NotFinite { measure, what: "the loss", value: loss });
@@ -30,7 +30,7 @@ fn sharpness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError
     // |theta'_i| / |scale_i| is |theta_source_i|: the unit of a coordinate is the same wherever it is seen from.
     let scale: Vec<f64> = theta.iter().map(|theta| theta.abs()).collect();
     let objective = place.point.objective();
-    let (peak, ascent) = match options.p {
+    let (peak, ascent) = match options.norm {
         Norm::Two => {
             let ball = Ball { objective, theta, scale: &scale, radius: rho };
             (BallAscent::default().climb(&ball), "projected gradient")
@@ -84,9 +84,9 @@ impl Measure for AdaptiveSharpness {
 
     fn at_least(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
         let sizes = |factor: f64| -> Vec<f64> { dense.theta.iter().map(|theta| factor * theta.abs()).collect() };
-        Some(match options.p {
-            Norm::Two => rise::over_ball(dense, &sizes(1.0), options.rho),
-            Norm::Infinity => rise::over_box(dense, &sizes(options.rho)),
+        Some(match options.norm {
+            Norm::Two => rise::over_ball(dense, &sizes(1.0), options.adaptive_radius),
+            Norm::Infinity => rise::over_box(dense, &sizes(options.adaptive_radius)),
         })
     }
 }

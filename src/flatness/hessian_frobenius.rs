@@ -19,7 +19,7 @@ fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
         for_each_row(&*hessian, |index, row| lengths[index] = linalg::norm(row));
         Estimate::deterministic(linalg::norm(&lengths), place.info().with("method", "basis"))
     } else {
-        let options = Options { products: options.products / 2, ..options.clone() };
+        let options = Options { product_budget: options.product_budget / 2, ..options.clone() };
         // H^2 leaves the range of f64 where H is beyond 1e154 or below 1e-154: it is taken of H / unit.
         // The vector has no symmetry that a network might have: the Hessian of a softmax maps ones to 0.
         let lopsided: Vec<f64> = (0..place.theta().len()).map(|index| 1.0 + (index as f64).sin()).collect();

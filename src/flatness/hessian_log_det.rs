@@ -22,7 +22,7 @@ pub(super) struct HessianLogDet;
 
 fn log_det(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "hessian_log_det";
-    let c = positive(measure, "c", options.c)?;
+    let c = positive(measure, "log_det_shift", options.log_det_shift)?;
     let smallest = || Ok::<_, FlatnessError>(outermost(measure, place, End::Smallest, options)?.value);
     let indefinite = |smallest: f64| FlatnessError::NotApplicable {
         measure,
@@ -39,7 +39,7 @@ fn log_det(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
     if !(smallest + c > 0.0) {
         return Err(indefinite(smallest));
     }
-    let probes = (options.products / STEPS).max(2);
+    let probes = (options.product_budget / STEPS).max(2);
     let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed))
         .map_err(|error| error.of(measure))?;
     // Ritz values lie between the extreme eigenvalues but for rounding.
@@ -82,15 +82,15 @@ impl Measure for HessianLogDet {
 
     fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
         let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
-        let definite = eigenvalues.first().is_some_and(|smallest| smallest + options.c > 0.0);
-        definite.then(|| eigenvalues.iter().map(|value| (value + options.c).ln()).sum())
+        let definite = eigenvalues.first().is_some_and(|smallest| smallest + options.log_det_shift > 0.0);
+        definite.then(|| eigenvalues.iter().map(|value| (value + options.log_det_shift).ln()).sum())
     }
 
     /// `sum_i |log(lambda_i + c)| + delta / (lambda_i + c)`, `delta` the scale of an eigenvalue's error.
     fn summands(&self, dense: &DensePoint, options: &Options) -> f64 {
         let delta = dense.magnitude_norm();
         let eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
-        let shifted = eigenvalues.iter().map(|value| value + options.c).filter(|value| *value > 0.0);
+        let shifted = eigenvalues.iter().map(|value| value + options.log_det_shift).filter(|value| *value > 0.0);
         shifted.map(|value| value.ln().abs() + delta / value).sum()
     }
 

@@ -40,7 +40,7 @@ fn positive(values: &[f64], parameters: usize) -> usize {
 
 fn log_product(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "hessian_log_product";
-    let k = at_least(measure, "k", options.k, 1, "at least 1")?;
+    let k = at_least(measure, "eigenvalue_count", options.eigenvalue_count, 1, "at least 1")?;
     let parameters = place.theta().len();
     if k > parameters {
         let reason = format!("its Hessian has {parameters} eigenvalues, k is {k}");
@@ -66,7 +66,7 @@ fn log_product(place: &Place, options: &Options) -> Result<Estimate, FlatnessErr
         );
         return Err(FlatnessError::NotApplicable { measure, reason });
     }
-    let mut info = place.info().with("k", k);
+    let mut info = place.info().with("eigenvalue_count", k);
     info.merge(found);
     info.set("largest_eigenvalue", values[0]);
     info.set("smallest_eigenvalue", values[k - 1]);
@@ -125,12 +125,13 @@ impl Measure for HessianLogProduct {
     fn on_dense(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
         let mut eigenvalues = linalg::symmetric_eigenvalues(dense.hessian.view());
         eigenvalues.reverse();
-        let enough = options.k > 0 && positive(&eigenvalues, eigenvalues.len()) >= options.k;
-        enough.then(|| eigenvalues[..options.k].iter().map(|value| value.ln()).sum())
+        let enough =
+            options.eigenvalue_count > 0 && positive(&eigenvalues, eigenvalues.len()) >= options.eigenvalue_count;
+        enough.then(|| eigenvalues[..options.eigenvalue_count].iter().map(|value| value.ln()).sum())
     }
 
     /// Every factor is in proportion to the loss.
     fn at_loss_scale(&self, value: f64, factor: f64, _point: &Point, options: &Options) -> f64 {
-        value + options.k as f64 * factor.ln()
+        value + options.eigenvalue_count as f64 * factor.ln()
     }
 }

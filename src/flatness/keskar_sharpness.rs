@@ -31,19 +31,20 @@ impl AscentKind {
         match self {
             Self::Sign => SignAscent::default().climb(domain),
             Self::Lbfgsb => Lbfgsb::default().climb(domain),
-            Self::Sgd => SgdAscent { epochs: options.epochs, batch: options.batch, rate: options.rate }.climb(domain),
+            Self::Sgd => SgdAscent { epochs: options.epochs, batch: options.batch_size, rate: options.learning_rate }
+                .climb(domain),
         }
     }
 }
 
 /// The sharpness that `measure` gives: the best of [`Options::ascents`].
 pub(super) fn sharpness(measure: &'static str, place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
-    let eps = non_negative(measure, "eps", options.eps)?;
+    let eps = non_negative(measure, "box_radius", options.box_radius)?;
     at_least(measure, "ascents", options.ascents.len(), 1, "at least one of sign, lbfgsb, sgd")?;
     if options.ascents.contains(&AscentKind::Sgd) {
-        at_least(measure, "batch", options.batch, 1, "at least 1")?;
+        at_least(measure, "batch_size", options.batch_size, 1, "at least 1")?;
         at_least(measure, "epochs", options.epochs, 1, "at least 1")?;
-        positive(measure, "rate", options.rate)?;
+        positive(measure, "learning_rate", options.learning_rate)?;
     }
     let loss = place.point.linearisation.value();
     if !loss.is_finite() {
@@ -110,7 +111,7 @@ impl Measure for KeskarSharpness {
     }
 
     fn at_least(&self, dense: &DensePoint, options: &Options) -> Option<f64> {
-        let radii: Vec<f64> = dense.theta.iter().map(|theta| options.eps * (theta.abs() + 1.0)).collect();
+        let radii: Vec<f64> = dense.theta.iter().map(|theta| options.box_radius * (theta.abs() + 1.0)).collect();
         Some(100.0 * rise::over_box(dense, &radii) / (1.0 + dense.value))
     }
 
@@ -162,7 +163,7 @@ mod tests {
                 let objective = Objective::new(&network, Loss::Bce, inputs.view(), targets.view()).unwrap();
                 let point = Point::new(objective, &network.theta);
                 for eps in [1e-5, 1e-4, 1e-3] {
-                    let options = Options { eps, ..Options::default() };
+                    let options = Options { box_radius: eps, ..Options::default() };
                     let found = KeskarSharpness.evaluate(&point, &options).unwrap();
                     // Differences of losses of order one, each right to some units of roundoff.
                     let expected = best_corner(&objective, &network.theta, eps);
@@ -179,11 +180,11 @@ mod tests {
         let network = network(Activation::Relu, 0);
         let objective = Objective::new(&network, Loss::Bce, inputs.view(), targets.view()).unwrap();
         let point = Point::new(objective, &network.theta);
-        let at = |eps| KeskarSharpness.evaluate(&point, &Options { eps, ..Options::default() });
+        let at = |eps| KeskarSharpness.evaluate(&point, &Options { box_radius: eps, ..Options::default() });
         assert_eq!(at(0.0).unwrap().value, 0.0);
         for eps in [-1e-4, f64::NAN, f64::INFINITY] {
             let error = at(eps).unwrap_err().to_string();
-            assert!(error.contains("keskar_sharpness") && error.contains("eps"), "{error}");
+            assert!(error.contains("keskar_sharpness") && error.contains("box_radius"), "{error}");
         }
     }
 }

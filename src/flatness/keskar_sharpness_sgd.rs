@@ -27,9 +27,9 @@ impl KeskarSharpnessSgd {
     fn at(&self, place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
         let alone = Options { ascents: vec![AscentKind::Sgd], ..options.clone() };
         let mut estimate = sharpness(self.id(), place, &alone)?;
-        estimate.info.set("rate", options.rate);
+        estimate.info.set("learning_rate", options.learning_rate);
         estimate.info.set("epochs", options.epochs);
-        estimate.info.set("batch", options.batch);
+        estimate.info.set("batch_size", options.batch_size);
         Ok(estimate)
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     fn it_is_the_sgd_value_of_the_best_ascent_and_no_larger_than_that() {
         with_point(|point| {
             for (eps, rate) in [(1e-4, 1e-3), (1e-2, 1e-3), (1e-2, 1e-1)] {
-                let options = Options { eps, rate, epochs: 5, ..Options::default() };
+                let options = Options { box_radius: eps, learning_rate: rate, epochs: 5, ..Options::default() };
                 let alone = value("keskar_sharpness_sgd", point, &options);
                 let best = find("keskar_sharpness").unwrap().evaluate(point, &options).unwrap();
                 assert_eq!(best.info.get("sgd_value"), Some(&InfoValue::Real(alone)));
@@ -110,10 +110,10 @@ mod tests {
         with_point(|point| {
             let defaults = Options { epochs: 2, ..Options::default() };
             let changes = [
-                Options { rate: 2e-5, ..defaults.clone() },
-                Options { epochs: 1, rate: 1e-5, ..defaults.clone() },
-                Options { epochs: 2, rate: 1e-5, ..defaults.clone() },
-                Options { batch: 40, rate: 1e-5, ..defaults.clone() },
+                Options { learning_rate: 2e-5, ..defaults.clone() },
+                Options { epochs: 1, learning_rate: 1e-5, ..defaults.clone() },
+                Options { epochs: 2, learning_rate: 1e-5, ..defaults.clone() },
+                Options { batch_size: 40, learning_rate: 1e-5, ..defaults.clone() },
             ];
             let mut values: Vec<f64> = changes.iter().map(|o| value("keskar_sharpness_sgd", point, o)).collect();
             values.sort_by(f64::total_cmp);
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn an_empty_box_is_flat() {
         with_point(|point| {
-            assert_eq!(value("keskar_sharpness_sgd", point, &Options { eps: 0.0, ..Options::default() }), 0.0)
+            assert_eq!(value("keskar_sharpness_sgd", point, &Options { box_radius: 0.0, ..Options::default() }), 0.0)
         });
     }
 
@@ -133,12 +133,12 @@ mod tests {
         with_point(|point| {
             let defaults = Options::default();
             for (name, options) in [
-                ("rate", Options { rate: 0.0, ..defaults.clone() }),
-                ("rate", Options { rate: f64::NAN, ..defaults.clone() }),
-                ("rate", Options { rate: f64::INFINITY, ..defaults.clone() }),
+                ("learning_rate", Options { learning_rate: 0.0, ..defaults.clone() }),
+                ("learning_rate", Options { learning_rate: f64::NAN, ..defaults.clone() }),
+                ("learning_rate", Options { learning_rate: f64::INFINITY, ..defaults.clone() }),
                 ("epochs", Options { epochs: 0, ..defaults.clone() }),
-                ("batch", Options { batch: 0, ..defaults.clone() }),
-                ("eps", Options { eps: -1.0, ..defaults.clone() }),
+                ("batch_size", Options { batch_size: 0, ..defaults.clone() }),
+                ("box_radius", Options { box_radius: -1.0, ..defaults.clone() }),
             ] {
                 for id in ["keskar_sharpness_sgd", "keskar_sharpness"] {
                     let error = find(id).unwrap().evaluate(point, &options).unwrap_err().to_string();
@@ -146,7 +146,7 @@ mod tests {
                 }
             }
             // An ascent that is not asked for has no settings.
-            let without = Options { rate: 0.0, ascents: vec![AscentKind::Sign], ..defaults };
+            let without = Options { learning_rate: 0.0, ascents: vec![AscentKind::Sign], ..defaults };
             assert!(find("keskar_sharpness").unwrap().evaluate(point, &without).is_ok());
         });
     }

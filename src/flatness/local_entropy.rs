@@ -17,9 +17,9 @@ pub(super) struct LocalEntropy;
 
 fn entropy(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "local_entropy";
-    let gamma = positive(measure, "gamma", options.gamma)?;
+    let gamma = positive(measure, "entropy_precision", options.entropy_precision)?;
     let objective = place.point.objective();
-    let beta = positive(measure, "beta", options.beta.unwrap_or(1.0 / objective.scale))?;
+    let beta = positive(measure, "inverse_temperature", options.inverse_temperature.unwrap_or(1.0 / objective.scale))?;
     let noise = Noise::draw(measure, place, false, options)?;
     let exponents: Vec<(f64, f64)> = noise.evaluate(gamma.sqrt().recip(), |theta| -beta * objective.value(theta));
     let top = exponents.iter().fold(f64::NEG_INFINITY, |top, (plus, minus)| top.max(*plus).max(*minus));
@@ -32,9 +32,9 @@ fn entropy(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
     }
     let relative = error / mean;
     let info = (place.info())
-        .with("beta", beta)
-        .with("gamma", gamma)
-        .with("draws", 2 * noise.pairs())
+        .with("inverse_temperature", beta)
+        .with("entropy_precision", gamma)
+        .with("perturbation_count", 2 * noise.pairs())
         .with("bias", -0.5 * relative * relative);
     Ok(Estimate::stochastic(value, relative, info))
 }

@@ -34,7 +34,7 @@ impl Potential for Data<'_, '_> {
     }
 
     fn noisy_gradient(&self, w: &[f64], generator: &mut ChaCha8Rng) -> (f64, Vec<f64>) {
-        let n = self.objective.samples();
+        let n = self.objective.sample_count();
         let rows = sample(generator, n, self.batch.min(n)).into_vec();
         let inputs = self.objective.inputs.select(Axis(0), &rows);
         let targets = self.objective.targets.select(Axis(0), &rows);
@@ -45,16 +45,20 @@ impl Potential for Data<'_, '_> {
 fn coefficient(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
     let measure = "local_learning_coefficient";
     let objective = place.point.objective();
-    if objective.samples() < 2 {
+    if objective.sample_count() < 2 {
         let reason = "there is 1 sample, and its temperature log n is 0".to_owned();
         return Err(FlatnessError::NotApplicable { measure, reason });
     }
-    let n = objective.samples() as f64;
-    let beta = positive(measure, "beta", options.beta.unwrap_or(1.0 / (n.ln() * objective.scale)))?;
+    let n = objective.sample_count() as f64;
+    let beta = positive(
+        measure,
+        "inverse_temperature",
+        options.inverse_temperature.unwrap_or(1.0 / (n.ln() * objective.scale)),
+    )?;
     let localisation = non_negative(measure, "localisation", options.localisation)?;
-    let chains = at_least(measure, "chains", options.chains, 2, "at least 2")?;
-    let steps = at_least(measure, "steps", options.steps, 6, "at least 6")?;
-    let batch = at_least(measure, "batch", options.batch, 1, "at least 1")?;
+    let chains = at_least(measure, "chain_count", options.chain_count, 2, "at least 2")?;
+    let steps = at_least(measure, "chain_length", options.chain_length, 6, "at least 6")?;
+    let batch = at_least(measure, "batch_size", options.batch_size, 1, "at least 1")?;
     let ones = || vec![1.0; place.theta().len()];
     let target = Target {
         potential: &Data { objective, batch },
@@ -69,7 +73,7 @@ fn coefficient(place: &Place, options: &Options) -> Result<Estimate, FlatnessErr
     let reports = match options.sampler {
         Sampler::Mala => adjusted_chains(&target, chains, length, streams),
         Sampler::Sgld => {
-            let step = positive(measure, "step", options.step)?;
+            let step = positive(measure, "step_size", options.step_size)?;
             stochastic_chains(&target, chains, length, step, streams)
         }
     };
@@ -89,7 +93,7 @@ fn coefficient(place: &Place, options: &Options) -> Result<Estimate, FlatnessErr
         .with("acceptance", reports.iter().map(|report| report.acceptance).collect::<Vec<_>>())
         .with("step", reports.iter().map(|report| report.step).collect::<Vec<_>>())
         .with("drift", if drift_error > 0.0 { drift / drift_error } else { 0.0 })
-        .with("beta", beta)
+        .with("inverse_temperature", beta)
         .with("kept_steps", length.kept);
     Ok(Estimate::stochastic(value, error, info))
 }

@@ -169,5 +169,5 @@ pub fn registry() -> &'static [&'static dyn Measure] {
 
 /// The measure called `id`.
 pub fn find(id: &str) -> Option<&'static dyn Measure> {
-    registry().iter().copied().find(|measure| measure.id() == id)
+    registry().iter().copied().find(|measure| crate::id::names(id, measure.id()))
 }

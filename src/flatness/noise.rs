@@ -23,7 +23,7 @@ impl<'p> Noise<'p> {
         magnitude: bool,
         options: &Options,
     ) -> Result<Self, FlatnessError> {
-        let draws = at_least(measure, "draws", options.draws, 4, "at least 4")?;
+        let draws = at_least(measure, "perturbation_count", options.perturbation_count, 4, "at least 4")?;
         let streams = Streams::new(options.seed);
         let directions = (0..draws.div_ceil(2))
             .into_par_iter()

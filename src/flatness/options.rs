@@ -68,52 +68,67 @@ pub enum Sampler {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Radius of sharpness boxes, relative to `|theta_i| + 1` (Keskar 2017).
-    pub eps: f64,
+    #[serde(alias = "eps")]
+    pub box_radius: f64,
     /// Ascents of box sharpness; the best result counts.
     pub ascents: Vec<AscentKind>,
-    /// Shift `c` of `log det(H + c I)`.
-    pub c: f64,
+    /// Shift `c` of `log det(H + c I)`, in units of the loss.
+    #[serde(alias = "c")]
+    pub log_det_shift: f64,
     /// Largest eigenvalues of the Hessian that the log-product multiplies.
-    pub k: usize,
+    #[serde(alias = "k")]
+    pub eigenvalue_count: usize,
     /// Layer of layer-wise measures; the last dense layer unless given.
     pub layer: Option<usize>,
     /// Radius of adaptive sharpness, relative to `|theta_i|`.
-    pub rho: f64,
+    #[serde(alias = "rho")]
+    pub adaptive_radius: f64,
     /// Norm of adaptive sharpness.
-    pub p: Norm,
+    #[serde(alias = "p")]
+    pub norm: Norm,
     /// How traces are estimated.
     pub trace: TraceMethod,
     /// Operator products a stochastic estimate may spend.
-    pub products: usize,
+    #[serde(alias = "products")]
+    pub product_budget: usize,
     /// Most parameters for which a dense Hessian is formed, or read entry by entry, unasked.
     pub dense_limit: usize,
     /// Rise of the expected loss (or error) that PAC-Bayes noise may cause.
-    pub bound: f64,
+    #[serde(alias = "bound")]
+    pub allowed_rise: f64,
     /// What that bound is on.
     pub criterion: Criterion,
     /// Gaussian perturbations of PAC-Bayes measures and local entropy.
-    pub draws: usize,
+    #[serde(alias = "draws")]
+    pub perturbation_count: usize,
     /// Precision `gamma` of local entropy's Gaussian.
-    pub gamma: f64,
+    #[serde(alias = "gamma")]
+    pub entropy_precision: f64,
     /// Inverse temperature; 1 in local entropy and `1 / log n` in the local learning coefficient unless given,
     /// in either case per unit of the objective's scale.
-    pub beta: Option<f64>,
+    #[serde(alias = "beta")]
+    pub inverse_temperature: Option<f64>,
     /// Chains of the local learning coefficient.
-    pub chains: usize,
+    #[serde(alias = "chains")]
+    pub chain_count: usize,
     /// Steps of a chain; the first third is dropped.
-    pub steps: usize,
+    #[serde(alias = "steps")]
+    pub chain_length: usize,
     /// Precision of the Gaussian that keeps a chain near the parameters.
     pub localisation: f64,
     /// The chain.
     pub sampler: Sampler,
     /// Step size of SGLD.
-    pub step: f64,
+    #[serde(alias = "step")]
+    pub step_size: f64,
     /// Minibatch of SGLD and of sharpness by SGD.
-    pub batch: usize,
+    #[serde(alias = "batch")]
+    pub batch_size: usize,
     /// Epochs of sharpness by SGD.
     pub epochs: usize,
     /// Learning rate of sharpness by SGD.
-    pub rate: f64,
+    #[serde(alias = "rate")]
+    pub learning_rate: f64,
     /// Seed of stochastic measures and starting vectors.
     pub seed: u64,
 }
@@ -121,47 +136,68 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            eps: 1e-4,
+            box_radius: 1e-4,
             ascents: vec![AscentKind::Sign, AscentKind::Lbfgsb, AscentKind::Sgd],
-            c: 1e-3,
-            k: 50,
+            log_det_shift: 1e-3,
+            eigenvalue_count: 50,
             layer: None,
-            rho: 0.05,
-            p: Norm::Two,
+            adaptive_radius: 0.05,
+            norm: Norm::Two,
             trace: TraceMethod::Auto,
-            products: 256,
+            product_budget: 256,
             dense_limit: 3000,
-            bound: 0.1,
+            allowed_rise: 0.1,
             criterion: Criterion::Loss,
-            draws: 128,
-            gamma: 1e4,
-            beta: None,
-            chains: 8,
-            steps: 450,
+            perturbation_count: 128,
+            entropy_precision: 1e4,
+            inverse_temperature: None,
+            chain_count: 8,
+            chain_length: 450,
             localisation: 100.0,
             sampler: Sampler::Mala,
-            step: 1e-5,
-            batch: 32,
+            step_size: 1e-5,
+            batch_size: 32,
             epochs: 100,
-            rate: 1e-3,
+            learning_rate: 1e-3,
             seed: 0,
         }
     }
 }
 
+/// Names that options had before version 0.1, which are taken wherever options are given, and the names they have now.
+pub const FORMER_NAMES: [(&str, &str); 15] = [
+    ("eps", "box_radius"),
+    ("c", "log_det_shift"),
+    ("k", "eigenvalue_count"),
+    ("rho", "adaptive_radius"),
+    ("p", "norm"),
+    ("bound", "allowed_rise"),
+    ("draws", "perturbation_count"),
+    ("gamma", "entropy_precision"),
+    ("beta", "inverse_temperature"),
+    ("chains", "chain_count"),
+    ("steps", "chain_length"),
+    ("step", "step_size"),
+    ("batch", "batch_size"),
+    ("rate", "learning_rate"),
+    ("products", "product_budget"),
+];
+
 /// Options that count things which take memory or time each.
-const COUNTS: [&str; 7] = ["products", "dense_limit", "draws", "chains", "steps", "batch", "epochs"];
+const COUNTS: [&str; 7] =
+    ["product_budget", "dense_limit", "perturbation_count", "chain_count", "chain_length", "batch_size", "epochs"];
 /// Most of them that are taken from text: days of work, and bytes for each that fit into memory.
 const MOST_COUNTED: u64 = 10_000_000;
 
 impl Options {
-    /// Sets the option called `name` from text, as on a command line: `eps` to `1e-3`, `p` to `inf`, `layer` to
-    /// `2`, `ascents` to `sign,sgd`.
+    /// Sets the option called `name` from text, as on a command line: `box_radius` to `1e-3`, `norm` to `inf`, `layer` to
+    /// `2`, `ascents` to `sign,sgd`. The names of [`FORMER_NAMES`] are taken too.
     ///
     /// # Errors
     /// [`FlatnessError::Setting`] naming the option, what was given, and what is known or expected.
     pub fn set(&mut self, name: &str, text: &str) -> Result<(), FlatnessError> {
         use serde_json::Value;
+        let name = FORMER_NAMES.iter().find(|(former, _)| *former == name).map_or(name, |(_, name)| name);
         let mut all = serde_json::to_value(&*self).expect("options serialise");
         let fields = all.as_object_mut().expect("options are a map");
         let Some(current) = fields.get(name) else {
@@ -194,12 +230,28 @@ impl Options {
         Ok(())
     }
 
-    /// The same settings for the loss in units `factor` times smaller: options with the loss' unit (`c`,
-    /// `bound`) are multiplied by `factor`, those with its inverse (`beta`, `rate`) divided.
+    /// The options as JSON under their names and, for programs written for the former ones, under those of
+    /// [`FORMER_NAMES`] too.
+    pub fn with_former_names(&self) -> serde_json::Value {
+        let mut all = serde_json::to_value(self).expect("options serialise");
+        for (former, name) in FORMER_NAMES {
+            all[former] = all[name].clone();
+        }
+        all
+    }
+
+    /// The same settings for the loss in units `factor` times smaller: options with the loss' unit
+    /// (`log_det_shift`, `allowed_rise`) are multiplied by `factor`, those with its inverse (`inverse_temperature`,
+    /// `learning_rate`) divided.
     pub fn at_loss_scale(&self, factor: f64) -> Self {
-        let bound = if self.criterion == Criterion::Loss { self.bound * factor } else { self.bound };
-        let (beta, rate) = (self.beta.map(|beta| beta / factor), self.rate / factor);
-        Self { c: self.c * factor, bound, beta, rate, ..self.clone() }
+        let by_loss = if self.criterion == Criterion::Loss { factor } else { 1.0 };
+        Self {
+            log_det_shift: self.log_det_shift * factor,
+            allowed_rise: self.allowed_rise * by_loss,
+            inverse_temperature: self.inverse_temperature.map(|beta| beta / factor),
+            learning_rate: self.learning_rate / factor,
+            ..self.clone()
+        }
     }
 }
 
@@ -253,12 +305,12 @@ mod tests {
             options.set(name, text).unwrap();
         }
         let expected = Options {
-            eps: 1e-3,
+            box_radius: 1e-3,
             layer: Some(2),
-            p: Norm::Infinity,
+            norm: Norm::Infinity,
             trace: TraceMethod::HutchPlusPlus,
             ascents: vec![AscentKind::Sign, AscentKind::Sgd],
-            beta: Some(0.5),
+            inverse_temperature: Some(0.5),
             seed: u64::MAX,
             ..Options::default()
         };
@@ -269,15 +321,31 @@ mod tests {
     }
 
     #[test]
+    fn former_names_are_taken() {
+        for (former, name) in FORMER_NAMES {
+            let (mut by_former, mut by_name) = (Options::default(), Options::default());
+            let text = if name == "norm" { "inf" } else { "7" };
+            by_former.set(former, text).unwrap();
+            by_name.set(name, text).unwrap();
+            assert_eq!(by_former, by_name);
+            assert_ne!(by_name, Options::default(), "{name}");
+            let value = &serde_json::to_value(&by_name).unwrap()[name];
+            let read: Options = serde_json::from_value(serde_json::json!({ former: value })).unwrap();
+            assert_eq!(read, by_name);
+            assert_eq!(&by_name.with_former_names()[former], value);
+        }
+    }
+
+    #[test]
     fn unknown_options_and_values_are_named() {
         let mut options = Options::default();
         for (name, text, word) in [
-            ("epsilon", "1", "eps"),
-            ("eps", "wide", "wide"),
+            ("epsilon", "1", "box_radius"),
+            ("box_radius", "wide", "wide"),
             ("trace", "guess", "guess"),
-            ("draws", "-3", "draws"),
-            ("steps", "18446744073709551615", "at most"),
-            ("chains", "9223372036854775808", "at most"),
+            ("perturbation_count", "-3", "perturbation_count"),
+            ("chain_length", "18446744073709551615", "at most"),
+            ("chain_count", "9223372036854775808", "at most"),
         ] {
             let error = options.set(name, text).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(word), "{error}");

@@ -43,7 +43,7 @@ fn error_rate(objective: &Objective, theta: &[f64]) -> f64 {
 impl PacBayes {
     fn level(&self, place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
         let measure = self.id();
-        let bound = positive(measure, "bound", options.bound)?;
+        let bound = positive(measure, "allowed_rise", options.allowed_rise)?;
         let objective = place.point.objective();
         let zeros = place.theta().iter().filter(|theta| **theta == 0.0).count();
         if self.magnitude && zeros == place.theta().len() {
@@ -107,8 +107,8 @@ impl PacBayes {
         let mut info = place
             .info()
             .with("sigma", sigma)
-            .with("bound", bound)
-            .with("draws", 2 * noise.pairs())
+            .with("allowed_rise", bound)
+            .with("perturbation_count", 2 * noise.pairs())
             .with("levels_tried", evaluations);
         if self.magnitude {
             info.set("zero_weights", zeros);

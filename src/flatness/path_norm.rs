@@ -300,11 +300,11 @@ impl Measure for PathNorm {
         }
         // Squares, and products of them, are within the range of f64 for ordinary parameters only.
         let ordinary = |theta: &f64| *theta == 0.0 || (1e-30..=1e30).contains(&theta.abs());
-        if !(dense.theta.iter().all(ordinary) && model.parametrised_layers() <= 5) {
+        if !(dense.theta.iter().all(ordinary) && model.parametrised_layer_count() <= 5) {
             return None;
         }
         let squares: Vec<f64> = dense.theta.iter().map(|theta| theta * theta).collect();
-        let ones = ndarray::Array2::ones((1, model.inputs()));
+        let ones = ndarray::Array2::ones((1, model.input_count()));
         Some(model.logits(&squares, dense.objective.buffers, ones.view()).sum().sqrt())
     }
 

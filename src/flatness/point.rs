@@ -31,7 +31,7 @@ impl<'a> Point<'a> {
     /// # Errors
     /// [`FlatnessError::Parameters`] if their number does not fit the model or one is not finite.
     pub fn try_new(objective: Objective<'a>, theta: &'a [f64]) -> Result<Self, FlatnessError> {
-        let expected = objective.model.parameters();
+        let expected = objective.model.parameter_count();
         if theta.len() != expected {
             return Err(FlatnessError::Parameters {
                 what: "number of parameters".to_owned(),

@@ -62,7 +62,7 @@ fn flatness(place: &Place, options: &Options) -> Result<Estimate, FlatnessError>
     let factor = factor(weight);
     let rank = factor.ncols();
     let exact = rank * columns <= options.dense_limit;
-    let count = if exact { columns } else { (options.products / rank).max(2) };
+    let count = if exact { columns } else { (options.product_budget / rank).max(2) };
     let mut generator = Streams::new(options.seed).stream(ID, 0);
     let signs = Array2::from_shape_simple_fn((if exact { 0 } else { count }, columns), || {
         if generator.random::<bool>() { 1.0 } else { -1.0 }

@@ -38,7 +38,7 @@ fn density(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
             (value, None, eigenvalues.into_iter().map(|value| (value, share)).collect::<Vec<_>>())
         }
         None => {
-            let probes = (options.products / STEPS).max(2);
+            let probes = (options.product_budget / STEPS).max(2);
             let spectrum = spectral_measure(&*place.hessian(), probes, STEPS, Streams::new(options.seed))
                 .map_err(|error| error.of(measure))?;
             let (total, error) = spectrum.trace_of(f64::abs);

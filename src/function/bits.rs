@@ -48,7 +48,7 @@ impl Function {
     }
 
     /// Number of inputs.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         self.inputs
     }
 

@@ -45,8 +45,8 @@ pub(super) fn save(path: &Path, key: &Value, rounds: u64, counts: &Counts) -> Re
     let header = Header {
         run: key.clone(),
         rounds,
-        functions: counts.functions(),
-        networks: counts.networks(),
+        functions: counts.function_count(),
+        networks: counts.network_count(),
         dropped: counts.dropped(),
     };
     let header = serde_json::to_string(&header).expect("headers serialise") + "\n";
@@ -137,7 +137,7 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
         ));
     }
     counts.restore_dropped(header.dropped);
-    if counts.functions() != header.functions || counts.networks() != header.networks {
+    if counts.function_count() != header.functions || counts.network_count() != header.networks {
         return Err(damaged("its counts do not add up"));
     }
     Ok(Some((header.rounds, counts)))

@@ -56,9 +56,9 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
     let per_round = ROUND_BLOCKS * sampler.block_size() as u64;
     let begin = || match options.checkpoint.filter(|_| options.resume && root) {
         Some(path) => match checkpoint::load(path, &key, inputs)? {
-            Some((_, counts)) if counts.networks() > networks => Err(FunctionError::Checkpoint {
+            Some((_, counts)) if counts.network_count() > networks => Err(FunctionError::Checkpoint {
                 path: path.display().to_string(),
-                reason: format!("it has {} networks, more than the {networks} asked for", counts.networks()),
+                reason: format!("it has {} networks, more than the {networks} asked for", counts.network_count()),
             }),
             found => Ok(found.unwrap_or_else(|| (0, Counts::new(inputs)))),
         },
@@ -74,7 +74,9 @@ pub fn count(sampler: &Sampler, networks: u64, options: &CountOptions) -> Result
         OnRank::Root(begun) => begun,
         OnRank::Other(first) => (first, Counts::new(inputs)),
     };
-    let tell = |counts: &Counts| options.progress.iter().for_each(|tell| tell(counts.networks(), counts.functions()));
+    let tell = |counts: &Counts| {
+        options.progress.iter().for_each(|tell| tell(counts.network_count(), counts.function_count()))
+    };
     tell(&counts);
     let mut saved: Option<(Instant, Duration)> = None;
     for round in first..networks.div_ceil(per_round) {

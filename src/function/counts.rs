@@ -72,17 +72,17 @@ impl Counts {
     }
 
     /// Number of inputs.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         self.inputs
     }
 
     /// Distinct functions in the table.
-    pub fn functions(&self) -> usize {
+    pub fn function_count(&self) -> usize {
         self.functions
     }
 
     /// Networks counted, those of dropped functions included.
-    pub fn networks(&self) -> u64 {
+    pub fn network_count(&self) -> u64 {
         self.networks
     }
 
@@ -96,7 +96,7 @@ impl Counts {
     /// # Panics
     /// If the function has another number of inputs.
     pub fn count(&self, function: &Function) -> u64 {
-        assert_eq!(function.inputs(), self.inputs, "a function of other inputs");
+        assert_eq!(function.input_count(), self.inputs, "a function of other inputs");
         self.counts[self.slot(function.words())]
     }
 
@@ -105,7 +105,7 @@ impl Counts {
     /// # Panics
     /// If the function has another number of inputs.
     pub fn add(&mut self, function: &Function, count: u64) {
-        assert_eq!(function.inputs(), self.inputs, "a function of other inputs");
+        assert_eq!(function.input_count(), self.inputs, "a function of other inputs");
         self.add_words(function.words(), count);
     }
 
@@ -255,7 +255,7 @@ mod tests {
                 counts.add(&function, 1);
                 *map.entry(function).or_insert(0) += 1;
             }
-            assert_eq!((counts.functions(), counts.networks()), (map.len(), 20_000));
+            assert_eq!((counts.function_count(), counts.network_count()), (map.len(), 20_000));
             let mut ranked: Vec<(Function, u64)> = map.into_iter().collect();
             ranked.sort_by_key(|(function, count)| (std::cmp::Reverse(*count), function.to_string()));
             assert!(counts.ranked().eq(ranked.iter().cloned()));
@@ -270,12 +270,12 @@ mod tests {
             round.iter().for_each(|function| exact.add(function, 1));
             round.iter().for_each(|function| bounded.add(function, 1));
             bounded.keep_most_frequent(500);
-            assert!(bounded.functions() <= 500);
+            assert!(bounded.function_count() <= 500);
         }
         let dropped = bounded.dropped();
-        assert!(dropped.functions > 0 && bounded.networks() == exact.networks());
+        assert!(dropped.functions > 0 && bounded.network_count() == exact.network_count());
         let kept: u64 = bounded.ranked().map(|(_, count)| count).sum();
-        assert_eq!(kept + dropped.networks, exact.networks());
+        assert_eq!(kept + dropped.networks, exact.network_count());
         for (function, count) in exact.ranked() {
             let found = bounded.count(&function);
             assert!(found <= count && count <= found + dropped.undercount, "{count} counted as {found}");

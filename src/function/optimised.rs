@@ -72,16 +72,16 @@ pub fn optimise(
     seeds: Range<u64>,
 ) -> Result<Optimised, FunctionError> {
     let model = Arc::new(Model::new(architecture.clone())?);
-    if model.outputs() != 1 {
-        return Err(FunctionError::Outputs { outputs: model.outputs() });
+    if model.output_count() != 1 {
+        return Err(FunctionError::Outputs { outputs: model.output_count() });
     }
     let (rows, columns) = task.inputs.dim();
-    let fits = columns == model.inputs() && rows == task.target.inputs();
+    let fits = columns == model.input_count() && rows == task.target.input_count();
     if !fits || task.training.is_empty() || task.training.iter().any(|input| *input >= rows) {
         let reason = format!(
             "the inputs have shape {rows} x {columns}, expected {} x {} and training inputs among them",
-            task.target.inputs(),
-            model.inputs()
+            task.target.input_count(),
+            model.input_count()
         );
         return Err(FunctionError::Inputs { reason });
     }
@@ -137,7 +137,7 @@ mod tests {
             let logits = found.network.logits(task.inputs.view());
             assert!((0..16).all(|input| found.function.label(input) == (logits[[input, 0]] > 0.0)));
         }
-        assert_eq!(optimised.counts.networks(), optimised.found.len() as u64);
+        assert_eq!(optimised.counts.network_count(), optimised.found.len() as u64);
         // The order of the seeds decides nothing.
         let again = optimise(&architecture, &trainer, &task, 5..6).unwrap();
         assert_eq!(again.found.first().map(|found| &found.function), optimised.found.first().map(|f| &f.function));
@@ -150,7 +150,7 @@ mod tests {
             given.ranked().all(|(function, _)| task.labelled().iter().all(|(i, label)| function.label(*i) == *label))
         );
         let top: u64 = given.ranked().take(25).map(|(function, _)| optimised.counts.count(&function)).sum();
-        assert!(2 * top > optimised.counts.networks(), "{top} of {}", optimised.counts.networks());
+        assert!(2 * top > optimised.counts.network_count(), "{top} of {}", optimised.counts.network_count());
     }
 
     #[test]

@@ -61,15 +61,15 @@ impl Sampler {
     pub fn new(architecture: Architecture, inputs: Array2<f64>, seed: u64) -> Result<Self, FunctionError> {
         let model = Arc::new(Model::new(architecture)?);
         let architecture = model.architecture();
-        if model.outputs() != 1 {
-            return Err(FunctionError::Outputs { outputs: model.outputs() });
+        if model.output_count() != 1 {
+            return Err(FunctionError::Outputs { outputs: model.output_count() });
         }
-        if inputs.ncols() != model.inputs() || inputs.nrows() == 0 {
+        if inputs.ncols() != model.input_count() || inputs.nrows() == 0 {
             let reason = format!(
                 "the inputs have shape {} x {}, expected n x {}",
                 inputs.nrows(),
                 inputs.ncols(),
-                model.inputs()
+                model.input_count()
             );
             return Err(FunctionError::Inputs { reason });
         }
@@ -83,7 +83,7 @@ impl Sampler {
                 return Err(FunctionError::Scale { name, value });
             }
         }
-        let mut constant = vec![0.0; model.parameters()];
+        let mut constant = vec![0.0; model.parameter_count()];
         let mut deviations = Vec::new();
         for tensor in model.tensors() {
             let deviation = match tensor.role {
@@ -103,7 +103,7 @@ impl Sampler {
         let unbiased = architecture.bias_std == 0.0;
         let silent = inputs.axis_iter(Axis(0)).map(|row| unbiased && row.iter().all(|value| *value == 0.0));
         let forward = Forward::new(architecture, &inputs, &silent.collect::<Vec<bool>>());
-        let work = model.parameters().saturating_mul(inputs.nrows());
+        let work = model.parameter_count().saturating_mul(inputs.nrows());
         // A power of two, so that it is a round number of networks.
         let most = (BLOCK_WORK / work.max(1)).min(BLOCK_WORDS / words_of(inputs.nrows()));
         let block = 1 << most.clamp(1, LARGEST_BLOCK).ilog2();

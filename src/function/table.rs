@@ -14,7 +14,7 @@ use std::path::Path;
 pub fn write_table(path: &Path, sampler: &Sampler, counts: &Counts, top: Option<usize>) -> io::Result<()> {
     let architecture = sampler.architecture();
     let json = serde_json::to_string(architecture).expect("architectures serialise");
-    let listed = counts.functions().min(top.unwrap_or(usize::MAX));
+    let listed = counts.function_count().min(top.unwrap_or(usize::MAX));
     let dropped = counts.dropped();
     let (rows, columns) = sampler.inputs().dim();
     write_atomically_with(path, |file| {
@@ -25,8 +25,8 @@ pub fn write_table(path: &Path, sampler: &Sampler, counts: &Counts, top: Option<
         writeln!(file, "# architecture: {json}")?;
         writeln!(file, "# inputs: {rows} x {columns}")?;
         writeln!(file, "# seed: {}", sampler.seed())?;
-        writeln!(file, "# total: {}", counts.networks())?;
-        writeln!(file, "# functions: {}", counts.functions())?;
+        writeln!(file, "# total: {}", counts.network_count())?;
+        writeln!(file, "# functions: {}", counts.function_count())?;
         writeln!(file, "# listed: {listed}")?;
         writeln!(file, "# dropped functions: {}", dropped.functions)?;
         writeln!(file, "# dropped networks: {}", dropped.networks)?;

@@ -105,7 +105,7 @@ pub(super) fn draw_flatness_case(
     streams: Streams,
 ) -> Result<FlatnessCase, String> {
     let model = Arc::new(Model::new(architecture).map_err(|error| error.to_string())?);
-    let (features, outputs) = (model.inputs(), model.outputs());
+    let (features, outputs) = (model.input_count(), model.output_count());
     let mut network = Network::sample(model, streams);
     settle_batch_norms(&mut network, streams);
     let inputs = normal_matrix(samples, features, streams, "inputs");

@@ -297,8 +297,8 @@ impl Corpus {
                 let architecture = Architecture::read(&given.arch, given.activation, None, None)
                     .map_err(|error| format!("given: {error}"))?;
                 let model = Arc::new(Model::new(architecture).map_err(|error| format!("given: {error}"))?);
-                if given.theta.len() != model.parameters() {
-                    let (found, expected) = (given.theta.len(), model.parameters());
+                if given.theta.len() != model.parameter_count() {
+                    let (found, expected) = (given.theta.len(), model.parameter_count());
                     return Err(format!("given: theta has {found} numbers, expected {expected}"));
                 }
                 let matrix = |rows: &[Vec<f64>], what: &str| {
@@ -318,7 +318,7 @@ impl Corpus {
                 let architecture =
                     Architecture::read(&arch, None, None, None).map_err(|error| format!("arch: {error}"))?;
                 let model = Arc::new(Model::new(architecture).map_err(|error| format!("arch: {error}"))?);
-                let parameters = model.parameters();
+                let parameters = model.parameter_count();
                 if parameters > MOST_PARAMETERS {
                     return Err(format!("arch: {parameters} parameters, expected at most {MOST_PARAMETERS}"));
                 }
@@ -345,16 +345,16 @@ impl Corpus {
         let case = |matrix, labels: &[f64]| -> Result<PriorCase, String> {
             let gram = Gram::new(matrix).map_err(|error| format!("gram: {error}"))?;
             let labels = Labels::from_values(labels).map_err(|error| format!("labels: {error}"))?;
-            if gram.points() < 2 {
-                return Err(format!("{} points, expected at least 2", gram.points()));
+            if gram.point_count() < 2 {
+                return Err(format!("{} points, expected at least 2", gram.point_count()));
             }
-            let diagonal = (0..gram.points()).map(|index| (index, gram.matrix()[[index, index]]));
+            let diagonal = (0..gram.point_count()).map(|index| (index, gram.matrix()[[index, index]]));
             let mut beyond = diagonal.filter(|(_, entry)| *entry != 0.0 && !GRAM_SCALES.contains(entry));
             if let Some((index, entry)) = beyond.next() {
                 return Err(format!("gram: entry ({index}, {index}) is {entry}, expected 0 or 1e-150 to 1e150"));
             }
-            if labels.len() != gram.points() {
-                return Err(format!("{} labels for {} points", labels.len(), gram.points()));
+            if labels.len() != gram.point_count() {
+                return Err(format!("{} labels for {} points", labels.len(), gram.point_count()));
             }
             Ok(PriorCase { name: block.name.clone(), gram, labels })
         };

@@ -98,8 +98,8 @@ impl Run<'_> {
         let [n, groups, networks] = [self.inputs.nrows(), self.options.groups, networks].map(|size| size as u64);
         let each = 2 * n * n
             + n * self.model.feature_width() as u64
-            + self.model.parameters() as u64
-            + (self.model.chunk_rows() * (self.model.inputs() + self.model.body().footprint())) as u64;
+            + self.model.parameter_count() as u64
+            + (self.model.chunk_rows() * (self.model.input_count() + self.model.body().footprint())) as u64;
         let gathered = self.ranks.size() as u64 * networks * n * n;
         8 * ((2 + groups) * n * n + networks * each + gathered)
     }

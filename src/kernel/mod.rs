@@ -193,7 +193,7 @@ pub fn registry() -> &'static [&'static dyn KernelMethod] {
 
 /// The method called `id`.
 pub fn find(id: &str) -> Option<&'static dyn KernelMethod> {
-    registry().iter().copied().find(|method| method.id() == id)
+    registry().iter().copied().find(|method| crate::id::names(id, method.id()))
 }
 
 /// The analytic NNGP Gram matrix `K` (`n x n`) at `inputs` (`n x d`).
@@ -233,8 +233,8 @@ fn check_inputs(model: &Model, inputs: ArrayView2<f64>) -> Result<(), KernelErro
     if inputs.nrows() == 0 {
         return Err(KernelError::NoInputs);
     }
-    if inputs.ncols() != model.inputs() {
-        return Err(KernelError::Inputs { found: inputs.ncols(), expected: model.inputs() });
+    if inputs.ncols() != model.input_count() {
+        return Err(KernelError::Inputs { found: inputs.ncols(), expected: model.input_count() });
     }
     let rows = inputs.axis_iter(Axis(0)).into_par_iter().enumerate();
     let bad = rows

@@ -38,8 +38,8 @@ impl Model {
     /// # Panics
     /// If the lengths do not fit the model.
     pub fn update_statistics(&self, buffers: &mut [f64], statistics: &[f64], momentum: f64) {
-        assert_eq!(buffers.len(), self.buffer_len(), "buffers do not fit the model");
-        assert_eq!(statistics.len(), self.buffer_len(), "statistics do not fit the model");
+        assert_eq!(buffers.len(), self.buffer_count(), "buffers do not fit the model");
+        assert_eq!(statistics.len(), self.buffer_count(), "statistics do not fit the model");
         for (stored, batch) in buffers.iter_mut().zip(statistics) {
             *stored = (1.0 - momentum) * *stored + momentum * batch;
         }

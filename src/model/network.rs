@@ -84,7 +84,7 @@ impl Model {
         if body.output_shape().len() != 1 {
             return Err(fault("the output is not a vector; end with a dense layer"));
         }
-        size::product(|| "the network".to_owned(), "parameters", &[body.parameters()])?;
+        size::product(|| "the network".to_owned(), "parameters", &[body.parameter_count()])?;
         size::product(|| "the network".to_owned(), "numbers in all its layers' outputs", &[body.footprint()])?;
         let tensors = layout(body.tensors());
         let buffers = layout(body.buffers());
@@ -107,27 +107,27 @@ impl Model {
     }
 
     /// Number of parameters.
-    pub fn parameters(&self) -> usize {
+    pub fn parameter_count(&self) -> usize {
         self.tensors.last().map_or(0, |tensor| tensor.range.end)
     }
 
     /// Number of stored statistics.
-    pub fn buffer_len(&self) -> usize {
+    pub fn buffer_count(&self) -> usize {
         self.buffers.last().map_or(0, |tensor| tensor.range.end)
     }
 
     /// Number of layers with parameters.
-    pub fn parametrised_layers(&self) -> usize {
+    pub fn parametrised_layer_count(&self) -> usize {
         self.tensors.last().map_or(0, |tensor| tensor.layer + 1)
     }
 
     /// Features of one input.
-    pub fn inputs(&self) -> usize {
+    pub fn input_count(&self) -> usize {
         self.architecture.input.iter().product()
     }
 
     /// Logits of one input.
-    pub fn outputs(&self) -> usize {
+    pub fn output_count(&self) -> usize {
         self.body.output_shape()[0]
     }
 
@@ -139,7 +139,7 @@ impl Model {
 
     /// Samples a thread takes at a time: a matter of the model alone, so results do not depend on threads.
     pub(crate) fn chunk_rows(&self) -> usize {
-        (CHUNK_NUMBERS / (self.inputs() + self.body.footprint())).clamp(1, CHUNK_ROWS)
+        (CHUNK_NUMBERS / (self.input_count() + self.body.footprint())).clamp(1, CHUNK_ROWS)
     }
 
     pub(crate) fn body(&self) -> &Sequence {
@@ -147,8 +147,8 @@ impl Model {
     }
 
     pub(crate) fn weights<'a>(&self, theta: &'a [f64], buffers: &'a [f64]) -> Weights<'a> {
-        assert_eq!(theta.len(), self.parameters(), "parameters do not fit the model");
-        assert_eq!(buffers.len(), self.buffer_len(), "buffers do not fit the model");
+        assert_eq!(theta.len(), self.parameter_count(), "parameters do not fit the model");
+        assert_eq!(buffers.len(), self.buffer_count(), "buffers do not fit the model");
         Weights { theta, buffers }
     }
 
@@ -157,9 +157,9 @@ impl Model {
     /// # Panics
     /// If parameters, buffers or inputs do not fit the model.
     pub fn logits(&self, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>) -> Array2<f64> {
-        assert_eq!(inputs.ncols(), self.inputs(), "inputs do not fit the model");
+        assert_eq!(inputs.ncols(), self.input_count(), "inputs do not fit the model");
         let weights = self.weights(theta, buffers);
-        let mut out = Array2::zeros((inputs.nrows(), self.outputs()));
+        let mut out = Array2::zeros((inputs.nrows(), self.output_count()));
         let inputs = inputs.as_standard_layout();
         out.axis_chunks_iter_mut(Axis(0), self.chunk_rows())
             .into_par_iter()
@@ -170,7 +170,7 @@ impl Model {
 
     /// Features that the last layer takes.
     pub fn feature_width(&self) -> usize {
-        self.body.feature_width(self.inputs())
+        self.body.feature_width(self.input_count())
     }
 
     /// What the last layer takes (`n x feature_width`) of a batch (`n x inputs`), with stored statistics in batch
@@ -179,7 +179,7 @@ impl Model {
     /// # Panics
     /// If parameters, buffers or inputs do not fit the model.
     pub fn features(&self, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>) -> Array2<f64> {
-        assert_eq!(inputs.ncols(), self.inputs(), "inputs do not fit the model");
+        assert_eq!(inputs.ncols(), self.input_count(), "inputs do not fit the model");
         let weights = self.weights(theta, buffers);
         let mut out = Array2::zeros((inputs.nrows(), self.feature_width()));
         let inputs = inputs.as_standard_layout();
@@ -193,7 +193,7 @@ impl Model {
     /// Draws parameters from the prior: weights `N(0, weight_std^2 / fan_in)`, biases
     /// `N(0, bias_std^2)`; batch norms start at scale 1 and shift 0.
     pub fn sample_parameters(&self, streams: Streams) -> Vec<f64> {
-        let mut theta = vec![0.0; self.parameters()];
+        let mut theta = vec![0.0; self.parameter_count()];
         for (index, tensor) in self.tensors.iter().enumerate() {
             let mut generator = streams.stream("parameters", index as u64);
             let std = match tensor.role {
@@ -236,8 +236,8 @@ impl Network {
     /// # Panics
     /// If the parameters do not fit the model.
     pub fn new(model: Arc<Model>, theta: Vec<f64>) -> Self {
-        assert_eq!(theta.len(), model.parameters(), "parameters do not fit the model");
-        let mut buffers = vec![0.0; model.buffer_len()];
+        assert_eq!(theta.len(), model.parameter_count(), "parameters do not fit the model");
+        let mut buffers = vec![0.0; model.buffer_count()];
         for tensor in model.buffers().iter().filter(|tensor| tensor.role == Role::Scale) {
             buffers[tensor.range.clone()].fill(1.0);
         }

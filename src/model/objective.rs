@@ -42,15 +42,15 @@ impl<'a> Objective<'a> {
         let mismatch = |what: &str, found: String, expected: String| {
             Err(ModelError::Mismatch { what: what.to_owned(), found, expected })
         };
-        let outputs = model.outputs();
+        let outputs = model.output_count();
         if inputs.nrows() == 0 {
             return mismatch("number of samples", "0".to_owned(), "at least 1".to_owned());
         }
-        if inputs.ncols() != model.inputs() {
+        if inputs.ncols() != model.input_count() {
             return mismatch(
                 "features of an input",
                 inputs.ncols().to_string(),
-                format!("{} (the architecture's input {:?})", model.inputs(), model.architecture().input),
+                format!("{} (the architecture's input {:?})", model.input_count(), model.architecture().input),
             );
         }
         let columns = if loss == Loss::Mse { outputs } else { 1 };
@@ -108,12 +108,12 @@ impl<'a> Objective<'a> {
     }
 
     /// Number of samples.
-    pub fn samples(&self) -> usize {
+    pub fn sample_count(&self) -> usize {
         self.inputs.nrows()
     }
 
     fn chunks(&self) -> Vec<(ArrayView2<'a, f64>, ArrayView2<'a, f64>)> {
-        let n = self.samples();
+        let n = self.sample_count();
         let size = self.model.chunk_rows();
         (0..n)
             .step_by(size)
@@ -127,7 +127,7 @@ impl<'a> Objective<'a> {
 
     /// Factor of one sample's loss in the mean.
     fn weight(&self) -> f64 {
-        self.scale / self.samples() as f64
+        self.scale / self.sample_count() as f64
     }
 
     /// Logits of all samples, `n x outputs`.
@@ -387,7 +387,7 @@ impl<'a> Linearisation<'a> {
 
     /// Number of columns of the root of the logit Hessian.
     fn root_columns(&self) -> usize {
-        self.objective.model.outputs()
+        self.objective.model.output_count()
     }
 
     /// Column `column` of the roots `S_i` of the logit Hessians of some samples, `n x outputs`, scaled so that
@@ -428,7 +428,7 @@ impl<'a> Linearisation<'a> {
         let weights = self.objective.model.weights(self.theta, self.objective.buffers);
         let body = self.objective.model.body();
         let outputs = self.root_columns();
-        let mut rows = Array2::zeros((self.objective.samples() * outputs, self.theta.len()));
+        let mut rows = Array2::zeros((self.objective.sample_count() * outputs, self.theta.len()));
         rows.axis_chunks_iter_mut(Axis(0), outputs)
             .into_par_iter()
             .zip(self.objective.inputs.axis_chunks_iter(Axis(0), 1))

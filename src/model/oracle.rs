@@ -29,11 +29,11 @@ pub struct Dense {
 
 /// Computes everything densely: `O(n P^2)` operations and `3 P^2` numbers for `P` parameters.
 pub fn dense(objective: &Objective, theta: &[f64]) -> Dense {
-    let outputs = objective.model.outputs();
-    let weight = objective.scale / objective.samples() as f64;
+    let outputs = objective.model.output_count();
+    let weight = objective.scale / objective.sample_count() as f64;
     let (network, logit_nodes) =
         network_graph(objective.model.architecture(), objective.buffers).expect("the model was compiled");
-    let samples: Vec<Sample> = (0..objective.samples())
+    let samples: Vec<Sample> = (0..objective.sample_count())
         .into_par_iter()
         .map(|i| {
             let (graph, loss_node) = with_loss(network.clone(), &logit_nodes, objective.loss, objective.targets.row(i));

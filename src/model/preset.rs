@@ -66,7 +66,7 @@ pub fn presets() -> &'static [Preset] {
             layers: resnet50,
         },
         Preset {
-            name: "resnet50-cifar",
+            name: "resnet50_cifar",
             summary: "the same for small images: 3x3 stem of stride 1, no max pooling",
             source: "Zhang 2021 (after github.com/kuangliu/pytorch-cifar)",
             input: SMALL,
@@ -79,7 +79,7 @@ pub fn presets() -> &'static [Preset] {
 /// Reads a preset's shorthand; `None` if the text names none.
 pub(super) fn read(text: &str, weight_std: Option<f64>, bias_std: Option<f64>) -> Option<Result<Architecture, String>> {
     let (name, shape) = text.split_once(':').map_or((text, None), |(name, shape)| (name, Some(shape)));
-    let preset = presets().iter().find(|preset| preset.name == name)?;
+    let preset = presets().iter().find(|preset| crate::id::names(name, preset.name))?;
     let sizes = match shape {
         None => Some((preset.input.to_vec(), preset.outputs)),
         Some(shape) => parse(shape),

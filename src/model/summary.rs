@@ -54,6 +54,6 @@ impl Model {
             }
             before = shape;
         }
-        text + &format!("; {} parameters", grouped(self.parameters()))
+        text + &format!("; {} parameters", grouped(self.parameter_count()))
     }
 }

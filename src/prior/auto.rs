@@ -54,7 +54,7 @@ impl LogProbMethod for Auto {
                 let rounding = if estimate.value == f64::NEG_INFINITY {
                     0.0
                 } else {
-                    crate::prior::monte_carlo::rounding(estimate.value, orthant.points())
+                    crate::prior::monte_carlo::rounding(estimate.value, orthant.point_count())
                 };
                 let estimate = Estimate::stochastic(estimate.value, rounding, estimate.info);
                 let answer = LogProb { estimate, upper_bound };

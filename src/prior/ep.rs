@@ -66,7 +66,7 @@ impl LogProbMethod for ExpectationPropagation {
     fn id(&self) -> &'static str {
         match self.0 {
             Schedule::Parallel => "ep",
-            Schedule::Sequential => "ep-sequential",
+            Schedule::Sequential => "ep_sequential",
         }
     }
 
@@ -121,7 +121,7 @@ pub fn fixed_point(orthant: &Orthant, schedule: Schedule, options: &PriorOptions
             }
             other => other,
         },
-        Schedule::Sequential => sequential(orthant, deadline("ep-sequential")),
+        Schedule::Sequential => sequential(orthant, deadline("ep_sequential")),
     }
 }
 
@@ -242,7 +242,7 @@ fn converged(change: f64, log_z: f64) -> bool {
 
 fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
     let correlation = orthant.correlation();
-    let n = orthant.points();
+    let n = orthant.point_count();
     // With no sites the cavities are the prior: the first update needs no factorisation.
     let (first_precision, first_shift) = matched_site(0.0, 1.0);
     let (mut precision, mut shift) = (vec![first_precision; n], vec![first_shift; n]);
@@ -280,7 +280,7 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
 
 fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, PriorError> {
     let correlation = orthant.correlation();
-    let n = orthant.points();
+    let n = orthant.point_count();
     let (mut precision, mut shift) = (vec![0.0; n], vec![0.0; n]);
     let mut sigma = correlation.to_owned();
     let mut mean = Array1::<f64>::zeros(n);
@@ -331,7 +331,7 @@ fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, Prior
         sigma = &correlation - &crate::numeric::linalg::par_gram(half.t());
         mean = sigma.dot(&Array1::from_vec(shift.clone()));
     }
-    Err(PriorError::NotConverged { method: "ep-sequential", iterations: MAX_ITERATIONS, change })
+    Err(PriorError::NotConverged { method: "ep_sequential", iterations: MAX_ITERATIONS, change })
 }
 
 fn add_scaled_row(mut row: ArrayViewMut1<f64>, scale: f64, column: &Array1<f64>) {

@@ -72,7 +72,7 @@ impl LogProbMethod for Genz {
             replicates: SHIFTS,
             info: orthant.info().with("lattice_points_per_replicate", LATTICE),
             upper_bound: None,
-            points: orthant.points(),
+            points: orthant.point_count(),
         };
         let streams = Streams::new(options.seed);
         let (mut answer, shares) = monte_carlo::run(plan, options, started, |index| {

@@ -259,7 +259,7 @@ impl Gram {
     }
 
     /// Number of points `n`.
-    pub fn points(&self) -> usize {
+    pub fn point_count(&self) -> usize {
         self.matrix.nrows()
     }
 

@@ -122,5 +122,5 @@ pub fn registry() -> &'static [&'static dyn LogProbMethod] {
 
 /// The method called `id`.
 pub fn find(id: &str) -> Option<&'static dyn LogProbMethod> {
-    registry().iter().copied().find(|method| method.id() == id)
+    registry().iter().copied().find(|method| crate::id::names(id, method.id()))
 }

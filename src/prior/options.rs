@@ -15,7 +15,7 @@ pub struct PriorOptions {
     pub target_std_error: Option<f64>,
     /// Wall-clock budget in seconds. Stochastic methods look at it once they have the replicates that a standard error needs;
     /// how many more fit, and with it the last digits, depends on the machine. Methods whose first replicates may take
-    /// minutes (`splitting`, `ep-sequential`) look at it all the time and refuse where it ends too early.
+    /// minutes (`splitting`, `ep_sequential`) look at it all the time and refuse where it ends too early.
     pub max_seconds: Option<f64>,
     /// Who hears of the current estimate while a stochastic method works.
     pub progress: ProgressSink,

@@ -22,7 +22,7 @@ pub fn posterior(
     training_points: usize,
     options: &PriorOptions,
 ) -> Result<(Estimate, Estimate), PriorError> {
-    let n = gram.points();
+    let n = gram.point_count();
     if !(1..=n).contains(&training_points) {
         return Err(PriorError::TrainingPoints { training_points, points: n });
     }

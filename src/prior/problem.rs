@@ -43,7 +43,7 @@ impl Orthant {
     }
 
     /// Number of points left.
-    pub fn points(&self) -> usize {
+    pub fn point_count(&self) -> usize {
         self.correlation.nrows()
     }
 
@@ -80,7 +80,7 @@ impl Orthant {
     /// [`PriorError::Singular`] unless the matrix is of full rank.
     pub(crate) fn require_full_rank(&self, method: &'static str) -> Result<(), PriorError> {
         match self.factor() {
-            Some(Factor { rank, .. }) if *rank < self.points() => Err(self.singular(method, *rank)),
+            Some(Factor { rank, .. }) if *rank < self.point_count() => Err(self.singular(method, *rank)),
             _ => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ impl Orthant {
     }
 
     fn singular(&self, method: &'static str, rank: usize) -> PriorError {
-        PriorError::Singular { method, rank, points: self.points(), format: self.literal.format.name() }
+        PriorError::Singular { method, rank, points: self.point_count(), format: self.literal.format.name() }
     }
 
     /// Lower triangular `L`, `L L^T = R` with the points in `order`: in f64, or to all digits where that would not do.
@@ -222,7 +222,7 @@ fn decide_rank(orthant: &mut Orthant, names: &[usize]) -> Option<String> {
             return None;
         }
     }
-    let points = orthant.points();
+    let points = orthant.point_count();
     let factor = rank::factorise(&orthant.literal, threshold, points).expect("no rank exceeds the number of points");
     let info = std::mem::take(&mut orthant.info);
     orthant.info = info
@@ -251,10 +251,10 @@ fn submatrix(matrix: &Array2<f64>, points: &[usize]) -> Array2<f64> {
 
 /// Labels and matrix must agree in size.
 pub(crate) fn check_label_count(gram: &Gram, labels: &Labels) -> Result<(), PriorError> {
-    if labels.len() == gram.points() {
+    if labels.len() == gram.point_count() {
         Ok(())
     } else {
-        Err(PriorError::LabelCount { labels: labels.len(), points: gram.points() })
+        Err(PriorError::LabelCount { labels: labels.len(), points: gram.point_count() })
     }
 }
 
@@ -341,13 +341,13 @@ mod tests {
             };
             assert_eq!(answer.estimate.value, f64::NEG_INFINITY);
         }
-        assert_eq!(open(reduce(&gram, &labels(&[1.0, -1.0, 1.0, 1.0]), Link::Probit).unwrap()).points(), 4);
+        assert_eq!(open(reduce(&gram, &labels(&[1.0, -1.0, 1.0, 1.0]), Link::Probit).unwrap()).point_count(), 4);
     }
 
     #[test]
     fn a_point_of_zero_variance_is_labelled_minus() {
         let gram = Gram::new(array![[0.0, 0.0], [0.0, 1.0]]).unwrap();
-        assert_eq!(open(reduce(&gram, &labels(&[-1.0, 1.0]), Link::Step).unwrap()).points(), 1);
+        assert_eq!(open(reduce(&gram, &labels(&[-1.0, 1.0]), Link::Step).unwrap()).point_count(), 1);
         assert!(matches!(reduce(&gram, &labels(&[1.0, 1.0]), Link::Step).unwrap(), Reduced::Decided(_)));
         let nothing = Gram::new(array![[0.0]]).unwrap();
         let Reduced::Decided(answer) = reduce(&nothing, &labels(&[-1.0]), Link::Step).unwrap() else {

@@ -75,7 +75,7 @@ pub(crate) struct Literal {
 
 impl Literal {
     /// Number of points.
-    pub fn points(&self) -> usize {
+    pub fn point_count(&self) -> usize {
         self.matrix.nrows()
     }
 
@@ -91,7 +91,7 @@ impl Literal {
 
     /// Conditional variance at or below which a point depends on others to rounding, in units of its own.
     pub fn threshold(&self) -> f64 {
-        if self.noisy { 0.0 } else { RANK_ROUNDINGS * self.points() as f64 * self.format.roundoff() }
+        if self.noisy { 0.0 } else { RANK_ROUNDINGS * self.point_count() as f64 * self.format.roundoff() }
     }
 
     /// Whether the matrix tells two nearly perfectly correlated points apart (rule 4).
@@ -141,7 +141,7 @@ impl Factor {
 
 /// Factorises, with the largest conditional variance next; `None` once the rank exceeds `limit`.
 pub(crate) fn factorise(literal: &Literal, threshold: f64, limit: usize) -> Option<Factor> {
-    let n = literal.points();
+    let n = literal.point_count();
     let mut work = Elimination::new(literal);
     let close = close_pairs(literal);
     let (mut threshold, mut smallest_judged, mut smallest) = (threshold, 1.0_f64, 1.0_f64);
@@ -210,7 +210,7 @@ pub(crate) fn cholesky_in_order(literal: &Literal, order: &[usize]) -> Result<Ar
 fn close_pairs(literal: &Literal) -> Vec<(usize, usize)> {
     let deviations: Vec<f64> = literal.diagonal.iter().map(|variance| variance.to_f64().sqrt()).collect();
     let near = |i: usize, j: usize| literal.matrix[[i, j]].abs() >= (1.0 - NEAR_COPY) * deviations[i] * deviations[j];
-    (0..literal.points()).flat_map(|i| (0..i).filter(move |&j| near(i, j)).map(move |j| (j, i))).collect()
+    (0..literal.point_count()).flat_map(|i| (0..i).filter(move |&j| near(i, j)).map(move |j| (j, i))).collect()
 }
 
 /// One point of each cluster of near copies.
@@ -238,7 +238,7 @@ struct Elimination<'l> {
 
 impl<'l> Elimination<'l> {
     fn new(literal: &'l Literal) -> Self {
-        let n = literal.points();
+        let n = literal.point_count();
         Self {
             literal,
             order: (0..n).collect(),

@@ -50,7 +50,7 @@ impl LogProbMethod for Regression {
             Reduced::Open(orthant) => orthant,
         };
         let (noise_variance, target) = (FRAC_PI_2 - 1.0, FRAC_PI_2.sqrt());
-        let n = orthant.points();
+        let n = orthant.point_count();
         let value =
             ep::log_z(orthant.correlation(), &vec![1.0 / noise_variance; n], &vec![target / noise_variance; n])?;
         let info = orthant.info().with("noise_variance", noise_variance).with("target", target);

@@ -107,7 +107,7 @@ impl Rescaling for BatchNormScale {
     }
 
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
-        let mut scale = vec![1.0; model.parameters()];
+        let mut scale = vec![1.0; model.parameter_count()];
         for (&layer, factors) in &self.factors {
             Self::of(model, layer, factors)?;
             for tensor in model.tensors().iter().filter(|tensor| tensor.layer == layer) {
@@ -121,7 +121,7 @@ impl Rescaling for BatchNormScale {
     }
 
     fn buffer_action(&self, model: &Model) -> Result<Action, RescaleError> {
-        let mut scale = vec![1.0; model.buffer_len()];
+        let mut scale = vec![1.0; model.buffer_count()];
         for (&layer, factors) in &self.factors {
             let norm = Self::of(model, layer, factors)?;
             for tensor in model.buffers().iter().filter(|tensor| tensor.layer == norm) {

@@ -28,11 +28,11 @@ impl Rescaling for Composition {
     }
 
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
-        self.fold(Action::identity(model.parameters()), |part| part.action(model))
+        self.fold(Action::identity(model.parameter_count()), |part| part.action(model))
     }
 
     fn buffer_action(&self, model: &Model) -> Result<Action, RescaleError> {
-        self.fold(Action::identity(model.buffer_len()), |part| part.buffer_action(model))
+        self.fold(Action::identity(model.buffer_count()), |part| part.buffer_action(model))
     }
 
     fn describe(&self) -> String {

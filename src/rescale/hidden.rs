@@ -138,8 +138,8 @@ pub(super) fn act_on_units(model: &Model, hidden: &Hidden, change: &Change) -> A
     let Change { written: write_factors, read: read_factors, order } = change;
     let units = units(model, hidden.incoming);
     assert!(write_factors.len() == units && order.len() == units, "one factor and one place a unit");
-    let mut scale = vec![1.0; model.parameters()];
-    let mut source: Vec<usize> = (0..model.parameters()).collect();
+    let mut scale = vec![1.0; model.parameter_count()];
+    let mut source: Vec<usize> = (0..model.parameter_count()).collect();
     for written in model.tensors().iter().filter(|tensor| tensor.layer == hidden.incoming) {
         let row = written.range.len() / units;
         for unit in 0..units {

@@ -141,8 +141,8 @@ impl Walk<'_> {
         let model = Model::new(architecture).expect("a layer of a network that was compiled");
         let shape = model.body().shapes().swap_remove(0);
         let (theta, buffers);
-        (theta, self.theta) = self.theta.split_at(model.parameters());
-        (buffers, self.buffers) = self.buffers.split_at(model.buffer_len());
+        (theta, self.theta) = self.theta.split_at(model.parameter_count());
+        (buffers, self.buffers) = self.buffers.split_at(model.buffer_count());
         let at = model.logits(theta, buffers, input.at.view());
         let sizes = input.at.mapv(f64::abs);
         let error = match layer {

@@ -89,7 +89,7 @@ pub trait Rescaling: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// As [`Rescaling::action`].
     fn buffer_action(&self, model: &Model) -> Result<Action, RescaleError> {
-        Ok(Action::identity(model.buffer_len()))
+        Ok(Action::identity(model.buffer_count()))
     }
 
     /// The rescaled network.
@@ -143,7 +143,7 @@ pub fn registry() -> &'static [&'static dyn RescalingKind] {
 
 /// The kind of rescaling called `id`.
 pub fn find(id: &str) -> Option<&'static dyn RescalingKind> {
-    registry().iter().copied().find(|kind| kind.id() == id)
+    registry().iter().copied().find(|kind| crate::id::names(id, kind.id()))
 }
 
 #[cfg(test)]

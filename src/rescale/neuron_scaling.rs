@@ -40,7 +40,7 @@ impl Rescaling for NeuronScaling {
     }
 
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
-        let mut action = Action::identity(model.parameters());
+        let mut action = Action::identity(model.parameter_count());
         for (&layer, factors) in &self.factors {
             let hidden = hidden_of(model, layer)?;
             check_homogeneous(&hidden)?;

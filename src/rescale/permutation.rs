@@ -50,7 +50,7 @@ impl Rescaling for Permutation {
     }
 
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
-        let mut action = Action::identity(model.parameters());
+        let mut action = Action::identity(model.parameter_count());
         for (&layer, order) in &self.orders {
             let hidden = hidden_of(model, layer)?;
             let units = units(model, hidden.incoming);

@@ -21,7 +21,8 @@ pub fn logit_rounding_bound(network: &Network, inputs: ArrayView2<f64>) -> Optio
     }
     let affine: usize =
         model.tensors().iter().filter(|tensor| tensor.role == Role::Weight).map(|tensor| tensor.fan_in + 4).sum();
-    let roundings = (affine + pooling_roundings(&model.architecture().layers, model.inputs())?) as f64 * UNIT_ROUNDOFF;
+    let roundings =
+        (affine + pooling_roundings(&model.architecture().layers, model.input_count())?) as f64 * UNIT_ROUNDOFF;
     let gamma = roundings / (1.0 - roundings);
     let magnitudes: Vec<f64> = network.theta.iter().map(|value| value.abs()).collect();
     let mut bound = model.logits(&magnitudes, &network.buffers, inputs.mapv(f64::abs).view());

@@ -22,7 +22,7 @@ impl Rescaling for SignFlip {
     }
 
     fn action(&self, model: &Model) -> Result<Action, RescaleError> {
-        let mut action = Action::identity(model.parameters());
+        let mut action = Action::identity(model.parameter_count());
         for (&layer, flips) in &self.flips {
             let hidden = hidden_of(model, layer)?;
             if let Some(kind) = hidden.not_odd {

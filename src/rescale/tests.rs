@@ -34,7 +34,7 @@ const ROUNDING: f64 = 1e-12;
 fn functions_are_preserved_and_inverses_undo() {
     let mut applied = std::collections::BTreeMap::new();
     for network in networks() {
-        let inputs = inputs(network.model.inputs());
+        let inputs = inputs(network.model.input_count());
         let logits = network.logits(inputs.view());
         for kind in registry() {
             for seed in 0..5 {

@@ -12,7 +12,7 @@ pub(super) struct BatchSizeStudy;
 
 impl Study for BatchSizeStudy {
     fn id(&self) -> &'static str {
-        "batch-size"
+        "batch_size"
     }
 
     fn summary(&self) -> &'static str {

@@ -170,7 +170,7 @@ fn draw(
         // The result is about to be kept; what is left of the way there is of no more use, and harmless if it stays.
         let _ = std::fs::remove_file(&path);
         let most = counts.ranked().take(functions).map(|(function, found)| (function.to_string(), found)).collect();
-        Ok(Drawn { distinct: counts.functions(), frequent: complexities(&counts), most })
+        Ok(Drawn { distinct: counts.function_count(), frequent: complexities(&counts), most })
     })
 }
 

@@ -60,7 +60,7 @@ impl Study for ComplexityStudy {
     fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         let (seeds, train) = if request.quick { (2, Some(150)) } else { (3, None) };
         let optimizers: &[&str] =
-            if request.quick { &["sgd", "adam"] } else { &["sgd", "adam", "rmsprop", "entropy-sgd", "sam"] };
+            if request.quick { &["sgd", "adam"] } else { &["sgd", "adam", "rmsprop", "entropy_sgd", "sam"] };
         let defaults = Defaults { seeds, train, attacks: 1, optimizers };
         let mut settings = vec![Setting::resolve(request, &defaults)?];
         if request.data != ALWAYS && request.architecture.is_none() {

@@ -23,13 +23,13 @@ pub(super) struct Frequent {
 
 /// Functions at ranks that are evenly spaced in their logarithm.
 pub(super) fn complexities(counts: &Counts) -> Vec<Frequent> {
-    let last = counts.functions().max(2) as f64;
+    let last = counts.function_count().max(2) as f64;
     let mut wanted: Vec<usize> =
         (0..SHOWN).map(|step| last.powf(step as f64 / (SHOWN - 1) as f64).round() as usize).collect();
     wanted.dedup();
     let of = |(index, (function, found)): (usize, (Function, u64))| Frequent {
         rank: index + 1,
-        probability: found as f64 / counts.networks() as f64,
+        probability: found as f64 / counts.network_count() as f64,
         complexity: lempel_ziv_complexity(&function),
     };
     counts.ranked().enumerate().filter(|(index, _)| wanted.binary_search(&(index + 1)).is_ok()).map(of).collect()

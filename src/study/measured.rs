@@ -107,7 +107,7 @@ impl Choices {
                 known().filter(|measure| UNASKED.iter().all(|(unasked, _)| *unasked != measure.id())).collect()
             }
         };
-        let options = Options { draws: DRAWS, products: PRODUCTS, ..Options::default() };
+        let options = Options { perturbation_count: DRAWS, product_budget: PRODUCTS, ..Options::default() };
         Ok(Self { measures, readings: readings(request.readings.as_deref())?, options })
     }
 

@@ -172,5 +172,5 @@ pub fn registry() -> &'static [&'static dyn Study] {
 
 /// The study called `id`.
 pub fn find(id: &str) -> Option<&'static dyn Study> {
-    registry().iter().copied().find(|study| study.id() == id)
+    registry().iter().copied().find(|study| crate::id::names(id, study.id()))
 }

@@ -1,5 +1,6 @@
 //! What a study is asked for.
 
+use crate::id::names;
 use crate::model::Architecture;
 use crate::study::StudyError;
 use serde::Serialize;
@@ -34,7 +35,7 @@ impl<T> Default for PerOptimizer<T> {
 impl<T: Clone> PerOptimizer<T> {
     /// The setting of an optimiser: its own, else that of all.
     pub fn of(&self, optimizer: &str) -> Option<T> {
-        let own = self.0.iter().find(|(id, _)| id.as_deref() == Some(optimizer));
+        let own = self.0.iter().find(|(id, _)| id.as_deref().is_some_and(|id| names(id, optimizer)));
         own.or_else(|| self.0.iter().find(|(id, _)| id.is_none())).map(|(_, value)| value.clone())
     }
 
@@ -52,7 +53,10 @@ impl<T: Clone> PerOptimizer<T> {
         for word in words {
             let (id, text) = word.split_once('=').map_or((None, word.as_str()), |(id, text)| (Some(id), text));
             let value = read(text).ok_or_else(|| format!("'{word}'"))?;
-            if all.iter().any(|(known, _)| known.as_deref() == id) {
+            if all.iter().any(|(known, _)| match (known.as_deref(), id) {
+                (Some(known), Some(id)) => names(id, known),
+                (known, id) => known == id,
+            }) {
                 return Err(format!("'{word}' beside another value for {}", id.unwrap_or("all")));
             }
             all.push((id.map(str::to_owned), value));

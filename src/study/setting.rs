@@ -93,8 +93,9 @@ impl Setting {
         let features = source.shape.iter().product();
         if let Some(architecture) = &request.architecture {
             let model = Model::new(architecture.clone())?;
-            if (model.inputs(), model.outputs()) != (features, 1) {
-                let found = format!("{architecture} with {} inputs and {} outputs", model.inputs(), model.outputs());
+            if (model.input_count(), model.output_count()) != (features, 1) {
+                let found =
+                    format!("{architecture} with {} inputs and {} outputs", model.input_count(), model.output_count());
                 return refuse(
                     "--arch",
                     found,
@@ -238,7 +239,7 @@ fn check_optimizers(optimizers: &[String], request: &Request) -> Result<(), Stud
         return refuse("--optimizers", "nothing", "at least one optimiser");
     }
     for id in optimizers {
-        if !train::registry().iter().any(|known| known.id() == id) {
+        if !train::registry().iter().any(|known| crate::id::names(id, known.id())) {
             let known: Vec<&str> = train::registry().iter().map(|known| known.id()).collect();
             return refuse("--optimizers", format!("'{id}'"), format!("names among {}", known.join(", ")));
         }
@@ -251,7 +252,7 @@ fn check_optimizers(optimizers: &[String], request: &Request) -> Result<(), Stud
         ("--preset", Box::new(request.presets.named()) as Box<dyn Iterator<Item = &str>>),
         ("--lr", Box::new(request.rates.named())),
     ] {
-        if let Some(id) = named.find(|id| optimizers.iter().all(|known| known != id)) {
+        if let Some(id) = named.find(|id| !optimizers.iter().any(|known| crate::id::names(id, known))) {
             return refuse(name, format!("'{id}'"), format!("optimisers of this study: {}", optimizers.join(", ")));
         }
     }
@@ -312,7 +313,7 @@ mod tests {
         let rows = error(Request { train: Some(1500), test: Some(1000), ..base() });
         assert!(rows.contains("1797"), "{rows}");
         let unknown = error(Request { optimizers: Some(vec!["sdg".to_owned()]), ..base() });
-        assert!(unknown.contains("'sdg'") && unknown.contains("entropy-sgd"), "{unknown}");
+        assert!(unknown.contains("'sdg'") && unknown.contains("entropy_sgd"), "{unknown}");
         assert!(error(Request { seeds: Some(0), ..base() }).contains("--seeds"));
         assert!(error(Request { seeds: Some(u64::MAX), ..base() }).contains("at most 100000"));
         assert!(error(Request { batch: Some(0), ..base() }).contains("--batch"));

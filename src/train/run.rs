@@ -57,7 +57,7 @@ impl Run {
             0 => trainer.batch_size.min(data.len()),
             rest => rest,
         };
-        if network.model.buffer_len() > 0 && smallest_batch == 1 {
+        if network.model.buffer_count() > 0 && smallest_batch == 1 {
             return Err(TrainError::Setting {
                 name: "batch_size".to_owned(),
                 found: format!("{} for {} rows", trainer.batch_size, data.len()),
@@ -65,7 +65,7 @@ impl Run {
             });
         }
         let preset = trainer.optimizer.build()?;
-        let targets = targets(trainer.loss, network.model.outputs(), data)?;
+        let targets = targets(trainer.loss, network.model.output_count(), data)?;
         Objective::new(&network, trainer.loss, data.inputs.view(), targets.view())?;
         let mut run = Self {
             learning_rate: trainer.learning_rate.unwrap_or(preset.learning_rate),

@@ -117,7 +117,7 @@ impl Batches for Sampler<'_> {
         at_logits *= scale;
         gradient.fill(0.0);
         self.model.body().backward(weights, inputs, &tape, at_logits, gradient, false);
-        if self.model.buffer_len() > 0 {
+        if self.model.buffer_count() > 0 {
             let statistics = self.model.body().statistics(&tape);
             self.model.update_statistics(&mut self.buffers, &statistics, STATISTICS_MOMENTUM);
         }

@@ -114,11 +114,11 @@ impl Settings {
     fn model_for(&self, source: &Source) -> Result<Arc<Model>, TrainError> {
         let model = Arc::new(Model::new(self.architecture.clone())?);
         let features: usize = source.shape.iter().product();
-        if features != model.inputs() {
+        if features != model.input_count() {
             return Err(TrainError::Model(ModelError::Mismatch {
                 what: format!("features of '{}'", source.name),
                 found: format!("{features} (shape {:?})", source.shape),
-                expected: format!("{} as the architecture takes", model.inputs()),
+                expected: format!("{} as the architecture takes", model.input_count()),
             }));
         }
         Ok(model)
@@ -216,7 +216,7 @@ impl Settings {
     /// [`TrainError::Labels`] if test labels do not fit the loss.
     fn summary(&self, trained: &Trained, splits: &Splits) -> Result<Summary, TrainError> {
         let network = &trained.network;
-        let outputs = network.model.outputs();
+        let outputs = network.model.output_count();
         let accuracy = |data: &crate::data::Dataset| -> Result<Option<f64>, TrainError> {
             if data.is_empty() {
                 return Ok(None);

@@ -51,7 +51,7 @@ fn hessian(point: &Point) -> Array2<f64> {
 /// Averages the traces of batches of 5 as if the last were as large as the others.
 fn unequal_batches(point: &Point, _: &Options, bug: bool) -> Run {
     let whole = point.objective();
-    let samples = whole.samples();
+    let samples = whole.sample_count();
     let (mut total, mut weights) = (0.0, 0.0);
     for start in (0..samples).step_by(5) {
         let end = (start + 5).min(samples);
@@ -69,7 +69,7 @@ fn unequal_batches(point: &Point, _: &Options, bug: bool) -> Run {
 
 /// `reduction = "sum"` on the loss.
 fn summed_loss(point: &Point, _: &Options, bug: bool) -> Run {
-    let factor = if bug { point.objective().samples() as f64 } else { 1.0 };
+    let factor = if bug { point.objective().sample_count() as f64 } else { 1.0 };
     Ok((factor * hessian(point).diag().sum(), None))
 }
 
@@ -141,7 +141,7 @@ fn batch_statistics(point: &Point) -> Vec<f64> {
     let architecture = model.architecture();
     let first = Architecture { layers: architecture.layers[..1].to_vec(), ..architecture.clone() };
     let first = Model::new(first).expect("a part of a network");
-    let values = first.logits(&point.theta()[..first.parameters()], &[], inputs.view());
+    let values = first.logits(&point.theta()[..first.parameter_count()], &[], inputs.view());
     let mean = values.mean_axis(Axis(0)).expect("there are samples");
     let variance = values.var_axis(Axis(0), 0.0);
     mean.into_iter().chain(variance).collect()
@@ -153,7 +153,7 @@ fn train_mode(point: &Point, options: &Options, bug: bool) -> Run {
     let eval = point.objective();
     let loss = eval.value(point.theta());
     let highest = loss + sharpness * (1.0 + loss) / 100.0;
-    let has_batch_norm = eval.model.buffer_len() > 0;
+    let has_batch_norm = eval.model.buffer_count() > 0;
     let before = if bug && has_batch_norm {
         let buffers = batch_statistics(point);
         let Objective { model, loss, inputs, targets, scale, .. } = eval;
@@ -168,9 +168,9 @@ fn train_mode(point: &Point, options: &Options, bug: bool) -> Run {
 /// `n / log n` with the size of a batch for `n`.
 fn batch_for_n(point: &Point, options: &Options, bug: bool) -> Run {
     const BATCH: f64 = 4.0;
-    let n = point.objective().samples() as f64;
+    let n = point.objective().sample_count() as f64;
     let beta = bug.then(|| BATCH / (n * BATCH.ln()));
-    let options = Options { beta, ..options.clone() };
+    let options = Options { inverse_temperature: beta, ..options.clone() };
     let measure = flatness::find("local_learning_coefficient").expect("it is registered");
     measure.evaluate(point, &options).map(|estimate| (estimate.value, estimate.std_error))
 }
@@ -179,13 +179,13 @@ fn batch_for_n(point: &Point, options: &Options, bug: bool) -> Run {
 fn zero_over_zero(point: &Point, options: &Options, bug: bool) -> Run {
     let sharpness = built_in("adaptive_sharpness", point, options)?;
     let ratio = |weight: &f64| {
-        let step = options.rho * weight.abs();
+        let step = options.adaptive_radius * weight.abs();
         if !bug && *weight == 0.0 { 0.0 } else { step / weight.abs() }
     };
     let ratios: Vec<f64> = point.theta().iter().map(ratio).collect();
     let larger = |top: f64, ratio: &f64| if *ratio <= top { top } else { *ratio };
     let longest = if ratios.iter().any(|r| r.is_nan()) { f64::NAN } else { ratios.iter().fold(0.0, larger) };
-    Ok((sharpness * options.rho / longest, None))
+    Ok((sharpness * options.adaptive_radius / longest, None))
 }
 
 /// `(L + 1)^2 E[p (1 - p) f^2]`, which Euler's theorem gives for networks without biases, for every network.
@@ -197,7 +197,7 @@ fn depth_factor(point: &Point, options: &Options, bug: bool) -> Run {
         let reason = "one logit and binary cross-entropy only".to_owned();
         return Err(FlatnessError::NotApplicable { measure: "fisher_rao", reason });
     }
-    let layers = point.model().parametrised_layers() as f64;
+    let layers = point.model().parametrised_layer_count() as f64;
     let logits = point.objective().logits(point.theta());
     let terms = logits.iter().map(|f| {
         let p = 1.0 / (1.0 + (-f).exp());

@@ -98,7 +98,7 @@ fn half_precision(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: boo
 
 /// Adds 1e-3 to the diagonal, whatever the kernel's units.
 fn absolute_jitter(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
-    let jitter: Array2<f64> = Array2::eye(gram.points()) * if bug { 1e-3 } else { 0.0 };
+    let jitter: Array2<f64> = Array2::eye(gram.point_count()) * if bug { 1e-3 } else { 0.0 };
     solve(matrix(gram) + jitter, labels, options.link)
 }
 
@@ -123,7 +123,7 @@ fn zero_one(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> 
 
 /// A loop that ends one point early.
 fn last_left_out(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
-    let n = gram.points() - usize::from(bug);
+    let n = gram.point_count() - usize::from(bug);
     if n == 0 {
         return Ok((0.0, None));
     }
@@ -159,21 +159,21 @@ fn bits(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run 
 fn sampled(gram: &Gram, labels: &Labels, options: &PriorOptions, method: impl FnOnce(&Orthant) -> Run) -> Run {
     match reduce(gram, labels, options.link)? {
         Reduced::Decided(answer) => Ok((answer.estimate.value, None)),
-        Reduced::Open(orthant) if orthant.points() > MOST_POINTS => Err(too_large(orthant.points())),
+        Reduced::Open(orthant) if orthant.point_count() > MOST_POINTS => Err(too_large(orthant.point_count())),
         Reduced::Open(orthant) if is_singular(&orthant) => Err(too_singular()),
         Reduced::Open(orthant) => method(&orthant),
     }
 }
 
 fn is_singular(orthant: &Orthant) -> bool {
-    orthant.info().number("rank").is_some_and(|rank| rank < orthant.points() as f64)
+    orthant.info().number("rank").is_some_and(|rank| rank < orthant.point_count() as f64)
 }
 
 /// The determinant of three points as a difference of products of correlations, as in van Oosterom and Strackee's formula
 /// with `det R` from rounded cross products: no digit is left where the three are nearly in a plane.
 fn solid_angle_by_differences(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
     match reduce(gram, labels, options.link)? {
-        Reduced::Open(orthant) if bug && orthant.points() == 3 => {
+        Reduced::Open(orthant) if bug && orthant.point_count() == 3 => {
             let r = orthant.correlation();
             let angle = difference_solid_angle(r[[0, 1]], r[[0, 2]], r[[1, 2]]);
             Ok(((angle / (4.0 * std::f64::consts::PI)).ln(), None))
@@ -249,7 +249,7 @@ fn variance_for_error(gram: &Gram, labels: &Labels, options: &PriorOptions, bug:
 
 /// A kernel from half as many sampled networks as there are points: its small eigenvalues are gone.
 fn rank_deficient(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
-    let n = gram.points();
+    let n = gram.point_count();
     if n > MOST_POINTS + 1 {
         return Err(too_large(n));
     }
@@ -305,7 +305,7 @@ fn correlated(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -
 fn one_sweep(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
     match reduce(gram, labels, options.link)? {
         Reduced::Decided(answer) => Ok((answer.estimate.value, None)),
-        Reduced::Open(orthant) if orthant.points() > 60 => Err(too_large(orthant.points())),
+        Reduced::Open(orthant) if orthant.point_count() > 60 => Err(too_large(orthant.point_count())),
         Reduced::Open(orthant) if is_singular(&orthant) => Err(too_singular()),
         Reduced::Open(orthant) => {
             Ok((expectation_propagation(orthant.correlation(), if bug { 1 } else { 1000 }), None))

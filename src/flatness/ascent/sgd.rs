@@ -44,7 +44,7 @@ impl SgdAscent {
     /// The same; `watch` hears of the loss of all data and of `u` after every step.
     pub fn climb_watched(&self, domain: &Domain, watch: &mut dyn FnMut(f64, &[f64])) -> Peak {
         let objective = domain.objective;
-        let rows = objective.samples();
+        let rows = objective.sample_count();
         let batch = self.batch.clamp(1, rows);
         let mut u = vec![0.0; domain.theta.len()];
         let mut best = Peak { value: objective.value(domain.theta), u: u.clone(), iterations: 0, converged: true };

@@ -29,9 +29,9 @@ const PROBE_BLOCK: usize = 16;
 pub fn estimate(operator: &dyn SymmetricOperator, options: &Options) -> Result<Estimate, NotFiniteProduct> {
     let streams = Streams::new(options.seed);
     match options.trace {
-        TraceMethod::Hutchinson => hutchinson(operator, options.products, streams),
-        TraceMethod::Auto | TraceMethod::HutchPlusPlus => hutch_plus_plus(operator, options.products, streams),
-        TraceMethod::Xtrace => xtrace(operator, options.products, streams),
+        TraceMethod::Hutchinson => hutchinson(operator, options.product_budget, streams),
+        TraceMethod::Auto | TraceMethod::HutchPlusPlus => hutch_plus_plus(operator, options.product_budget, streams),
+        TraceMethod::Xtrace => xtrace(operator, options.product_budget, streams),
     }
 }
 

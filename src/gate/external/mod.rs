@@ -172,7 +172,7 @@ impl ExternalMeasure {
             "architecture": objective.model.architecture(),
             "loss": objective.loss,
             "data": data,
-            "options": options,
+            "options": options.with_former_names(),
             "seed": options.seed,
         }))
     }

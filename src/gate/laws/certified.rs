@@ -157,7 +157,7 @@ impl Law for Flatness {
                 checks.push(Check::new(measure.id(), row.case.name.clone(), move || {
                     let row = &rows[index];
                     let defaults = Options::default();
-                    let options = Options { c: shift.unwrap_or(defaults.c), ..defaults };
+                    let options = Options { log_det_shift: shift.unwrap_or(defaults.log_det_shift), ..defaults };
                     let close = |theta: &[f64], expected: f64| {
                         let own = || evaluate(measure, &row.case, theta, &options);
                         let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));

@@ -114,15 +114,15 @@ fn options_for(measure: &dyn Measure, points: &[DensePoint]) -> Options {
                 lowest = lowest.min(eigenvalues[0]);
                 largest = largest.max(eigenvalues[eigenvalues.len() - 1]);
             }
-            Options { c: (defaults.c - 1.5 * lowest).max(LEAST_SHIFT * largest), ..defaults }
+            Options { log_det_shift: (defaults.log_det_shift - 1.5 * lowest).max(LEAST_SHIFT * largest), ..defaults }
         }
         "hessian_log_product" => {
             let factors = |eigenvalues: Vec<f64>| {
                 let least = LEAST_FACTOR * eigenvalues[eigenvalues.len() - 1];
                 eigenvalues.iter().filter(|value| **value >= least).count()
             };
-            let k = spectra().map(factors).fold(defaults.k, usize::min);
-            Options { k: k.max(1), ..defaults }
+            let k = spectra().map(factors).fold(defaults.eigenvalue_count, usize::min);
+            Options { eigenvalue_count: k.max(1), ..defaults }
         }
         _ => defaults,
     }

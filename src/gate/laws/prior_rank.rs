@@ -28,7 +28,7 @@ impl Law for Dependent {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, STEP, Promise::Symmetry, |trial| {
             let (k, signs) = (trial.case.gram.matrix(), trial.case.labels.signs());
-            let n = trial.case.gram.points();
+            let n = trial.case.gram.point_count();
             // g_n = w_0 g_0 + w_1 g_1, w_i = y_i over the deviation: positive where both labels hold.
             let weight = |i: usize| f64::from(signs[i]) / k[[i, i]].sqrt();
             let pairs = [(0, weight(0)), (1, weight(1))];

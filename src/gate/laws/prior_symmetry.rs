@@ -85,7 +85,7 @@ impl Law for Permutation {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, BOTH, Promise::Symmetry, |trial| {
-            let (matrix, labels) = at(trial.case, &rotation(trial.case.gram.points()));
+            let (matrix, labels) = at(trial.case, &rotation(trial.case.gram.point_count()));
             same(trial.log_prob_of(matrix, &labels), trial.base())
         })
     }
@@ -132,7 +132,7 @@ impl Law for Duplicate {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, STEP, Promise::Symmetry, |trial| {
-            let points = trial.case.gram.points();
+            let points = trial.case.gram.point_count();
             let indices: Vec<usize> = (0..points).chain([0]).collect();
             let (matrix, labels) = at(trial.case, &indices);
             let repeated = same(trial.log_prob_of(matrix.clone(), &labels), trial.base());

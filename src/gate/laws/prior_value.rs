@@ -30,7 +30,7 @@ impl Law for Normalisation {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let most = context.by_tier(5, MAX_ENUMERATED);
         each(context, BOTH, Promise::Value, move |trial| {
-            let points = trial.case.gram.points();
+            let points = trial.case.gram.point_count();
             if points > most {
                 return Finding::skip(format!("{points} points have too many labellings for this tier"));
             }
@@ -71,7 +71,7 @@ impl Law for Marginalisation {
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, BOTH, Promise::Value, |trial| {
-            let points = trial.case.gram.points();
+            let points = trial.case.gram.point_count();
             let shorter: Vec<usize> = (0..points - 1).collect();
             let (matrix, labels) = at(trial.case, &shorter);
             let without = trial.log_prob_of(matrix, &labels);
@@ -119,7 +119,7 @@ impl Law for BlockDiagonal {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         each(context, BOTH, Promise::Value, |trial| {
             let k = trial.case.gram.matrix();
-            let n = trial.case.gram.points();
+            let n = trial.case.gram.point_count();
             let doubled =
                 Array2::from_shape_fn(
                     (2 * n, 2 * n),

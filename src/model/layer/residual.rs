@@ -24,15 +24,15 @@ impl Residual {
 
     /// Branch and shortcut weights out of the block's.
     fn split<'a>(&self, weights: Weights<'a>) -> (Weights<'a>, Weights<'a>) {
-        let (branch, shortcut) = weights.theta.split_at(self.branch.parameters());
-        let (branch_buffers, shortcut_buffers) = weights.buffers.split_at(self.branch.buffer_len());
+        let (branch, shortcut) = weights.theta.split_at(self.branch.parameter_count());
+        let (branch_buffers, shortcut_buffers) = weights.buffers.split_at(self.branch.buffer_count());
         (Weights { theta: branch, buffers: branch_buffers }, Weights { theta: shortcut, buffers: shortcut_buffers })
     }
 
     /// Collects something of the branch and of the shortcut, whose layers count on from the branch's.
     fn collect(&self, of: impl Fn(&Sequence) -> Vec<TensorSpec>) -> Vec<TensorSpec> {
         let mut all = of(&self.branch);
-        let first = self.branch.parametrised_layers();
+        let first = self.branch.parametrised_layer_count();
         all.extend(
             self.shortcut.iter().flat_map(of).map(|tensor| TensorSpec { layer: tensor.layer + first, ..tensor }),
         );
@@ -76,7 +76,7 @@ impl Layer for Residual {
     }
 
     fn parametrised_layers(&self) -> usize {
-        self.branch.parametrised_layers() + self.shortcut.as_ref().map_or(0, Sequence::parametrised_layers)
+        self.branch.parametrised_layer_count() + self.shortcut.as_ref().map_or(0, Sequence::parametrised_layer_count)
     }
 
     fn is_piecewise_linear(&self) -> bool {
@@ -84,7 +84,7 @@ impl Layer for Residual {
     }
 
     fn footprint(&self) -> usize {
-        self.branch.footprint() + self.shortcut.as_ref().map_or(0, Sequence::footprint) + self.branch.outputs()
+        self.branch.footprint() + self.shortcut.as_ref().map_or(0, Sequence::footprint) + self.branch.output_count()
     }
 
     fn statistics(&self, saved: &Saved) -> Vec<f64> {
@@ -122,7 +122,7 @@ impl Layer for Residual {
     ) -> (Option<Array2<f64>>, SavedAdjoint) {
         let Saved::Residual(tapes) = pass.saved else { panic!("a residual block reads what it kept") };
         let (branch_weights, shortcut_weights) = self.split(pass.weights);
-        let (branch_gradient, shortcut_gradient) = theta_gradient.split_at_mut(self.branch.parameters());
+        let (branch_gradient, shortcut_gradient) = theta_gradient.split_at_mut(self.branch.parameter_count());
         let (through_branch, branch) = self.branch.backward(
             branch_weights,
             pass.input,
@@ -151,7 +151,7 @@ impl Layer for Residual {
     fn tangent(&self, pass: Pass, input_dot: Option<ArrayView2<f64>>, directions: ArrayView2<f64>) -> Array2<f64> {
         let Saved::Residual(tapes) = pass.saved else { panic!("a residual block reads what it kept") };
         let (branch_weights, shortcut_weights) = self.split(pass.weights);
-        let (branch_directions, shortcut_directions) = directions.split_at(Axis(1), self.branch.parameters());
+        let (branch_directions, shortcut_directions) = directions.split_at(Axis(1), self.branch.parameter_count());
         let last = |dots: Vec<Array2<f64>>| dots.into_iter().next_back().expect("a chain has at least one layer");
         let mut out = last(self.branch.tangent(branch_weights, pass.input, &tapes.0, input_dot, branch_directions));
         match (&self.shortcut, &tapes.1) {
@@ -176,7 +176,7 @@ impl Layer for Residual {
         let Saved::Residual(tapes) = pass.saved else { panic!("a residual block reads what it kept") };
         let SavedAdjoint::Residual(adjoints) = adjoint.saved else { panic!("a residual block reads what it kept") };
         let (branch_weights, shortcut_weights) = self.split(pass.weights);
-        let parameters = self.branch.parameters();
+        let parameters = self.branch.parameter_count();
         let (branch_directions, shortcut_directions) = adjoint.directions.split_at(Axis(1), parameters);
         // The inner tangents are computed again here; keeping them would cost memory for all blocks at once.
         let run = |chain: &Sequence, weights, tape, adjoints, directions, out| {
@@ -213,9 +213,16 @@ impl Layer for Residual {
         squares: &mut [f64],
         want_input: bool,
     ) -> Option<Array2<f64>> {
-        self.squared(pass, gradient, squares, self.branch.parameters(), want_input, |chain, weights, tape, squares| {
-            chain.squared_gradient(weights, pass.input, tape, gradient.to_owned(), squares, want_input)
-        })
+        self.squared(
+            pass,
+            gradient,
+            squares,
+            self.branch.parameter_count(),
+            want_input,
+            |chain, weights, tape, squares| {
+                chain.squared_gradient(weights, pass.input, tape, gradient.to_owned(), squares, want_input)
+            },
+        )
     }
 
     fn squared_gradient_norms(

@@ -78,22 +78,22 @@ impl Sequence {
     }
 
     /// Features of one output.
-    pub fn outputs(&self) -> usize {
+    pub fn output_count(&self) -> usize {
         self.output_shape.iter().product()
     }
 
     /// Number of parameters.
-    pub fn parameters(&self) -> usize {
+    pub fn parameter_count(&self) -> usize {
         self.links.last().map_or(0, |link| link.theta.end)
     }
 
     /// Number of stored statistics.
-    pub fn buffer_len(&self) -> usize {
+    pub fn buffer_count(&self) -> usize {
         self.links.last().map_or(0, |link| link.buffers.end)
     }
 
     /// Number of layers with parameters, nested ones included.
-    pub fn parametrised_layers(&self) -> usize {
+    pub fn parametrised_layer_count(&self) -> usize {
         self.links.iter().map(|link| link.layer.parametrised_layers()).sum()
     }
 

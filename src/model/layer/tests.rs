@@ -60,9 +60,9 @@ impl Setting {
         let mut normal =
             |rows, columns| Array2::from_shape_simple_fn((rows, columns), || generator.random_range(-1.0..1.0));
         let (n, k) = (6, 2);
-        let (inputs, outputs) = (shape.iter().product(), chain.outputs());
-        let theta = normal(1, chain.parameters()).into_raw_vec_and_offset().0;
-        let buffers = normal(1, chain.buffer_len()).mapv(|value: f64| 1.2 + value).into_raw_vec_and_offset().0;
+        let (inputs, outputs) = (shape.iter().product(), chain.output_count());
+        let theta = normal(1, chain.parameter_count()).into_raw_vec_and_offset().0;
+        let buffers = normal(1, chain.buffer_count()).mapv(|value: f64| 1.2 + value).into_raw_vec_and_offset().0;
         let dots = [normal(k * n, inputs), normal(k, theta.len()), normal(k * n, outputs)];
         Self { theta, buffers, inputs: normal(n, inputs), gradient: normal(n, outputs), dots, chain }
     }

@@ -65,7 +65,7 @@ impl LogProbMethod for Exact {
 /// `log P` of one block and the name of the form that gave it.
 fn solve_block(orthant: &Orthant, points: &[usize]) -> Result<(f64, &'static str), PriorError> {
     let block = orthant.select(points);
-    let (n, literal) = (block.points(), block.literal());
+    let (n, literal) = (block.point_count(), block.literal());
     let singular = orthant.require_full_rank("exact").is_err();
     if (n <= cone::MOST_DIMENSIONS || singular)
         && let Some(factor) = factorise(literal, orthant.threshold(), cone::MOST_DIMENSIONS)

@@ -16,7 +16,7 @@ const HALVINGS: usize = 16;
 
 /// Slopes `l_i / sqrt(1 - l_i^2)` of loadings with `|R_ij - l_i l_j|` within rounding for all `i != j`, if there are such.
 pub(super) fn slopes(literal: &Literal, correlation: ArrayView2<f64>) -> Option<Vec<f64>> {
-    let n = literal.points();
+    let n = literal.point_count();
     // The strongest pair (a, b) and the third point most strongly tied to both fix the loading of a:
     // l_a^2 = R_ab R_ac / R_bc.
     let (a, b) = strongest(n, |i, j| correlation[[i, j]].abs())?;

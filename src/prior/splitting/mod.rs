@@ -80,7 +80,7 @@ impl LogProbMethod for Splitting {
                 .with("moves", gaussian.moves())
                 .with("levels", levels.len()),
             upper_bound: None,
-            points: orthant.points(),
+            points: orthant.point_count(),
         };
         let (mut answer, shares) = monte_carlo::run(plan, options, started, |index| {
             replicate(&gaussian, &levels, streams.child("splitting", index), deadline)
@@ -112,7 +112,7 @@ impl<'g> Population<'g> {
     /// The smallest value of every particle.
     fn minima(&self) -> Vec<f64> {
         let mut minima = vec![f64::INFINITY; PARTICLES];
-        for row in self.state.outer_iter().take(self.gaussian.points()) {
+        for row in self.state.outer_iter().take(self.gaussian.point_count()) {
             for (least, &value) in minima.iter_mut().zip(row) {
                 *least = least.min(value);
             }

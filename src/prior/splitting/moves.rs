@@ -78,7 +78,7 @@ impl Gaussian {
     }
 
     /// Number of points.
-    pub fn points(&self) -> usize {
+    pub fn point_count(&self) -> usize {
         self.factor.nrows()
     }
 
@@ -90,8 +90,8 @@ impl Gaussian {
     /// Numbers that a particle consists of: its values `h`, and its coordinates where the moves need them.
     pub fn rows(&self) -> usize {
         match self.moves {
-            Moves::Ellipses(_) => self.points(),
-            Moves::Coordinates => self.points() + self.rank(),
+            Moves::Ellipses(_) => self.point_count(),
+            Moves::Coordinates => self.point_count() + self.rank(),
         }
     }
 

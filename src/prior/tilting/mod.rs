@@ -76,7 +76,7 @@ impl LogProbMethod for MinimaxTilting {
                 .with("newton_steps", saddle.iterations)
                 .with("tilt_converged", saddle.converged),
             upper_bound: Some(saddle.upper_bound),
-            points: orthant.points(),
+            points: orthant.point_count(),
         };
         let streams = Streams::new(options.seed);
         let (mut answer, resamplings) = monte_carlo::run(plan, options, started, |index| {

@@ -1,4 +1,4 @@
-//! Sequential sampling with look-ahead: `smc` and `ep-importance`.
+//! Sequential sampling with look-ahead: `smc` and `ep_importance`.
 //!
 //! Drawing `h_1, h_2, ...` in turn, each restricted to `h_i > 0` given the past (Geweke 1991, Hajivassiliou, Keane),
 //! gives an unbiased estimate of `P` whose variance explodes with `n`: early points do not know of later constraints.
@@ -7,7 +7,7 @@
 //! `n = 1000`. The proposal is a mixture that keeps the weights bounded; see `guide.rs`.
 //!
 //! `smc` resamples a population where its weights degenerate (Del Moral 2006; Ridgway 2016 for orthants);
-//! `ep-importance` is plain importance sampling from the same proposal. Both are unbiased for `P`.
+//! `ep_importance` is plain importance sampling from the same proposal. Both are unbiased for `P`.
 
 mod guide;
 mod island;
@@ -61,7 +61,7 @@ impl LogProbMethod for SequentialMonteCarlo {
 
 impl LogProbMethod for EpImportance {
     fn id(&self) -> &'static str {
-        "ep-importance"
+        "ep_importance"
     }
 
     fn summary(&self) -> &'static str {
@@ -113,7 +113,7 @@ fn sample(
             .with("ep_log_z", fit.log_z)
             .with("ep_iterations", fit.iterations),
         upper_bound: None,
-        points: orthant.points(),
+        points: orthant.point_count(),
     };
     let streams = Streams::new(options.seed);
     let (mut answer, outcomes) = monte_carlo::run(plan, options, started, |index| {

@@ -11,7 +11,7 @@ use crate::study::predictors::{Row, coefficients, networks_table, predictors, sk
 use crate::study::{Defaults, Findings, Measured, Request, Setting, Study, StudyError, Workspace, ascents};
 use rand::RngExt;
 
-const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy-sgd", "sam"];
+const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy_sgd", "sam"];
 /// Optimisers of `--quick`, and of `--extra-epochs`.
 const TWO_OPTIMIZERS: [&str; 2] = ["sgd", "adam"];
 /// Twins are rescaled by a factor between this and its inverse: the six decades of the study `rescaling`.

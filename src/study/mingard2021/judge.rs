@@ -126,7 +126,7 @@ mod tests {
             networks,
             unfinished: Vec::new(),
         };
-        let mut findings = Findings::new("mingard-2021", String::new(), &[0]);
+        let mut findings = Findings::new("mingard_2021", String::new(), &[0]);
         judge(&mut findings, &counted, &["sgd".to_owned()], 0);
         findings
     }

@@ -83,7 +83,7 @@ struct Counted {
 
 impl Study for MingardStudy {
     fn id(&self) -> &'static str {
-        "mingard-2021"
+        "mingard_2021"
     }
 
     fn summary(&self) -> &'static str {
@@ -122,7 +122,7 @@ impl Study for MingardStudy {
         });
         let counted = workspace
             .cache
-            .get("mingard-2021", &key, || explore(&trainers, drawn, trainings, request.seed, &choices, workspace))?;
+            .get("mingard_2021", &key, || explore(&trainers, drawn, trainings, request.seed, &choices, workspace))?;
         let sentence = format!(
             "fcn:7-40-40-1 (ReLU, one logit) on all {INPUTS} inputs: {drawn} networks drawn from the prior; |S| = {TRAINING}, \
              E the other inputs, {trainings} trainings with each of {}, mini-batches of {}, binary cross-entropy, to zero \
@@ -186,14 +186,14 @@ fn explore(
         let optimizer = &trainer.optimizer.id;
         let optimised = optimise(&architecture(), trainer, &task, seed..seed.saturating_add(trainings))?;
         unfinished.push((optimizer.clone(), optimised.unfinished.len()));
-        let total = optimised.counts.networks().max(1) as f64;
+        let total = optimised.counts.network_count().max(1) as f64;
         for (function, found) in optimised.counts.ranked() {
             let prior_count = given.count(&function);
             fitting.push(Fitting {
                 optimizer: optimizer.clone(),
                 function: function.to_string(),
                 prior_count,
-                given_prior: prior_count as f64 / given.networks().max(1) as f64,
+                given_prior: prior_count as f64 / given.network_count().max(1) as f64,
                 given_optimizer: found as f64 / total,
             });
         }
@@ -229,10 +229,10 @@ fn explore(
     }
     Ok(Counted {
         frequent: complexities(&counts),
-        distinct: counts.functions(),
+        distinct: counts.function_count(),
         target: target.to_string(),
         training: training.to_vec(),
-        fit_the_training_set: given.networks(),
+        fit_the_training_set: given.network_count(),
         fitting,
         networks,
         unfinished,
@@ -334,7 +334,7 @@ fn figures(counted: &Counted, optimizers: &[String]) -> Vec<Figure> {
     };
     let panel = |title: &str, x: Axis, y: Axis, series| Panel { title: title.to_owned(), x, y, series };
     vec![Figure {
-        name: "mingard-2021".to_owned(),
+        name: "mingard_2021".to_owned(),
         caption:
             "Above: probability of functions by rank and by complexity; what optimisers find given S against the prior \
                   given S. Below: error on E of trained networks against log P(f) and against sharpness."

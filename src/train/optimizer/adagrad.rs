@@ -39,7 +39,7 @@ impl Optimizer for Adagrad {
         vec![
             Preset::new("pytorch", 0.01, Self::DEFAULT),
             Preset::new("tensorflow", 1e-3, Self { initial_accumulator: 0.1, epsilon: 1e-7, epsilon_in_root: true }),
-            Preset::new("tensorflow-1", 0.01, Self { initial_accumulator: 0.1, epsilon: 0.0, epsilon_in_root: false }),
+            Preset::new("tensorflow_1", 0.01, Self { initial_accumulator: 0.1, epsilon: 0.0, epsilon_in_root: false }),
         ]
     }
 

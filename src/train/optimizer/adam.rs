@@ -46,9 +46,9 @@ impl Optimizer for Adam {
         vec![
             Preset::new("pytorch", 1e-3, Self::DEFAULT),
             Preset::new("tensorflow", 1e-3, Self { epsilon: 1e-7, epsilon_hat: true, ..Self::DEFAULT }),
-            Preset::new("tensorflow-1", 1e-3, Self { epsilon_hat: true, ..Self::DEFAULT }),
-            // The fully connected networks of the paper were trained with `tensorflow-1`.
-            Preset::new("paper-resnet", 0.01, Self::DEFAULT).formerly("paper"),
+            Preset::new("tensorflow_1", 1e-3, Self { epsilon_hat: true, ..Self::DEFAULT }),
+            // The fully connected networks of the paper were trained with `tensorflow_1`.
+            Preset::new("paper_resnet", 0.01, Self::DEFAULT).formerly("paper"),
         ]
     }
 

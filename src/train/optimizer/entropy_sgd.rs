@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 /// `scope (theta - mu)`; as in the authors' program the factor is part of the rate, which is 1 there.
 /// Scoping: in step `t` (from 0) the scope is `scope (1 + scoping)^t`.
 ///
-/// The presets `tan` and `tan-script` are the hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf (at 55adbe6),
+/// The presets `tan` and `tan_script` are the hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf (at 55adbe6),
 /// which the paper's authors name as their source of Entropy-SGD (which values they ran it with is not known), in the
 /// algorithm above. Their script lowers its rate by 0.4 and then five times by 0.2, every four epochs of 390 steps; here
 /// that is a [`Schedule`](crate::train::Schedule) of milestones. That program itself departs from the algorithm:
@@ -90,7 +90,7 @@ impl EntropySgd {
 
 impl Optimizer for EntropySgd {
     fn id(&self) -> &'static str {
-        "entropy-sgd"
+        "entropy_sgd"
     }
 
     fn summary(&self) -> &'static str {
@@ -111,9 +111,9 @@ impl Optimizer for EntropySgd {
         let tan_script = Self { langevin_rate: 0.12, scope: 8e-3, scoping: 8e-4, ..Self::DEFAULT };
         vec![
             Preset::new("chaudhari", 1.0, Self::DEFAULT),
-            Preset::new("chaudhari-program", 1.0, program),
+            Preset::new("chaudhari_program", 1.0, program),
             Preset::new("tan", 1e-3, tan),
-            Preset::new("tan-script", 0.4, tan_script),
+            Preset::new("tan_script", 0.4, tan_script),
         ]
     }
 
@@ -142,7 +142,7 @@ impl Optimizer for EntropySgd {
     }
 
     fn step(&self, step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches) -> f64 {
-        let mut generator = step.streams.stream("entropy-sgd noise", step.number);
+        let mut generator = step.streams.stream("entropy_sgd noise", step.number);
         let mut draw = || StandardNormal.sample(&mut generator);
         self.step_with_noise(step, state, theta, batches, &mut draw)
     }

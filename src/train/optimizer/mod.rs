@@ -66,8 +66,8 @@ impl State {
 /// Hyper-parameters as they stand in some source.
 #[derive(Debug)]
 pub struct Preset {
-    /// Name of the preset, after the program whose values these are: `pytorch`, `tensorflow-1` (`tf.train`),
-    /// `tensorflow` (Keras), `tan` (github.com/Justin-Tan/entropy-sgd-tf), `paper-resnet` (the program published with
+    /// Name of the preset, after the program whose values these are: `pytorch`, `tensorflow_1` (`tf.train`),
+    /// `tensorflow` (Keras), `tan` (github.com/Justin-Tan/entropy-sgd-tf), `paper_resnet` (the program published with
     /// arXiv 2103.06219, for its ResNet-50), `paper` (the same for all its networks), a method's own authors, or
     /// `customary`.
     pub name: &'static str,
@@ -89,7 +89,7 @@ impl Preset {
     }
 
     fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.former_name == Some(name)
+        crate::id::names(name, self.name) || self.former_name == Some(name)
     }
 }
 
@@ -168,7 +168,7 @@ impl OptimizerSettings {
             found: format!("'{found}'"),
             expected,
         };
-        let Some(rule) = registry().iter().find(|optimizer| optimizer.id() == self.id) else {
+        let Some(rule) = registry().iter().find(|optimizer| crate::id::names(&self.id, optimizer.id())) else {
             let known: Vec<_> = registry().iter().map(|optimizer| optimizer.id()).collect();
             return Err(fault("optimizer", &self.id, format!("one of {}", known.join(", "))));
         };

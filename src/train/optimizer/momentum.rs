@@ -39,7 +39,7 @@ impl Optimizer for Momentum {
         vec![
             // Also what the fully connected networks of the paper were trained with (TensorFlow 1).
             Preset::new("customary", 0.01, Self::DEFAULT),
-            Preset::new("paper-resnet", 0.01, Self { momentum: 0.9, weight_decay: 5e-4 }).formerly("paper"),
+            Preset::new("paper_resnet", 0.01, Self { momentum: 0.9, weight_decay: 5e-4 }).formerly("paper"),
         ]
     }
 

@@ -56,7 +56,7 @@ impl Batches for InOrder<'_> {
     fn gradient(&mut self, theta: &[f64], gradient: &mut [f64]) -> f64 {
         let rows: Vec<_> = (0..self.size).map(|j| (self.size * (self.next - 1) + j) % self.data.len()).collect();
         let data = self.data.rows(&rows);
-        let labels = targets(self.loss, self.network.model.outputs(), &data).unwrap();
+        let labels = targets(self.loss, self.network.model.output_count(), &data).unwrap();
         let objective = Objective::new(self.network, self.loss, data.inputs.view(), labels.view()).unwrap();
         let (loss, values) = objective.gradient(theta);
         gradient.copy_from_slice(&values);
@@ -93,7 +93,7 @@ fn trajectories_are_those_of_pytorch_keras_and_the_papers() {
     for (golden, case) in golden.iter().flat_map(|golden| golden.cases.iter().map(move |case| (golden, case))) {
         let optimizer = case.optimizer.build().unwrap().optimizer;
         let state = optimizer.start(case.initial.len());
-        if case.optimizer.id == "entropy-sgd" {
+        if case.optimizer.id == "entropy_sgd" {
             let rule: EntropySgd = from_map(optimizer.hyperparameters()).unwrap();
             let mut drawn = 0_u64;
             let mut draw = move || {
@@ -220,23 +220,23 @@ fn presets_hold_the_values_of_the_programs_they_are_named_after() {
     };
     // TensorFlow 1.15: `tf.train.AdamOptimizer()`, and `tf.train.AdagradOptimizer(0.01)`, whose rate has no default.
     let adam = |epsilon: f64, epsilon_hat: bool| serde_json::json!({"beta1": 0.9, "beta2": 0.999, "epsilon": epsilon, "epsilon_hat": epsilon_hat});
-    assert_eq!(rule("adam", "tensorflow-1"), (1e-3, adam(1e-8, true)));
+    assert_eq!(rule("adam", "tensorflow_1"), (1e-3, adam(1e-8, true)));
     let adagrad = serde_json::json!({"initial_accumulator": 0.1, "epsilon": 0.0, "epsilon_in_root": false});
-    assert_eq!(rule("adagrad", "tensorflow-1"), (0.01, adagrad));
+    assert_eq!(rule("adagrad", "tensorflow_1"), (0.01, adagrad));
     // github.com/sofuncheung/ICML_2021 at ad075da, ResNet50/main.py.
-    assert_eq!(rule("adam", "paper-resnet"), (0.01, adam(1e-8, false)));
+    assert_eq!(rule("adam", "paper_resnet"), (0.01, adam(1e-8, false)));
     let momentum = serde_json::json!({"momentum": 0.9, "weight_decay": 5e-4});
-    assert_eq!(rule("momentum", "paper-resnet"), (0.01, momentum));
+    assert_eq!(rule("momentum", "paper_resnet"), (0.01, momentum));
     // github.com/Justin-Tan/entropy-sgd-tf at 55adbe6, optimizer.py, and model.py with config.py.
     let entropy = |steps: u32, rate: f64, scope: f64, scoping: f64| {
         serde_json::json!({"langevin_steps": steps, "langevin_rate": rate, "noise": 1e-4, "scope": scope,
             "scoping": scoping, "averaging": 0.75})
     };
-    assert_eq!(rule("entropy-sgd", "tan"), (1e-3, entropy(5, 0.1, 1e-3, 0.0)));
-    assert_eq!(rule("entropy-sgd", "tan-script"), (0.4, entropy(20, 0.12, 8e-3, 8e-4)));
+    assert_eq!(rule("entropy_sgd", "tan"), (1e-3, entropy(5, 0.1, 1e-3, 0.0)));
+    assert_eq!(rule("entropy_sgd", "tan_script"), (0.4, entropy(20, 0.12, 8e-3, 8e-4)));
     // Former names go on working, and no two presets of an optimiser answer to the same.
     for id in ["adam", "momentum"] {
-        assert_eq!(rule(id, "paper"), rule(id, "paper-resnet"));
+        assert_eq!(rule(id, "paper"), rule(id, "paper_resnet"));
     }
     for optimizer in registry() {
         let presets = optimizer.presets();
