@@ -18,6 +18,7 @@ mod verify;
 
 use crate::gate::{Report, Verdict, printable};
 use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -112,13 +113,20 @@ enum Format {
 
 /// Parses the arguments of the process, runs what they ask for, and says how it went.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    ExitCode::from(run_with(std::env::args_os()))
+}
+
+/// The same for other words, the first of which is the program's name; gives the exit code of the process. For programs
+/// that hold this one, as the Python package does.
+pub fn run_with(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         Err(error)
             if error.use_stderr()
                 && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            return refuse(&not_text(&error).unwrap_or_else(|| usage_sentence(&error)));
+            return refuse(&not_text(&error, &words).unwrap_or_else(|| usage_sentence(&error)));
         }
         Err(error) => {
             let missing = error.use_stderr();
@@ -127,7 +135,7 @@ pub fn run() -> ExitCode {
             {
                 note_stdout(error);
             }
-            return stdout_refusal().unwrap_or(ExitCode::from(if missing { 2 } else { 0 }));
+            return stdout_refusal().unwrap_or(if missing { 2 } else { 0 });
         }
     };
     let quiet = cli.quiet;
@@ -153,16 +161,16 @@ pub fn run() -> ExitCode {
         Err(UsageError(sentence)) => refuse(&sentence),
         // Whoever asked has not seen the result.
         Ok(outcome) => stdout_refusal().unwrap_or(match outcome {
-            Outcome::Done => ExitCode::SUCCESS,
-            Outcome::Judged(verdict) => ExitCode::from(code_of(verdict)),
+            Outcome::Done => 0,
+            Outcome::Judged(verdict) => code_of(verdict),
         }),
     }
 }
 
 /// Names of files and what stands in them may be in the sentence.
-fn refuse(sentence: &str) -> ExitCode {
+fn refuse(sentence: &str) -> u8 {
     let _ = writeln!(std::io::stderr(), "error: {}", printable(sentence));
-    ExitCode::from(2)
+    2
 }
 
 /// The first thing that went wrong on stdout: whatever a subcommand still does is done, and its exit code says it.
@@ -175,7 +183,7 @@ fn note_stdout(error: std::io::Error) {
     }
 }
 
-fn stdout_refusal() -> Option<ExitCode> {
+fn stdout_refusal() -> Option<u8> {
     STDOUT_FAULT.get().map(|error| refuse(&format!("stdout: {error}, so the result could not be printed")))
 }
 
@@ -185,11 +193,10 @@ fn shown(path: &Path) -> String {
 }
 
 /// The flag whose value is no UTF-8 text, which clap does not name.
-fn not_text(error: &clap::Error) -> Option<String> {
+fn not_text(error: &clap::Error, words: &[OsString]) -> Option<String> {
     if error.kind() != clap::error::ErrorKind::InvalidUtf8 {
         return None;
     }
-    let words: Vec<_> = std::env::args_os().collect();
     let place = words.iter().position(|word| word.to_str().is_none())?;
     let (word, before) = (words[place].to_string_lossy(), words[place.saturating_sub(1)].to_string_lossy());
     Some(match word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {

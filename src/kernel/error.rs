@@ -119,6 +119,22 @@ pub enum KernelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The method does not cover this architecture, as one of a user's own may say.
+    #[error("method '{method}' does not apply: {reason}")]
+    NotApplicable {
+        /// Name of the method.
+        method: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// What stands in for the method gave no usable answer.
+    #[error("{method} by a command: {reason}")]
+    External {
+        /// Name of the method.
+        method: &'static str,
+        /// The named fault.
+        reason: String,
+    },
     /// Another process of the run failed.
     #[error("another process of this run failed; it says why")]
     Process,

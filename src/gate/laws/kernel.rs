@@ -36,6 +36,7 @@ pub(super) fn gram(
             Some(((i, j), entry)) => Err(Finding::fail(format!("entry ({i}, {j}) of the matrix is {entry}"))),
             None => Ok(Answer { matrix: result.matrix, std_error: result.std_error }),
         },
+        Err(KernelError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
         // What a method does not cover, or numbers cannot hold.
         Err(
             error @ (KernelError::NoClosedForm { .. }
