@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sysconfig
 import time
+from pathlib import Path
 
 import pytest
 
+COMMAND = str(Path(sysconfig.get_path("scripts")) / "flatgauge")
+
 
 def run(*words, **more):
-    return subprocess.run(["flatgauge", *words], capture_output=True, text=True, **more)
+    return subprocess.run([COMMAND, *words], capture_output=True, text=True, **more)
 
 
 def test_exit_codes_and_streams():
@@ -26,18 +30,18 @@ def test_exit_codes_and_streams():
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    shell = subprocess.run("flatgauge list laws | head -1", shell=True, capture_output=True, text=True)
+    shell = subprocess.run(f"'{COMMAND}' list laws | head -1", shell=True, capture_output=True, text=True)
     assert shell.returncode == 0 and shell.stderr == "" and shell.stdout
 
 
 def test_names_that_are_no_text():
-    shown = subprocess.run([b"flatgauge", b"prior", b"--gram", b"\xff.npy", b"--labels", b"y.npy"], capture_output=True, text=True)
+    shown = subprocess.run([COMMAND.encode(), b"prior", b"--gram", b"\xff.npy", b"--labels", b"y.npy"], capture_output=True, text=True)
     assert shown.returncode == 2 and shown.stderr.startswith("error:")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_at_once(number):
-    words = ["flatgauge", "check", "--measure", "hessian_trace", "--command", "sleep 100"]
+    words = [COMMAND, "check", "--measure", "hessian_trace", "--command", "sleep 100"]
     started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(2.0)
     started.send_signal(number)

@@ -8,12 +8,16 @@ import pickle
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import flatgauge
+
+COMMAND = str(Path(sysconfig.get_path("scripts")) / "flatgauge")
 
 
 def test_log_prob_is_what_the_program_says(tmp_path):
@@ -23,7 +27,7 @@ def test_log_prob_is_what_the_program_says(tmp_path):
     np.save(tmp_path / "y.npy", y)
     for method in ("ep", "ep-importance"):
         answer = flatgauge.log_prob(K, y, method, seed=3)
-        run = ["flatgauge", "prior", "--gram", "K.npy", "--labels", "y.npy", "--method", method, "--seed", "3", "--format", "json"]
+        run = [COMMAND, "prior", "--gram", "K.npy", "--labels", "y.npy", "--method", method, "--seed", "3", "--format", "json"]
         document = json.loads(subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
         assert (answer.value, answer.std_error) == (document["log_prob"], document["std_error"])
     certified = case.value("ep", "step")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
+import sysconfig
 import types
 from pathlib import Path
 
 import pytest
 
 import flatgauge
+
+COMMAND = str(Path(sysconfig.get_path("scripts")) / "flatgauge")
 
 SCRIPT = Path(__file__).parents[3] / "tests" / "faulty" / "twins.py"
 
@@ -83,7 +85,7 @@ def test_verdicts_are_those_of_check(name, subject, id, estimate, kind):
 
     command = f"{sys.executable} '{SCRIPT}' {name} {kind}"
     flag = {"measure": "--measure", "method": "--prior"}[subject]
-    run = ["flatgauge", "check", flag, id, "--format", "json", "--command", command]
+    run = [COMMAND, "check", flag, id, "--format", "json", "--command", command]
     document = json.loads(subprocess.run(run, capture_output=True, text=True).stdout)
     of_command = {(row["law"], row["estimator"], row["case"]): row["verdict"] for row in document["laws"]}
     in_process = {(row.law, row.estimator, row.case): row.verdict for row in report.outcomes}

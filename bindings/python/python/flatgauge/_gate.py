@@ -120,9 +120,10 @@ class Outcome:
 
     @classmethod
     def _of(cls, document: Mapping[str, Any]) -> Outcome:
-        words = {name: document[name] for name in ("law", "estimator", "case", "verdict", "reason", "reproduce")}
-        numbers = {name: _real(document[name]) for name in ("measured", "expected", "tolerance")}
-        return cls(**words, **numbers)
+        law, estimator, case, verdict = (document[name] for name in ("law", "estimator", "case", "verdict"))
+        measured, expected, tolerance = (_real(document[name]) for name in ("measured", "expected", "tolerance"))
+        reason, reproduce = document["reason"], document["reproduce"]
+        return cls(law, estimator, case, verdict, measured, expected, tolerance, reason, reproduce)
 
 
 @dataclass(frozen=True)

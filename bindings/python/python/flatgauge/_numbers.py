@@ -138,8 +138,11 @@ def log_prob_posterior(
     function, training, posterior, _ = _flatgauge.log_prob_posterior(
         gram, labels, train, method, link, target_std_error, max_seconds, seed, jitter
     )
-    three = [Estimate(value, error, bound=bound, info=_info(info)) for value, error, bound, info in (posterior, function, training)]
-    return Posterior(*three, _flatgauge.pac_bayes_bound(three[2].value, train, delta))
+    log_posterior, whole, part = (
+        Estimate(value, error, bound=bound, info=_info(info))
+        for value, error, bound, info in (posterior, function, training)
+    )
+    return Posterior(log_posterior, whole, part, _flatgauge.pac_bayes_bound(part.value, train, delta))
 
 
 class Kernel(NamedTuple):

@@ -185,20 +185,18 @@ def operator(
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype is {dtype!r}, expected float64 or float32")
     if hvp is None:
-        matrix = n
-        if getattr(matrix, "ndim", 2) != 2 or matrix.shape[0] != matrix.shape[1]:
+        matrix: Any = n
+        if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ValueError(f"the operator has shape {matrix.shape}, expected n x n")
-        n, hvp, block = int(matrix.shape[0]), lambda vectors: (matrix @ vectors.T).T, True
-    n = int(n)
-    call = hvp
+        return operator(matrix.shape[0], lambda vectors: (matrix @ vectors.T).T, block=True, dtype=dtype)
 
     def products(vectors: Array) -> Array:
         given = vectors.astype(dtype, copy=False)
         if block:
-            return _images(call(given), vectors.shape)
-        return np.stack([_images(call(vector), vector.shape) for vector in given])
+            return _images(hvp(given), vectors.shape)
+        return np.stack([_images(hvp(vector), vector.shape) for vector in given])
 
-    return Operator(n, products, dtype)
+    return Operator(int(n), products, dtype)
 
 
 def _images(image: Any, shape: tuple[int, ...]) -> Array:

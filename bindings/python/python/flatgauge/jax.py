@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ._case import Case, layout
@@ -100,7 +99,7 @@ def loss(name: str, scale: float = 1.0) -> Callable[[Any, Any], Any]:
 
 def functions(case: Case) -> tuple[Callable[[Any, Any], Any], dict[str, Any], Callable[[Any, Any], Any], Any, Any]:
     """``apply, params, loss, x, y`` of a case, in float64."""
-    jax.config.update("jax_enable_x64", True)
+    setattr(jax.config, "jax_enable_x64", True)
     rows = layout(case.architecture)["buffers"]
     stored = {row["name"]: jnp.array(case.buffers[row["start"] : row["stop"]].reshape(row["shape"])) for row in rows}
 

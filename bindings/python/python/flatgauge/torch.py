@@ -35,7 +35,8 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         branch = self.branch(x)
-        return self.shortcut(x) + branch
+        total: torch.Tensor = self.shortcut(x) + branch
+        return total
 
 
 def tensor(array: Any) -> torch.Tensor:
@@ -129,7 +130,7 @@ def module(
     net.eval()
     with torch.no_grad():
         net(torch.zeros(1, *architecture["input"], dtype=torch.float64))
-    net.input_shape = tuple(architecture["input"])
+    setattr(net, "input_shape", tuple(architecture["input"]))
     for vector, what in ((theta, _weights), (buffers, _statistics)):
         if vector is None:
             continue
