@@ -59,6 +59,8 @@ def plain(layers):
     out = []
     for layer in layers:
         layer = {key: plain(value) if key in ("branch", "shortcut") else value for key, value in layer.items()}
+        if layer["type"] == "conv" and layer["padding"] == [0, 0]:
+            layer["padding"] = "valid"
         out.append({key: value for key, value in layer.items() if value not in defaults.get(key, [])})
     return out
 
@@ -147,8 +149,8 @@ def trace(case, factor=1.0):
     net, loss, x, y = case.torch()
     names = dict(net.named_parameters())
     sizes = [value.numel() for value in names.values()]
-    if sum(sizes) > 200:
-        flatgauge.skip("a dense Hessian of more than 200 parameters")
+    if sum(sizes) > 1000:
+        flatgauge.skip("a dense Hessian of more than 1000 parameters")
 
     def of(theta):
         named = {name: part.reshape(value.shape) for (name, value), part in zip(names.items(), theta.split(sizes))}
@@ -165,7 +167,8 @@ def test_the_dense_trace_keeps_every_law(law):
 
 def test_a_trace_that_is_one_percent_off_is_caught():
     report = flatgauge.check(measure="hessian_trace", estimate=lambda case: trace(case, 1.01), only="definition")
-    assert report.verdict == "fail" and all(abs(o.ratio - 1.01) < 1e-6 for o in report.failures if o.ratio)
+    fcn = [outcome for outcome in report.failures if outcome.case.startswith("fcn")]
+    assert report.verdict == "fail" and len(fcn) > 5 and all(abs(outcome.ratio - 1.01) < 1e-6 for outcome in fcn)
 
 
 def test_an_operator_on_a_module():

@@ -16,12 +16,31 @@ import numpy as np
 from . import _flatgauge
 from ._case import Case, KernelCase, PriorCase
 from ._estimate import _as_estimate
+from .errors import FlatgaugeError, Skipped
 
 Estimator = Callable[[Any], Any]
 
 
 def _shaped(inputs: Any, architecture: Mapping[str, Any]) -> Any:
     return inputs.reshape(len(inputs), *architecture["input"])
+
+
+# What the library's own methods refuse with these words is no failure, here as in Rust.
+_REFUSALS = {
+    "FlatnessError": {"NotApplicable"},
+    "PriorError": {"NotApplicable", "Collapsed", "Singular", "NearlySingular", "Breakdown"},
+    "KernelError": {"NotApplicable", "NoClosedForm", "NoReadout", "Rank", "Magnitude", "Variance", "Entry", "Overflow"},
+}
+
+
+def _asked(estimate: Estimator, case: Any) -> Any:
+    __tracebackhide__ = True
+    try:
+        return estimate(case)
+    except FlatgaugeError as error:
+        if error.kind in _REFUSALS.get(type(error).__name__, ()):
+            raise Skipped(str(error)) from error
+        raise
 
 
 def ask_measure(
@@ -43,7 +62,7 @@ def ask_measure(
     targets = targets if loss == "mse" else targets[:, 0]
     inputs = _shaped(inputs, spec)
     case = Case(measure, spec, theta, buffers, inputs, targets, loss, loss_scale, json.loads(options), seed)
-    answer = _as_estimate(estimate(case))
+    answer = _as_estimate(_asked(estimate, case))
     return answer.value, answer.std_error
 
 
@@ -51,7 +70,7 @@ def ask_method(
     estimate: Estimator, *, method: str, gram: Any, labels: Any, link: str, seed: int
 ) -> tuple[float, float | None, float | None]:
     __tracebackhide__ = True
-    answer = _as_estimate(estimate(PriorCase(gram, labels, link, method, seed)))
+    answer = _as_estimate(_asked(estimate, PriorCase(gram, labels, link, method, seed)))
     return answer.value, answer.std_error, answer.bound
 
 
@@ -60,7 +79,7 @@ def ask_kernel(
 ) -> tuple[Any, Any | None]:
     __tracebackhide__ = True
     spec = json.loads(architecture)
-    answer = estimate(KernelCase(spec, _shaped(inputs, spec), kind, samples, seed))
+    answer = _asked(estimate, KernelCase(spec, _shaped(inputs, spec), kind, samples, seed))
     matrix, std_error = answer if isinstance(answer, tuple) else (answer, None)
     return _matrix(matrix, "the Gram matrix"), None if std_error is None else _matrix(std_error, "the standard errors")
 

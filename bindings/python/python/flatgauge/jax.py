@@ -15,6 +15,7 @@ from ._case import Case, layout
 __all__ = ["functions", "loss"]
 
 BATCH_NORM_EPSILON = 1e-5
+MOST_CLASSES = 64
 
 
 def _padding(padding: Any, shape: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> list[tuple[int, int]]:
@@ -74,9 +75,20 @@ def _run(
 
 
 def softplus(x: Any) -> Any:
-    """``log(1 + e^x)`` whose second derivative keeps its digits on either side."""
-    above = x + jnp.log1p(jnp.exp(-jnp.maximum(x, 0)))
-    return jnp.where(x > 0, above, jnp.log1p(jnp.exp(jnp.minimum(x, 0))))
+    """``log(1 + e^x)`` whose second derivative keeps its digits on either side, and at 0."""
+    above = x > 0
+    return jnp.where(above, x, 0.0) + jnp.log1p(jnp.exp(jnp.where(above, -x, x)))
+
+
+def log_sum_exp(x: Any) -> Any:
+    """``log sum_j e^(x_j)`` over columns, as :func:`flatgauge.torch.log_sum_exp`."""
+    if x.shape[1] > MOST_CLASSES:
+        return jax.scipy.special.logsumexp(x, axis=1)
+    columns = jnp.sort(x, axis=1)
+    total = columns[:, 0]
+    for index in range(1, x.shape[1]):
+        total = columns[:, index] + softplus(total - columns[:, index])
+    return total
 
 
 def loss(name: str, scale: float = 1.0) -> Callable[[Any, Any], Any]:
@@ -87,9 +99,9 @@ def loss(name: str, scale: float = 1.0) -> Callable[[Any, Any], Any]:
 
     def ce(logits: Any, y: Any) -> Any:
         labels = y.reshape(-1).astype(int)
-        against = logits - jnp.take_along_axis(logits, labels[:, None], 1)
-        own = jnp.arange(logits.shape[1]) == labels[:, None]
-        return scale * softplus(jax.scipy.special.logsumexp(jnp.where(own, -jnp.inf, against), axis=1)).mean()
+        others = (labels[:, None] + jnp.arange(1, logits.shape[1])) % logits.shape[1]
+        against = jnp.take_along_axis(logits, others, 1) - jnp.take_along_axis(logits, labels[:, None], 1)
+        return scale * softplus(log_sum_exp(against)).mean()
 
     def mse(logits: Any, y: Any) -> Any:
         return scale * ((logits - y.reshape(logits.shape)) ** 2).sum(1).mean()

@@ -17,6 +17,8 @@ from .errors import UnsupportedLayer
 __all__ = ["Erf", "Residual", "architecture", "loss", "module", "parameters", "tensor"]
 
 BATCH_NORM_EPSILON = 1e-5
+# Classes up to which cross-entropy keeps the digits of its second derivatives at every margin; it takes so many steps.
+MOST_CLASSES = 64
 
 
 class Erf(nn.Module):
@@ -146,9 +148,27 @@ def module(
 
 
 def softplus(x: torch.Tensor) -> torch.Tensor:
-    """``log(1 + e^x)`` whose second derivative keeps its digits on either side; PyTorch's own is linear from 20 on."""
-    above = x + torch.log1p(torch.exp(-x.clamp(min=0)))
-    return torch.where(x > 0, above, torch.log1p(torch.exp(x.clamp(max=0))))
+    """``log(1 + e^x)`` whose second derivative keeps its digits on either side, and at 0.
+
+    PyTorch's own is linear from 20 on; clamps have another derivative at 0.
+    """
+    above = x > 0
+    return torch.where(above, x, torch.zeros_like(x)) + torch.log1p(torch.exp(torch.where(above, -x, x)))
+
+
+def log_sum_exp(x: torch.Tensor) -> torch.Tensor:
+    """``log sum_j e^(x_j)`` over columns, whose second derivative keeps its digits where one of them has all but a little.
+
+    From the smallest up, ``x + softplus(smaller - x)``: its second derivatives are sums of positive terms, where ``p - p^2``
+    cancels.
+    """
+    if x.shape[1] > MOST_CLASSES:
+        return x.logsumexp(1)
+    columns = x.sort(1, descending=True).values.unbind(1)
+    total = columns[-1]
+    for column in reversed(columns[:-1]):
+        total = column + softplus(total - column)
+    return total
 
 
 def loss(name: str, scale: float = 1.0) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -164,9 +184,9 @@ def loss(name: str, scale: float = 1.0) -> Callable[[torch.Tensor, torch.Tensor]
     def ce(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         labels = y.reshape(-1).long()
         # All other classes against the label's own.
-        against = logits - logits.gather(1, labels[:, None])
-        own = nn.functional.one_hot(labels, logits.shape[1]).bool()
-        return scale * softplus(against.masked_fill(own, -torch.inf).logsumexp(1)).mean()
+        others = (labels[:, None] + torch.arange(1, logits.shape[1])) % logits.shape[1]
+        against = logits.gather(1, others) - logits.gather(1, labels[:, None])
+        return scale * softplus(log_sum_exp(against)).mean()
 
     def mse(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return scale * ((logits - y.reshape(logits.shape)) ** 2).sum(1).mean()
@@ -241,7 +261,7 @@ def architecture(
     shape = input if input is not None else getattr(net, "input_shape", None)
     specs = [layer.spec for layer in layers]
     if shape is None:
-        first = next((layer for layer in layers if layer.source is not None or layer.inner is not None), None)
+        first = next((layer for layer in _flattened(layers) if layer.source is not None), None)
         if first is None or not isinstance(first.source, nn.Linear):
             raise TypeError("the first layer with parameters is no Linear: say the shape of one input, as input=(3, 32, 32)")
         shape = (first.source.in_features,)
