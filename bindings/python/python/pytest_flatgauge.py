@@ -49,6 +49,8 @@ def _option(config: pytest.Config, name: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "flatgauge_laws(spec): set by flatgauge.parametrize_with_laws")
     config.stash[_GATES] = {}
+    for name in _OPTIONS:
+        _option(config, name)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
