@@ -87,7 +87,15 @@ def test_verdicts_are_those_of_check(name, subject, id, estimate, kind):
     flag = {"measure": "--measure", "method": "--prior"}[subject]
     run = [COMMAND, "check", flag, id, "--format", "json", "--command", command]
     document = json.loads(subprocess.run(run, capture_output=True, text=True).stdout)
-    of_command = {(row["law"], row["estimator"], row["case"]): row["verdict"] for row in document["laws"]}
-    in_process = {(row.law, row.estimator, row.case): row.verdict for row in report.outcomes}
     # A callable has no stream of answers.
-    assert in_process == {key: verdict for key, verdict in of_command.items() if key[0] != "protocol.answers"}
+    rows = [row for row in document["laws"] if row["law"] != "protocol.answers"]
+    of_command = {(row["law"], row["estimator"], row["case"]): row["verdict"] for row in rows}
+    in_process = {(row.law, row.estimator, row.case): row.verdict for row in report.outcomes}
+    unasked = {(row["law"], row["estimator"], row["case"]) for row in rows if row["reason"].startswith("not asked")}
+    # The command of one animal divides by zero at a dead network, and says no more; a callable is asked on.
+    assert bool(unasked) == (name == "trace_remembered_from_before" and kind == "faulty")
+    if not unasked:
+        assert in_process == of_command
+        return
+    decided = {key: verdict for key, verdict in of_command.items() if key not in unasked and key[2] != "all"}
+    assert len(decided) > 20 and decided == {key: in_process[key] for key in decided}
