@@ -6,6 +6,32 @@ from typing import Any, Callable, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Gate",
+    "corpus_networks",
+    "golden_file",
+    "golden_files",
+    "kernel_matrix",
+    "layout",
+    "load_network",
+    "log_prob",
+    "log_prob_posterior",
+    "logits",
+    "main",
+    "measured",
+    "operator_dense",
+    "operator_eigenvalues",
+    "operator_spectrum",
+    "operator_trace",
+    "pac_bayes_bound",
+    "read_architecture",
+    "registry",
+    "rescaled",
+    "sample_network",
+    "save_network",
+    "version",
+]
+
 _Array = NDArray[np.float64]
 _Path = str | PathLike[str]
 _Answer = tuple[float, float | None, float | None, str]
