@@ -16,7 +16,6 @@ CORPUS = _flatgauge.corpus_networks(True, 0)
 IMAGES = {
     "lenet": "lenet:1x28x28-10",
     "resnet20": "resnet20:3x16x16-4",
-    "resnet50-cifar": "resnet50-cifar:3x8x8-3",
     "conv": {
         "input": [2, 7, 6],
         "layers": [
