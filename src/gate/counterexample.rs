@@ -63,6 +63,7 @@ impl Counterexample {
     /// # Errors
     /// A sentence that names the file that could not be written.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, String> {
+        std::fs::create_dir_all(folder).map_err(|error| format!("folder '{}': {error}", folder.display()))?;
         let source = format!("{} under {}, shrunk from {}", self.estimator, self.law, self.case);
         match &self.body {
             Content::Network(case) => case.save(folder, &source),

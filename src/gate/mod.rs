@@ -1,18 +1,23 @@
 //! The gate: laws, the cases they are checked on, the runner, and verdicts.
 
+mod averaged;
 mod base_answers;
 mod builder;
 mod calibration;
 mod cases;
+mod cause;
 mod certified;
 mod corpus;
 mod counterexample;
 mod demonstration;
+mod effort;
 mod estimator_score;
 pub mod external;
 mod false_alarms;
 mod finding;
 mod generated;
+mod honesty;
+mod known;
 mod law;
 mod laws;
 mod origin;
@@ -21,6 +26,7 @@ mod printable;
 mod report;
 mod runner;
 mod score;
+mod sequential;
 mod tier;
 
 pub use builder::Gate;
@@ -28,13 +34,16 @@ pub use builder::Gate;
 pub(crate) use calibration::median;
 pub use calibration::{Calibration, CalibrationRow, calibrate};
 pub use cases::{FlatnessCase, PriorCase};
+pub use cause::Cause;
 pub use corpus::Corpus;
 pub use counterexample::{Content, Counterexample};
 pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
+pub use effort::Effort;
 pub use estimator_score::EstimatorScore;
 pub use false_alarms::FalseAlarms;
 pub use finding::{Finding, Verdict};
 pub use generated::run_generated;
+pub use known::{Known, KnownError};
 pub use law::{Check, Context, Law, Scope};
 pub use laws::registry;
 pub use origin::Origin;

@@ -62,9 +62,9 @@ pub const SEEN_Z: f64 = 6.6;
 /// Size of an error, in units of the number itself, that a comparison must be able to catch with probability 0.99 to say
 /// anything.
 ///
-/// With [`GATE_Z`] and [`POWER_Z`] it takes a standard error below 40% of the number. The noisiest built-in measure whose
-/// invariance is tested has 32% at the draws it takes by default.
-pub const LEAST_POWER: f64 = 5.0;
+/// An error is looked at again from 3 standard errors on, so with [`POWER_Z`] it takes a standard error below 40% of the
+/// number. The noisiest built-in measure whose invariance is tested has 32% at the draws it takes by default.
+pub const LEAST_POWER: f64 = 2.2;
 
 /// Standard errors of a prediction up to which the standard error of the answer held to it is no fault of the answer's: a
 /// measure whose own definition is that noisy decides no more.
