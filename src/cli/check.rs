@@ -2,11 +2,11 @@
 
 use super::cases::{CaseArguments, OfFile, nothing_matches, quoted};
 use super::interrupt::on_interrupt;
+use super::prior::LinkName;
 use super::progress::bar;
 use super::verify::{TierName, tell};
 use super::{Format, Outcome, UsageError, WithFlag, emit};
 use crate::flatness::Measure;
-use super::prior::LinkName;
 use crate::gate::external::{
     External, ExternalKernel, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template,
 };

@@ -150,7 +150,8 @@ impl<'a> Gate<'a> {
             let fault = |error: String| -> ! { panic!("file '{}': {error}", path.display()) };
             let context = context
                 .on_cases(networks.unwrap_or_else(|error| fault(error)), grams.unwrap_or_else(|error| fault(error)));
-            let laws: Vec<_> = crate::gate::registry().iter().copied().filter(|law| law.scope() == Scope::Every).collect();
+            let laws: Vec<_> =
+                crate::gate::registry().iter().copied().filter(|law| law.scope() == Scope::Every).collect();
             let origin = Origin::RustFile(path.display().to_string());
             return Report::new(runner::run(&laws, &context, only, &origin, &|_, _, _| ()), self.seed)
                 .excusing(&self.known);

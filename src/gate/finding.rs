@@ -206,7 +206,8 @@ impl Finding {
         if self.verdict != Verdict::Pass || error_bound == 0.0 || error_bound < scale {
             return self;
         }
-        let reason = format!("the declared accuracy of {error_bound:.2e} would let 0 pass for a number of size {scale:.2e}");
+        let reason =
+            format!("the declared accuracy of {error_bound:.2e} would let 0 pass for a number of size {scale:.2e}");
         Self { verdict: Verdict::Skip, cause: Some(Cause::Undecided), reason, ..self }
     }
 

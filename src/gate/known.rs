@@ -163,7 +163,9 @@ mod tests {
         let path = folder.path().join("known.toml");
         std::fs::write(&path, "\"*/conv-*\" = \"https://example.org/2\"\n# a comment\n\"b\" = 'why'\n").unwrap();
         assert_eq!(Known::read(&path).unwrap().0.len(), 2);
-        for (text, word) in [("\"a\" = 1", "'a'"), ("\"a\" = \"\"", "'a'"), ("a b c", "expected"), ("[t]\nx = 'y'", "'t'")] {
+        for (text, word) in
+            [("\"a\" = 1", "'a'"), ("\"a\" = \"\"", "'a'"), ("a b c", "expected"), ("[t]\nx = 'y'", "'t'")]
+        {
             std::fs::write(&path, text).unwrap();
             let error = Known::read(&path).unwrap_err().to_string();
             assert!(error.contains("known.toml") && error.contains(word), "{error}");

@@ -12,7 +12,10 @@ const SHOWN_CHARACTERS: usize = 80;
 pub(super) enum Answer {
     Value(Estimate),
     /// A matrix, not yet read: rows, or the path of a file; and its standard errors.
-    Gram { gram: Value, std_error: Option<Value> },
+    Gram {
+        gram: Value,
+        std_error: Option<Value>,
+    },
     Skip(String),
 }
 
@@ -123,7 +126,8 @@ fn show(value: &Value) -> String {
 }
 
 fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
-    let said: Vec<&str> = ["value", "gram", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
+    let said: Vec<&str> =
+        ["value", "gram", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
     match said[..] {
         [] => Err("missing-value: the answer has neither value, skip nor error".to_owned()),
         ["error"] => Err(match &answer["error"] {

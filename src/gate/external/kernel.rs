@@ -1,8 +1,8 @@
 //! A command in the place of a method for Gram matrices.
 
+use super::External;
 use super::answer::Answer;
 use super::process::NoAnswer;
-use super::External;
 use crate::data::{read_npy, write_npy};
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
@@ -103,7 +103,9 @@ impl KernelMethod for ExternalKernel {
                 }
                 Ok(KernelResult { matrix: entries, std_error, left_out: Vec::new(), info: Info::new() })
             }
-            Ok(Answer::Value(_)) => Err(Self::fault("missing-gram: the answer to a kernel request has no gram".to_owned())),
+            Ok(Answer::Value(_)) => {
+                Err(Self::fault("missing-gram: the answer to a kernel request has no gram".to_owned()))
+            }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => Err(KernelError::Declined { reason }),
             Err(NoAnswer::Fault(reason)) => Err(Self::fault(reason)),
         }

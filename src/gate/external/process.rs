@@ -238,7 +238,8 @@ impl Process {
                 return Err(self.after_the_end(state, id));
             }
             // Signs of life put off the end, but not for ever.
-            let waited = asked.max(state.last_answer).elapsed().max(asked.elapsed().saturating_sub(MOST_WAITS * self.timeout));
+            let waited =
+                asked.max(state.last_answer).elapsed().max(asked.elapsed().saturating_sub(MOST_WAITS * self.timeout));
             // What a command takes to start is not counted against its first answer.
             let allowed = if state.answered.is_empty() { 2 * self.timeout } else { self.timeout };
             let Some(left) = allowed.checked_sub(waited).filter(|left| !left.is_zero()) else {

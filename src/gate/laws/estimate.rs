@@ -279,7 +279,7 @@ fn of_kernel(method: &dyn KernelMethod, kind: Kind) -> Vec<Question<'_>> {
         let unit = (0..POINTS).map(|i| wanted[[i, i]]).fold(0.0, f64::max);
         let ask = move |seed: u64| {
             let answer = gram(method, &architecture, rows.view(), kind, seed)?;
-            let (i, j) = ((seed % 4) as usize, (seed / 4 % 4) as usize);
+            let (i, j) = (0, inputs % POINTS);
             Ok(match answer.std_error {
                 Some(errors) => {
                     let off = (answer.matrix[[i, j]] - wanted[[i, j]]) / unit;

@@ -247,7 +247,8 @@ impl<'t> Trial<'t> {
 
 /// The methods under test, each with one kernel that it offers and the name it has in reports.
 pub(super) fn subjects<'a>(context: &Context<'a>) -> Vec<(&'a dyn KernelMethod, Kind, String)> {
-    let kinds = |method: &'a dyn KernelMethod| method.kinds().iter().map(move |&kind| (method, kind, estimator(method, kind)));
+    let kinds =
+        |method: &'a dyn KernelMethod| method.kinds().iter().map(move |&kind| (method, kind, estimator(method, kind)));
     context.kernels.iter().copied().flat_map(kinds).collect()
 }
 
