@@ -65,6 +65,7 @@
 //! | [`train`] | optimisers and the trainer |
 //! | [`model`] | architectures as data, networks, losses, derivatives, safetensors files |
 //! | [`data`] | data sets and loaders |
+//! | [`demonstration`] | networks trained on digits, rescaled, and measured before and after |
 //! | [`study`] | the paper's experiments |
 //! | [`numeric`] | linear algebra, normal tails, seeded random streams, [`numeric::Estimate`] |
 //! | [`io`], [`processes`] | files written whole or not at all; runs shared by several processes |
@@ -93,6 +94,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+pub mod demonstration;
 pub mod flatness;
 pub mod function;
 pub mod gate;

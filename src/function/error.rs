@@ -1,7 +1,6 @@
 //! What can go wrong with sampling functions.
 
 use crate::model::ModelError;
-use crate::train::TrainError;
 
 /// Errors of the function room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -68,7 +67,4 @@ pub enum FunctionError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A training failed.
-    #[error(transparent)]
-    Train(#[from] TrainError),
 }

@@ -12,6 +12,7 @@ pub mod oracle;
 mod oracle_graph;
 mod padding;
 mod preset;
+mod shorthand;
 mod size;
 mod summary;
 
@@ -21,7 +22,7 @@ pub(crate) use checkpoint::MOST_BYTES;
 pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
 pub use error::ModelError;
 pub use layer::{Mode, Role};
-pub(crate) use layer::{Sequence, Weights, Window};
+pub(crate) use layer::{Weights, Window, chain};
 pub use loss::{Loss, sigmoid};
 pub use network::{Model, Network, Tensor};
 pub use objective::{Linearisation, Objective};

@@ -2,7 +2,7 @@
 
 use crate::model::ModelError;
 use crate::model::architecture::Architecture;
-use crate::model::layer::{Mode, Role, Sequence, TensorSpec, Weights};
+use crate::model::layer::{Mode, Role, Sequence, TensorSpec, Weights, chain};
 use crate::model::size;
 use crate::numeric::Streams;
 use ndarray::parallel::prelude::*;
@@ -80,7 +80,7 @@ impl Model {
         if architecture.layers.is_empty() {
             return Err(fault("there are no layers"));
         }
-        let body = Sequence::new(&architecture.layers, &architecture.input, "")?;
+        let body = chain(&architecture.layers, &architecture.input, "")?;
         if body.output_shape().len() != 1 {
             return Err(fault("the output is not a vector; end with a dense layer"));
         }

@@ -4,6 +4,7 @@ pub mod bootstrap;
 pub mod correlation;
 mod double_double;
 mod estimate;
+mod fnv;
 mod gaussian;
 pub mod linalg;
 mod mills_table;
@@ -14,6 +15,7 @@ mod wide_chacha;
 
 pub use double_double::DoubleDouble;
 pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
+pub(crate) use fnv::fnv1a;
 pub use gaussian::fill_normals;
 pub use stream::Streams;
 pub use wide_chacha::{Numbers, WideChaCha};

@@ -1,7 +1,8 @@
 //! A report as a folder of files, one for each reader.
 
 use super::{html, junit, markdown, text};
-use crate::gate::{Demonstration, Report};
+use crate::demonstration::Demonstration;
+use crate::gate::Report;
 use crate::io::write_atomically;
 use serde::Serialize;
 use std::path::Path;

@@ -6,13 +6,14 @@
 
 use crate::data::load;
 use crate::flatness::{Options, Point};
-use crate::function::{CountOptions, Function, Sampler, Task, count, lempel_ziv_complexity, optimise};
+use crate::function::{CountOptions, Function, Sampler, count, lempel_ziv_complexity};
 use crate::model::{Activation, Architecture, Loss, Objective};
 use crate::numeric::Streams;
 use crate::numeric::correlation::spearman;
 use crate::study::claims::below;
 use crate::study::counted::{Frequent, INPUTS, SGD_ASCENT_EPOCHS, complexities};
 use crate::study::measured::Choices;
+use crate::study::optimised::{Task, optimise};
 use crate::study::{
     Axis, Defaults, Effect, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style,
     Table, Test, Workspace, real,

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::study::Verdict::{self, Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::LOG_PROB;
+    use crate::study::reading::LOG_PROB;
 
     /// Networks with a trace that follows accuracy with noise `trace`, sharpness that follows the trace by `slope`, and
     /// log P(f) that follows accuracy with noise `log_prob`.

@@ -4,8 +4,9 @@ use crate::flatness::{Options, Point, Response};
 use crate::model::{Loss, Objective};
 use crate::numeric::tolerance::CURVATURE_AGREEMENT;
 use crate::study::claims::equal;
-use crate::study::measured::{Choices, Number};
+use crate::study::measured::Choices;
 use crate::study::networks::{Trained, population};
+use crate::study::reading::Number;
 use crate::study::rescaled::rescaling;
 use crate::study::{
     Axis, Defaults, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,

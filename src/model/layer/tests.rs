@@ -1,6 +1,6 @@
 //! First and second directional derivatives of chains in both modes, against central differences.
 
-use super::{Mode, Sequence, Weights};
+use super::{Mode, Sequence, Weights, chain};
 use crate::model::Padding;
 use crate::model::architecture::LayerSpec;
 use crate::numeric::Streams;
@@ -55,7 +55,7 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let shape = [2, 5, 4];
-        let chain = Sequence::new(&smooth_chain(), &shape, "").unwrap();
+        let chain = chain(&smooth_chain(), &shape, "").unwrap();
         let mut generator = Streams::new(9).stream("layers", 0);
         let mut normal =
             |rows, columns| Array2::from_shape_simple_fn((rows, columns), || generator.random_range(-1.0..1.0));
@@ -143,7 +143,7 @@ fn tangents_and_their_adjoints_are_derivatives_in_both_modes() {
 
 #[test]
 fn the_modes_differ_and_statistics_are_those_of_the_batch() {
-    let chain = Sequence::new(&[LayerSpec::BatchNorm], &[2, 1, 3], "").unwrap();
+    let chain = chain(&[LayerSpec::BatchNorm], &[2, 1, 3], "").unwrap();
     let theta = [2.0, 1.0, 0.5, -1.0];
     let buffers = [0.0, 0.0, 1.0, 1.0];
     let weights = Weights { theta: &theta, buffers: &buffers };

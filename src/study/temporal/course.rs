@@ -5,7 +5,7 @@ use crate::flatness::{self, Measure, Options, Point};
 use crate::model::{Loss, Network, Objective};
 use crate::prior::Labels;
 use crate::study::ground::Ground;
-use crate::study::measured::{Quantity, read};
+use crate::study::reading::{Quantity, read};
 use crate::study::rescaled::rescaling;
 use crate::study::{Progress, StudyError, Workspace, real};
 use crate::train::{Run, Settings};

@@ -7,7 +7,7 @@ use crate::flatness;
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
 use crate::model::{Architecture, LayerSpec, Padding};
 use crate::study::ground::Ground;
-use crate::study::measured::{Quantity, READINGS};
+use crate::study::reading::{Quantity, READINGS};
 use crate::study::{
     Axis, Cell, Defaults, Figure, Findings, KernelChoice, Panel, Request, Series, Setting, Study, StudyError, Style,
     Table, Workspace, real,

@@ -3,10 +3,14 @@
 use super::*;
 use crate::data::Dataset;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
+use crate::numeric::Streams;
 use crate::numeric::tolerance::{CERTIFIED_TRAJECTORY, SUMMATION_AGREEMENT};
 use crate::train::{Schedule, targets};
 use approx::assert_relative_eq;
 use ndarray::Array2;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
