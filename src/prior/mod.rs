@@ -27,6 +27,7 @@ mod rank;
 pub mod regression;
 pub mod splitting;
 pub mod tilting;
+mod tolerance;
 pub mod twisted;
 
 pub use link::Link;

@@ -1,6 +1,9 @@
 //! Which file of `src/` uses which: paths are read from tokens, so that comments and strings say nothing and macros say
 //! what they say, and are followed through re-exports to the file that has the item.
 
+pub mod files;
+
+use files::rust_files;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -92,24 +95,6 @@ impl SourceTree {
         }
         uses
     }
-}
-
-/// Names of the Rust files below a folder, relative to it.
-pub fn rust_files(folder: &Path) -> Vec<String> {
-    fn gather(folder: &Path, prefix: &str, names: &mut Vec<String>) {
-        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-            match entry.file_type().unwrap().is_dir() {
-                true => gather(&entry.path(), &format!("{name}/"), names),
-                false if name.ends_with(".rs") => names.push(name),
-                false => {}
-            }
-        }
-    }
-    let mut names = Vec::new();
-    gather(folder, "", &mut names);
-    names.sort();
-    names
 }
 
 /// Circles among files: the names along each, from a file back to itself.
