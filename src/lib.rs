@@ -99,6 +99,7 @@ pub mod flatness;
 pub mod function;
 pub mod gate;
 mod id;
+#[doc(hidden)]
 pub mod io;
 pub mod kernel;
 pub mod model;

@@ -23,9 +23,15 @@ pub(super) enum Outcome {
     Judged(Verdict),
 }
 
-/// UsageError input or usage, in one sentence.
+/// Unusable input or usage, in one sentence.
 #[derive(Debug)]
 pub(super) struct UsageError(pub(super) String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl<E: std::error::Error> From<E> for UsageError {
     fn from(error: E) -> Self {

@@ -1,7 +1,7 @@
 //! Data sets and their loaders, one file a loader.
 
 mod array_file;
-pub mod attack;
+pub(crate) mod attack;
 mod boolean;
 mod bounded;
 mod cifar10;
@@ -21,13 +21,16 @@ mod source;
 
 pub use loader::Loader;
 
+#[doc(hidden)]
 pub use array_file::{write_npy, write_npy_vector, write_npz};
 pub use dataset::{Dataset, Split};
 pub use digits::digits;
 pub use error::DataError;
 pub use label_rule::LabelRule;
 pub use normalisation::Normalisation;
-pub use npy::{Fits, parse_npy, parse_npz, read_npy, read_npy_that, read_npz, read_npz_that, rows_of};
+pub use npy::{Fits, read_npy, read_npz};
+#[doc(hidden)]
+pub use npy::{parse_npy, parse_npz, read_npy_that, read_npz_that, rows_of};
 pub use recipe::{Recipe, Splits};
 pub use source::{Inputs, Rows, Source};
 

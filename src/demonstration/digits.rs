@@ -47,6 +47,7 @@ fn case_name(network: &str, alpha: f64) -> String {
 
 /// Networks trained on digits, before and after rescaling.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Demonstration {
     /// What was trained on what, in one sentence.
     pub setting: String,
@@ -56,6 +57,7 @@ pub struct Demonstration {
 
 /// One network with its rescaled twins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TrainedNetwork {
     /// Name: how many points with flipped labels it was trained on besides the training set.
     pub name: String,
@@ -69,6 +71,7 @@ pub struct TrainedNetwork {
 
 /// What was measured on one network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Row {
     /// The factor; `None` for the network as trained.
     pub alpha: Option<f64>,

@@ -5,6 +5,7 @@ use std::error::Error;
 /// A network of the demonstration that cannot be trained or measured at all.
 #[derive(Debug, thiserror::Error)]
 #[error("demonstration, network {network}: {source}")]
+#[non_exhaustive]
 pub struct DemonstrationError {
     /// Name of the network.
     network: String,

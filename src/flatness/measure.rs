@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// How a measure responds to a function-preserving map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Response {
     /// It changes, by a factor that is predicted.
     Changes,

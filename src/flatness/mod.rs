@@ -4,10 +4,12 @@
 //! dense definition, [`Measure::on_dense`], that shares no code with it. The definition applied to the
 //! transported curvature says what the measure must be after a rescaling.
 
+#[doc(hidden)]
 pub mod ascent;
 pub mod curvature;
 mod error;
 pub mod lanczos;
+#[doc(hidden)]
 pub mod langevin;
 mod measure;
 mod noise;
@@ -44,8 +46,8 @@ mod spectral_density;
 pub use error::FlatnessError;
 pub use measure_fn::{MeasureFn, measure_fn};
 pub use options::Options;
-pub use place::DENSE_REFUSAL;
-pub use point::{DensePoint, ORACLE_LIMIT, Point, STATIONARY_GRADIENT};
+pub(crate) use place::DENSE_REFUSAL;
+pub use point::{DensePoint, Point};
 
 /// All measures, in the order users see them. A new measure is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Measure] {

@@ -4,6 +4,7 @@ use crate::model::ModelError;
 
 /// Errors of the function room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FunctionError {
     /// A network has no single logit whose sign would be its label.
     #[error("the network has {outputs} logits, expected one: a function here is the sign of one logit on each input")]

@@ -24,4 +24,5 @@ pub use counts::{Counts, Dropped};
 pub use error::FunctionError;
 pub use interval::clopper_pearson;
 pub use sampler::{Functions, Sampler};
+#[doc(hidden)]
 pub use table::write_table;

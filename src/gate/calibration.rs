@@ -20,6 +20,7 @@ const GRAM_OF_SEED: [usize; 6] = [0, 1, 0, 1, 0, 2];
 
 /// What one law said of one estimator over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CalibrationRow {
     /// Id of the law.
     pub law: String,
@@ -40,6 +41,7 @@ pub struct CalibrationRow {
 
 /// The result of [`calibrate`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Calibration {
     /// Seeds `0..seeds`.
     pub seeds: u64,

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// How often a correct estimator fails by chance, as the tests are built.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FalseAlarms {
     /// Stochastic decisions that were made.
     pub decisions: usize,

@@ -18,6 +18,7 @@ pub enum Verdict {
 
 /// What one check measured, and what the law demands.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// Pass, fail or skip.
     pub verdict: Verdict,

@@ -6,8 +6,10 @@ mod calibration;
 mod cases;
 mod certified;
 mod corpus;
+mod corpus_error;
 mod counterexample;
 mod estimator_score;
+#[doc(hidden)]
 pub mod external;
 mod false_alarms;
 mod finding;
@@ -25,20 +27,30 @@ mod tier;
 pub use builder::Gate;
 #[cfg(feature = "report")]
 pub(crate) use calibration::median;
+#[doc(hidden)]
 pub use calibration::{Calibration, CalibrationRow, calibrate};
+#[doc(hidden)]
 pub use cases::{FlatnessCase, PriorCase};
+#[doc(hidden)]
 pub use corpus::Corpus;
+pub use corpus_error::CorpusError;
 pub use counterexample::{Content, Counterexample};
 pub use estimator_score::EstimatorScore;
 pub use false_alarms::FalseAlarms;
 pub use finding::{Finding, Verdict};
+#[doc(hidden)]
 pub use generated::run_generated;
-pub use law::{Check, Context, Law, Scope};
+#[doc(hidden)]
+pub use law::{Check, Context};
+pub use law::{Law, Scope};
 pub use laws::registry;
+#[doc(hidden)]
 pub use origin::Origin;
 pub use outcome::{Counts, Outcome};
+#[doc(hidden)]
 pub use printable::printable;
 pub use report::Report;
+#[doc(hidden)]
 pub use runner::{Progress, count, run};
 pub use score::Score;
 pub use tier::Tier;

@@ -10,6 +10,7 @@ use std::path::Path;
 /// Which kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Kind {
     /// The covariance of the logits under the prior.
     Nngp,

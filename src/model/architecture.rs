@@ -1,6 +1,6 @@
 //! Architectures as data: what a network is made of, in TOML or JSON.
 
-use crate::model::Padding;
+use crate::model::{Padding, TomlError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -57,6 +57,7 @@ fn is_zero(value: &[usize; 2]) -> bool {
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum LayerSpec {
     /// Affine map to `units` outputs.
     Dense {
@@ -122,6 +123,7 @@ pub enum LayerSpec {
 /// An elementwise nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// `max(x, 0)`, derivative 0 at 0.
     Relu,
@@ -211,16 +213,9 @@ impl Architecture {
     /// Reads the TOML form; unknown keys are errors that name the key.
     ///
     /// # Errors
-    /// What is wrong, with line and key, in one sentence.
-    pub fn from_toml(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            let message = error.message().replace('\n', " ");
-            match line {
-                Some(line) => format!("line {line}: {message}"),
-                None => message,
-            }
-        })
+    /// [`TomlError`]: what is wrong, with line and key, in one sentence.
+    pub fn from_toml(text: &str) -> Result<Self, TomlError> {
+        toml::from_str(text).map_err(|source| TomlError::new(text, source))
     }
 
     /// The widths and the activation if this is a plain fully connected network.

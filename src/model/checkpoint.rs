@@ -19,6 +19,7 @@ const MOST_LISTED: usize = 20;
 
 /// A network read from a file, and what else was in it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Checkpoint {
     /// The network.
     pub network: Network,

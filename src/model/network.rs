@@ -18,6 +18,7 @@ const CHUNK_NUMBERS: usize = 1 << 23;
 
 /// One parameter tensor or buffer: its name in files, shape, and place in the flat vector.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Tensor {
     /// Name in checkpoints: layer number and PyTorch's name, as `0.weight`.
     pub name: String,
@@ -215,6 +216,7 @@ impl Model {
 
 /// A model with parameters.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Network {
     /// The compiled architecture.
     pub model: Arc<Model>,

@@ -56,7 +56,7 @@ impl Architecture {
             let content = read_text(Path::new(text), MOST_BYTES).map_err(|error| {
                 fault(format!("cannot read the file ({error}); expected a TOML file or a shorthand as fcn:64-40-40-1"))
             })?;
-            Self::from_toml(&content).map_err(fault)?
+            Self::from_toml(&content).map_err(|error| fault(error.to_string()))?
         };
         for (name, value) in [("weight_std", architecture.weight_std), ("bias_std", architecture.bias_std)] {
             if !(value >= 0.0 && value.is_finite()) {

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 /// Order in which the sites are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// All sites at once, one factorisation of `B = I + S R S` (`S = diag(sqrt(tau))`) an iteration.
     Parallel,

@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayView2};
 
 /// What can be wrong with the inputs of `log P(f)`, or go wrong on the way.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PriorError {
     /// The matrix is not square.
     #[error("the Gram matrix is {rows} x {columns}, expected square")]

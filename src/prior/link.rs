@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How a latent value becomes a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Link {
     /// `y = +1` iff `g > 0`: the prior probability itself.
     Step,

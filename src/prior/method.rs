@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// What a method's number is, and so which laws it owes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Exactness {
     /// The true value to rounding.
     Exact,

@@ -7,13 +7,13 @@
 //! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
-pub mod auto;
-pub mod ep;
-pub mod exact;
+mod auto;
+mod ep;
+mod exact;
 mod feasibility;
-pub mod genz;
+mod genz;
 mod gram;
-pub mod laplace;
+mod laplace;
 mod link;
 mod method;
 mod method_fn;
@@ -22,13 +22,14 @@ mod options;
 mod order;
 mod particles;
 mod posterior;
+#[doc(hidden)]
 pub mod problem;
 mod rank;
-pub mod regression;
-pub mod splitting;
-pub mod tilting;
+mod regression;
+mod splitting;
+mod tilting;
 mod tolerance;
-pub mod twisted;
+mod twisted;
 
 pub use link::Link;
 pub use method::{Exactness, LogProb, LogProbMethod};

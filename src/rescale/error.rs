@@ -2,6 +2,7 @@
 
 /// What can go wrong with a rescaling that a user asks for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RescaleError {
     /// The factor is not usable.
     #[error("alpha is {0}, expected a finite number above 0")]

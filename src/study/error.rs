@@ -11,6 +11,7 @@ use crate::train::TrainError;
 
 /// What can go wrong in a study.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StudyError {
     /// A request that cannot be met.
     #[error("{name}: found {found}, expected {expected}")]

@@ -57,7 +57,7 @@ impl Choices {
                 .iter()
                 .map(|id| {
                     flatness::find(id).ok_or_else(|| StudyError::Request {
-                        name: "--measures",
+                        name: "measures",
                         found: format!("'{id}'"),
                         expected: format!(
                             "all, or names among {}",

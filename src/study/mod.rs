@@ -39,11 +39,18 @@ pub use experiment::{Progress, Study, Workspace};
 pub use error::StudyError;
 
 pub use cache::Cache;
-pub use claims::{Claim, Effect, Test, Verdict};
-pub use findings::{Axis, Cell, Figure, Findings, Panel, Series, Style, Table, real};
+pub use claims::{Claim, Verdict};
+#[doc(hidden)]
+pub use claims::{Effect, Test};
+#[doc(hidden)]
+pub use findings::real;
+pub use findings::{Axis, Cell, Figure, Findings, Panel, Series, Style, Table};
+#[doc(hidden)]
 pub use measured::Measured;
+#[doc(hidden)]
 pub use reading::Quantity;
-pub use request::{KernelChoice, PerOptimizer, Request};
+pub use request::{KernelChoice, PerOptimizer, Request, WordError};
+#[doc(hidden)]
 pub use setting::{Defaults, Setting};
 
 /// All studies, in the order users see them. A new study is a file and a line here.

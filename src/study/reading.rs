@@ -31,7 +31,7 @@ pub(super) fn readings(asked: Option<&[String]>) -> Result<Vec<Quantity>, StudyE
     let Some(asked) = asked else { return Ok(READINGS.to_vec()) };
     let all = || READINGS.map(|reading| reading.name).join(", ");
     let refuse = |found: String| {
-        Err(StudyError::Request { name: "--readings", found, expected: format!("names among {}", all()) })
+        Err(StudyError::Request { name: "readings", found, expected: format!("names among {}", all()) })
     };
     if asked.is_empty() {
         return refuse("nothing".to_owned());

@@ -53,6 +53,7 @@ impl Default for Trainer {
 
 /// Where training stands at the end of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Passes over the data so far; 0 is the network before training.
     pub epoch: usize,
@@ -66,6 +67,7 @@ pub struct Epoch {
 
 /// A network and how it came about.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Trained {
     /// The network at the end.
     pub network: Network,

@@ -15,17 +15,17 @@ mod tests;
 
 pub use settings::OptimizerSettings;
 
-pub use rule::{Batches, Optimizer, Preset, State, Step};
+pub use rule::{Batches, HyperparameterError, Optimizer, Preset, State, Step};
 use rule::{above_zero, above_zero_or_equal, add_decay, fraction, from_map, to_map, vectorised};
 
-pub use adagrad::Adagrad;
-pub use adam::Adam;
-pub use entropy_sgd::EntropySgd;
-pub use momentum::Momentum;
-pub use nesterov::Nesterov;
-pub use rmsprop::RmsProp;
-pub use sam::Sam;
-pub use sgd::Sgd;
+use adagrad::Adagrad;
+use adam::Adam;
+use entropy_sgd::EntropySgd;
+use momentum::Momentum;
+use nesterov::Nesterov;
+use rmsprop::RmsProp;
+use sam::Sam;
+use sgd::Sgd;
 
 /// All optimisers, in the order users see them. A new optimiser is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Optimizer] {

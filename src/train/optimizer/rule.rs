@@ -72,6 +72,21 @@ impl Preset {
     }
 }
 
+/// Hyper-parameters that a rule does not have, or out of their range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}")]
+pub struct HyperparameterError {
+    /// What was expected, and what was found.
+    pub(super) expected: String,
+}
+
+impl HyperparameterError {
+    /// What was expected, and what was found.
+    pub fn new(expected: impl Into<String>) -> Self {
+        Self { expected: expected.into() }
+    }
+}
+
 /// An update rule with its hyper-parameters. The rule is a pure function of what it is given: all state
 /// is in [`State`], all randomness in [`Step::streams`].
 pub trait Optimizer: Send + Sync + Debug {
@@ -93,8 +108,8 @@ pub trait Optimizer: Send + Sync + Debug {
     /// The same rule with the given hyper-parameters (all of them).
     ///
     /// # Errors
-    /// What is wrong with them.
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String>;
+    /// [`HyperparameterError`]: what was expected of them.
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError>;
 
     /// The state before the first step.
     fn start(&self, parameters: usize) -> State;
@@ -112,8 +127,8 @@ pub(super) fn to_map(rule: &impl Serialize) -> Map<String, Value> {
 }
 
 /// [`Optimizer::configured`] of a struct of numbers.
-pub(super) fn from_map<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, String> {
-    serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())
+pub(super) fn from_map<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, HyperparameterError> {
+    serde_json::from_value(Value::Object(map)).map_err(|error| HyperparameterError::new(error.to_string()))
 }
 
 /// Runs a loop over parameters compiled for the widest vectors of the machine. Each parameter's arithmetic is the
@@ -133,18 +148,26 @@ pub(super) fn add_decay(gradient: &mut [f64], weight_decay: f64, theta: &[f64]) 
     }
 }
 
-pub(super) fn above_zero(name: &str, value: f64) -> Result<(), String> {
-    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(format!("a finite {name} above 0, found {value}")) }
-}
-
-pub(super) fn above_zero_or_equal(name: &str, value: f64) -> Result<(), String> {
-    if value >= 0.0 && value.is_finite() {
+pub(super) fn above_zero(name: &str, value: f64) -> Result<(), HyperparameterError> {
+    if value > 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(format!("a finite {name} of at least 0, found {value}"))
+        Err(HyperparameterError::new(format!("a finite {name} above 0, found {value}")))
     }
 }
 
-pub(super) fn fraction(name: &str, value: f64) -> Result<(), String> {
-    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(format!("{name} in [0, 1), found {value}")) }
+pub(super) fn above_zero_or_equal(name: &str, value: f64) -> Result<(), HyperparameterError> {
+    if value >= 0.0 && value.is_finite() {
+        Ok(())
+    } else {
+        Err(HyperparameterError::new(format!("a finite {name} of at least 0, found {value}")))
+    }
+}
+
+pub(super) fn fraction(name: &str, value: f64) -> Result<(), HyperparameterError> {
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(HyperparameterError { expected: format!("{name} in [0, 1), found {value}") })
+    }
 }

@@ -52,10 +52,10 @@ impl OptimizerSettings {
         if !self.hyperparameters.is_empty() {
             let mut all = preset.optimizer.hyperparameters();
             all.extend(self.hyperparameters.clone());
-            preset.optimizer = rule.configured(all).map_err(|reason| TrainError::Setting {
+            preset.optimizer = rule.configured(all).map_err(|error| TrainError::Setting {
                 name: format!("hyperparameters of {}", self.id),
                 found: Value::Object(self.hyperparameters.clone()).to_string(),
-                expected: reason,
+                expected: error.expected,
             })?;
         }
         Ok(preset)

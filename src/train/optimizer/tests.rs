@@ -265,6 +265,6 @@ fn adagrad_divides_by_something() {
         Adagrad::DEFAULT.configured(rule.hyperparameters())
     };
     assert!(adagrad(0.1, 0.0).is_ok() && adagrad(0.0, 1e-10).is_ok());
-    let message = adagrad(0.0, 0.0).unwrap_err();
+    let message = adagrad(0.0, 0.0).unwrap_err().to_string();
     assert!(message.contains("epsilon") && message.contains("initial_accumulator"), "{message}");
 }
