@@ -75,6 +75,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `cli` | yes | the program `flatgauge` (with `report` and `plots`) |
+//! | `studies` | with `report` | [`train`], [`function`], [`demonstration`] and [`study`] |
 //! | `report` | with `cli` | reports as text, JSON, JUnit XML, Markdown and HTML |
 //! | `plots` | with `cli` | figures of the studies |
 //! | `mpi` | no | runs over several processes; needs an MPI library and libclang to build |
@@ -94,8 +95,10 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+#[cfg(feature = "studies")]
 pub mod demonstration;
 pub mod flatness;
+#[cfg(feature = "studies")]
 pub mod function;
 pub mod gate;
 mod id;
@@ -109,7 +112,9 @@ pub mod processes;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod rescale;
+#[cfg(feature = "studies")]
 pub mod study;
+#[cfg(feature = "studies")]
 pub mod train;
 
 /// The README's examples run as tests.

@@ -104,6 +104,7 @@ fn checksum<'a>(
     tensors.text()
 }
 
+#[cfg(feature = "studies")]
 /// Reads a vector that [`save_network_with`] put beside a network; `path` names the bytes in errors.
 ///
 /// # Errors

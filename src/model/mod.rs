@@ -19,8 +19,10 @@ mod summary;
 mod toml_error;
 
 pub use architecture::{Activation, Architecture, LayerSpec};
+#[cfg(feature = "studies")]
 pub(crate) use checkpoint::MOST_BYTES;
 pub use checkpoint::{Checkpoint, load_network, parse_network, save_network};
+#[cfg(feature = "studies")]
 pub(crate) use checkpoint::{parse_vector, save_network_with};
 pub use error::ModelError;
 pub(crate) use layer::Mode;

@@ -1,10 +1,13 @@
 //! Numbers: normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
+#[cfg(feature = "studies")]
 pub(crate) mod bootstrap;
+#[cfg(feature = "studies")]
 pub(crate) mod correlation;
 mod double_double;
 mod estimate;
 mod fnv;
+#[cfg(feature = "studies")]
 mod gaussian;
 #[doc(hidden)]
 pub mod linalg;
@@ -13,12 +16,18 @@ pub mod normal;
 mod stream;
 #[doc(hidden)]
 pub mod tolerance;
+#[cfg(feature = "studies")]
 mod wide_chacha;
 
 pub(crate) use double_double::DoubleDouble;
+pub(crate) use estimate::serialize_optional_real;
+#[cfg(feature = "studies")]
+pub(crate) use estimate::serialize_real;
 pub use estimate::{Estimate, Info, InfoValue};
-pub(crate) use estimate::{serialize_optional_real, serialize_real};
+#[cfg(feature = "studies")]
 pub(crate) use fnv::fnv1a;
+#[cfg(feature = "studies")]
 pub(crate) use gaussian::fill_normals;
 pub use stream::Streams;
+#[cfg(feature = "studies")]
 pub(crate) use wide_chacha::{Numbers, WideChaCha};
