@@ -6,7 +6,7 @@ use crate::flatness::{self, Measure, Options, Point};
 use crate::gate::{Context, Finding, Outcome, Tier};
 use crate::kernel;
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
-use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
+use crate::model::{Activation, Architecture, Loss, Model, Network};
 use crate::numeric::serialize_real;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, PRIOR_SYMMETRY};
 use crate::prior::{self, Gram, Labels, Link, LogProbMethod, PriorOptions};
@@ -214,17 +214,16 @@ struct Bench<'b> {
 }
 
 impl Bench<'_> {
-    fn objective<'n>(&'n self, network: &'n Network) -> Result<Objective<'n>, Fault> {
-        let (inputs, targets) = (self.clean.inputs.view(), self.clean.targets.view());
-        Objective::new(network, Loss::Bce, inputs, targets).map_err(Fault::from)
+    fn point<'n>(&'n self, network: &'n Network) -> Result<Point<'n>, Fault> {
+        Ok(Point::of(network, Loss::Bce, self.clean.inputs.view(), self.clean.targets.view())?)
     }
 
     fn row(&self, alpha: Option<f64>) -> Result<Row, Fault> {
         let map = LayerAlpha { layer: LAYER, alpha: alpha.unwrap_or(1.0) };
         let action = map.action(&self.network.model)?;
-        let rescaled = self.network.with_theta(action.apply(&self.network.theta));
-        let before = Point::new(self.objective(self.network)?, &self.network.theta);
-        let after = Point::new(self.objective(&rescaled)?, &rescaled.theta);
+        let rescaled = map.apply(self.network)?;
+        let before = self.point(self.network)?;
+        let after = self.point(&rescaled)?;
         let options = Options::default();
         // Measured by the estimator under test, predicted by the registry's definition.
         let measure = |id: &str| -> Result<[f64; 2], Fault> {

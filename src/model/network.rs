@@ -270,7 +270,8 @@ impl Network {
         })
     }
 
-    /// The same network with other parameters.
+    /// The same network with other parameters and the same statistics. A rescaling moves both: see `Rescaling::apply`.
+    #[doc(hidden)]
     pub fn with_theta(&self, theta: Vec<f64>) -> Self {
         assert_eq!(theta.len(), self.theta.len(), "parameters do not fit the model");
         Self { model: Arc::clone(&self.model), theta, buffers: self.buffers.clone() }

@@ -1,7 +1,7 @@
 //! Everything that is measured on a network: flatness measures and readings of log P(f).
 
 use crate::flatness::{self, Options, Point};
-use crate::model::{Loss, Network, Objective};
+use crate::model::{Loss, Network};
 use crate::prior::{self, Labels};
 use crate::study::networks::Trained;
 use crate::study::reading::{LOG_PROB, Number, Quantity, readings};
@@ -208,8 +208,7 @@ fn flatness_of(
         return Ok((numbers, skipped));
     }
     let clean = &trained.ground.clean;
-    let objective = Objective::new(network, Loss::Bce, clean.inputs.view(), clean.targets.view())?;
-    let point = Point::new(objective, &network.theta);
+    let point = Point::of(network, Loss::Bce, clean.inputs.view(), clean.targets.view())?;
     for measure in &choices.measures {
         match measure.evaluate(&point, &choices.options) {
             Ok(estimate) => {

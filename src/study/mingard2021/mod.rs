@@ -10,7 +10,7 @@ use crate::data::load;
 use crate::flatness::{Options, Point};
 use crate::function::{CountOptions, Sampler, count, lempel_ziv_complexity};
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
-use crate::model::{Activation, Architecture, Loss, Objective};
+use crate::model::{Activation, Architecture, Loss};
 use crate::numeric::Streams;
 use crate::study::counted::{INPUTS, SGD_ASCENT_EPOCHS, complexities};
 use crate::study::measured::Choices;
@@ -169,8 +169,7 @@ fn explore(
             .take(MEASURED)
             .map(|found| {
                 let chosen = inputs.select(Direction(0), training);
-                let objective = Objective::new(&found.network, Loss::Bce, chosen.view(), targets.view())?;
-                let point = Point::new(objective, &found.network.theta);
+                let point = Point::of(&found.network, Loss::Bce, chosen.view(), targets.view())?;
                 let flatness = choices
                     .measures
                     .iter()
