@@ -9,7 +9,7 @@ use crate::gate::law::{Context, Law, Scope};
 use crate::gate::outcome::{Counts, Outcome};
 use crate::gate::runner::{Progress, run};
 use crate::gate::tier::Tier;
-use crate::numeric::tolerance::POWER_Z;
+use crate::gate::tolerance::POWER_Z;
 use crate::prior::{self, Exactness};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! What a check found: a comparison, or the words in place of one.
 
 use crate::gate::score::Score;
-use crate::numeric::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
+use crate::gate::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.

@@ -23,6 +23,7 @@ mod report;
 mod runner;
 mod score;
 mod tier;
+mod tolerance;
 
 pub use builder::Gate;
 #[cfg(feature = "report")]

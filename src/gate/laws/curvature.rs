@@ -4,8 +4,9 @@ use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, 
 use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
+use crate::gate::tolerance::{NO_NOISIER, SEEN_Z};
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NO_NOISIER, SEEN_Z, SUMMATION_AGREEMENT};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;
