@@ -372,7 +372,7 @@ fn shape_errors_name_the_layer_and_the_shapes() {
     let error = Architecture::from_toml(
         "input = [1, 4, 4]\n[[layers]]\ntype = \"conv\"\nchannels = 2\nkernel = [3, 3]\npadding = \"full\"\n",
     );
-    let error = error.unwrap_err();
+    let error = error.unwrap_err().to_string();
     assert!(
         error.contains("\"full\"") && error.contains("\"same\", \"valid\" or [vertical, horizontal] zeros"),
         "{error}"

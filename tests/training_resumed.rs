@@ -99,7 +99,8 @@ fn a_checkpoint_that_is_damaged_or_of_another_run_is_named() {
     let mut other_data = splits.clone();
     other_data.training.targets[[0, 0]] = 1.0 - other_data.training.targets[[0, 0]];
     assert!(message(&settings, &other_data, &path).contains("other data"));
-    let fewer = Splits { clean: splits.clean - 1, ..splits.clone() };
+    let mut fewer = splits.clone();
+    fewer.clean -= 1;
     assert!(message(&settings, &fewer, &path).contains("other data"));
 
     let bytes = std::fs::read(&path).unwrap();

@@ -2,6 +2,7 @@
 
 /// Errors of the data room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// A file cannot be used.
     #[error("file '{path}': {reason}")]

@@ -31,6 +31,7 @@ pub struct Rows {
 
 /// Inputs as they were stored: images take one byte a pixel until rows are chosen.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Inputs {
     /// Pixels 0 to 255, row after row; they become numbers 0 to 1.
     Bytes(Vec<u8>),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// An ascent of box sharpness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum AscentKind {
     /// Projected sign ascent.
     Sign,
@@ -17,6 +18,7 @@ pub enum AscentKind {
 
 /// The norm of adaptive sharpness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Norm {
     /// Euclidean.
     #[serde(rename = "2")]
@@ -29,6 +31,7 @@ pub enum Norm {
 /// How a trace is found where it is no cheap exact sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TraceMethod {
     /// Exactly wherever the network or [`Options::dense_limit`] allow it, else by Hutch++.
     Auto,
@@ -44,6 +47,7 @@ pub enum TraceMethod {
 /// What PAC-Bayes noise must not raise by more than the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Criterion {
     /// The loss.
     Loss,
@@ -54,6 +58,7 @@ pub enum Criterion {
 /// The chain behind the local learning coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Sampler {
     /// Langevin steps with full gradients, accepted or rejected (Roberts and Tweedie 1996): no bias from
     /// the step size, which adapts itself.

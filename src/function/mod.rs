@@ -1,6 +1,7 @@
 //! Functions of networks: drawn from the prior and counted, with their complexity.
 
 mod bits;
+mod chain;
 mod checkpoint;
 mod complexity;
 mod count;
@@ -12,7 +13,6 @@ mod exact;
 mod fixed_point;
 mod forward;
 mod interval;
-mod optimised;
 mod panel;
 mod sampler;
 mod table;
@@ -23,6 +23,6 @@ pub use count::{CountOptions, count};
 pub use counts::{Counts, Dropped};
 pub use error::FunctionError;
 pub use interval::clopper_pearson;
-pub use optimised::{Found, Optimised, Task, optimise};
 pub use sampler::{Functions, Sampler};
+#[doc(hidden)]
 pub use table::write_table;

@@ -2,6 +2,7 @@
 
 use crate::flatness::Measure;
 use crate::gate::corpus::Corpus;
+use crate::gate::corpus_error::CorpusError;
 use crate::gate::finding::Verdict;
 use crate::gate::generated::run_generated;
 use crate::gate::known::Known;
@@ -147,7 +148,7 @@ impl<'a> Gate<'a> {
         if let Some(path) = &self.file {
             let corpus = Corpus::read(path).unwrap_or_else(|error| panic!("{error}"));
             let (networks, grams) = (corpus.networks(Tier::Full, self.seed), corpus.grams(Tier::Full, self.seed));
-            let fault = |error: String| -> ! { panic!("file '{}': {error}", path.display()) };
+            let fault = |error: CorpusError| -> ! { panic!("file '{}': {error}", path.display()) };
             let context = context
                 .on_cases(networks.unwrap_or_else(|error| fault(error)), grams.unwrap_or_else(|error| fault(error)));
             let laws: Vec<_> =

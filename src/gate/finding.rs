@@ -3,7 +3,7 @@
 use crate::gate::cause::Cause;
 use crate::gate::score::Score;
 use crate::gate::sequential::SUSPICIOUS_Z;
-use crate::numeric::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
+use crate::gate::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.
@@ -20,6 +20,7 @@ pub enum Verdict {
 
 /// What one check measured, and what the law demands.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// Pass, fail or skip.
     pub verdict: Verdict,

@@ -126,6 +126,7 @@ impl<'a> Check<'a> {
 
 /// On which cases a law holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// On every network or Gram matrix, so that cases may be generated for it.
     Every,

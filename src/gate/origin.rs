@@ -4,6 +4,7 @@ use crate::gate::tier::Tier;
 
 /// Who holds the estimators to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// A command line, to which `--tier`, `--seed` and `--only` can be added.
     CommandLine(String),

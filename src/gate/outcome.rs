@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Id of the law.
     pub law: String,
@@ -71,6 +72,7 @@ impl Outcome {
 
 /// How many checks ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Laws that held.
     pub pass: usize,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 /// Everything a run of the gate found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Pass iff something was verified and nothing failed.
     pub verdict: Verdict,

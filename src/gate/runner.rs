@@ -1,12 +1,10 @@
 //! Runs the laws and gathers what they find.
 
 use crate::gate::cause::Cause;
-use crate::gate::demonstration::{Demonstration, demonstrate};
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::origin::Origin;
 use crate::gate::outcome::Outcome;
-use crate::gate::report::Report;
 use crate::gate::sequential::decide;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,23 +15,6 @@ pub type Progress<'p> = &'p (dyn Fn(usize, usize, &str) + Sync);
 /// Name under which `--only` finds a check.
 fn address(law: &str, estimator: &str, case: &str) -> String {
     format!("{law}/{estimator}/{case}")
-}
-
-/// The demonstration on digits, then the whole law book.
-///
-/// # Errors
-/// A sentence, where the demonstration cannot be made at all.
-pub fn verify(
-    context: &Context,
-    only: Option<&str>,
-    command: &str,
-    progress: Progress,
-) -> Result<(Option<Demonstration>, Report), String> {
-    let shown = demonstrate(context, only, command, &|what| progress(0, 0, what))?;
-    let laws = run(crate::gate::registry(), context, only, command, progress);
-    let (demonstration, mut outcomes) = shown.map_or((None, Vec::new()), |(shown, outcomes)| (Some(shown), outcomes));
-    outcomes.extend(laws);
-    Ok((demonstration, Report::new(outcomes, context.seed)))
 }
 
 /// The checks of `laws` whose `law/estimator/case` contains `only`.

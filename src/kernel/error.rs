@@ -4,6 +4,7 @@ use crate::model::ModelError;
 
 /// Errors of the kernel room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// The architecture itself cannot be compiled.
     #[error(transparent)]

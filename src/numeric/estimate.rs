@@ -42,6 +42,7 @@ impl Estimate {
 
 /// One diagnostic.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum InfoValue {
     /// A count.
     Count(u64),

@@ -12,15 +12,16 @@
 use crate::numeric::Estimate;
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
 use crate::prior::options::Deadline;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
+use crate::prior::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 use std::time::Instant;
 
 /// Order in which the sites are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Schedule {
     /// All sites at once, one factorisation of `B = I + S R S` (`S = diag(sqrt(tau))`) an iteration.
     Parallel,

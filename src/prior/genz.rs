@@ -11,11 +11,11 @@
 use crate::numeric::Streams;
 use crate::numeric::linalg::add_scaled;
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{open_uniform, summarise};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::time::Instant;

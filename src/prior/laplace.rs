@@ -8,9 +8,9 @@
 
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::LAPLACE_MODE;
 use crate::numeric::{Estimate, Info};
 use crate::prior::problem::{check_label_count, check_link};
+use crate::prior::tolerance::LAPLACE_MODE;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2};
 

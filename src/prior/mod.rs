@@ -7,110 +7,37 @@
 //! - [`Link::Step`]: `P(f) = Pr[y_i g_i > 0 for all i]`, `g ~ N(0, K)`, an orthant probability. The definition.
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
-pub mod auto;
-pub mod ep;
-pub mod exact;
+mod auto;
+mod ep;
+mod exact;
 mod feasibility;
-pub mod genz;
+mod genz;
 mod gram;
-pub mod laplace;
+mod laplace;
+mod link;
+mod method;
 mod method_fn;
 mod monte_carlo;
 mod options;
 mod order;
 mod particles;
 mod posterior;
+#[doc(hidden)]
 pub mod problem;
 mod rank;
-pub mod regression;
-pub mod splitting;
-pub mod tilting;
-pub mod twisted;
+mod regression;
+mod splitting;
+mod tilting;
+mod tolerance;
+mod twisted;
+
+pub use link::Link;
+pub use method::{Exactness, LogProb, LogProbMethod};
 
 pub use gram::{Gram, Labels, PriorError};
 pub use method_fn::{MethodFn, method_fn};
 pub use options::{Interim, PriorOptions, ProgressSink};
 pub use posterior::{pac_bayes_bound, posterior};
-
-use crate::numeric::Estimate;
-use serde::{Deserialize, Serialize};
-
-/// How a latent value becomes a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Link {
-    /// `y = +1` iff `g > 0`: the prior probability itself.
-    Step,
-    /// `Pr[y = +1 | g] = Phi(g)`: unit noise on every latent value.
-    Probit,
-    /// `Pr[y = +1 | g] = 1 / (1 + exp(-g))`, offered by `laplace` only.
-    Logistic,
-}
-
-impl std::fmt::Display for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Step => "step",
-            Self::Probit => "probit",
-            Self::Logistic => "logistic",
-        })
-    }
-}
-
-/// What a method's number is, and so which laws it owes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Exactness {
-    /// The true value to rounding.
-    Exact,
-    /// The true value with an honest standard error.
-    Unbiased,
-    /// A definite number that is not the true value (EP, Laplace, regression).
-    Approximate,
-}
-
-/// The result of a method.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LogProb {
-    /// `log P(f)` in nats with standard error and diagnostics; `-inf` for an impossible function.
-    pub estimate: Estimate,
-    /// A certain upper bound on `log P(f)`, where the method yields one.
-    pub upper_bound: Option<f64>,
-}
-
-/// A method for `log P(f)`.
-pub trait LogProbMethod: Send + Sync {
-    /// Registry name.
-    fn id(&self) -> &'static str;
-
-    /// One line for lists and help.
-    fn summary(&self) -> &'static str;
-
-    /// Where the method comes from (author, year).
-    fn source(&self) -> &'static str;
-
-    /// The links the method offers; the first is its default.
-    fn links(&self) -> &'static [Link];
-
-    /// What its number is.
-    fn exactness(&self) -> Exactness;
-
-    /// The method whose fixed point an approximate one goes to: another way to it has its value.
-    fn fixed_point(&self) -> &'static str {
-        self.id()
-    }
-
-    /// How near to the true `log P(f)` an approximate method vouches to come, in nats; `None` where it vouches for nothing.
-    fn within(&self) -> Option<f64> {
-        None
-    }
-
-    /// `log P(f)` of `labels` under the Gram matrix.
-    ///
-    /// # Errors
-    /// [`PriorError`]: a link the method does not offer, a matrix it refuses, no convergence.
-    fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError>;
-}
 
 /// All methods, in the order users see them. A new method is a file and a line here.
 pub fn registry() -> &'static [&'static dyn LogProbMethod] {

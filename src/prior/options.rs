@@ -54,6 +54,7 @@ impl Deadline {
 
 /// Where a stochastic method stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Interim {
     /// Current estimate of `log P(f)` in nats.
     pub log_prob: f64,

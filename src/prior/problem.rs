@@ -9,10 +9,10 @@
 //! a matrix of full rank has functions for all labels, one of lower rank for some, and the others are impossible.
 
 use crate::numeric::linalg::Cholesky;
-use crate::numeric::tolerance::{COPY_CORRELATION, COPY_ROW, SAMPLING_PIVOT, SMALL_PIVOT};
 use crate::numeric::{DoubleDouble, Estimate, Info};
 use crate::prior::feasibility::{self, Feasibility};
 use crate::prior::rank::{self, Factor, Literal};
+use crate::prior::tolerance::{COPY_CORRELATION, COPY_ROW, SAMPLING_PIVOT, SMALL_PIVOT};
 use crate::prior::{Gram, Labels, Link, LogProb, PriorError};
 use ndarray::{Array2, ArrayView2};
 use std::sync::Arc;

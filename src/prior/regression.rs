@@ -62,7 +62,7 @@ impl LogProbMethod for Regression {
 mod tests {
     use super::*;
     use crate::numeric::normal::log_ndtr;
-    use crate::numeric::tolerance::EP_CONVERGENCE;
+    use crate::prior::tolerance::EP_CONVERGENCE;
     use faer::prelude::Solve;
     use ndarray::Array2;
 

@@ -26,6 +26,7 @@ pub struct Job {
 
 /// What a sweep tells while it runs; `job` counts from 0 in the order of the jobs.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A network passed an epoch (the first one it tells of is where it begins or resumes).
     Epoch {

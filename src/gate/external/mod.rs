@@ -46,6 +46,7 @@ pub struct External {
 
 /// Why a command was not started.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// There is no folder for the files of requests.
     #[error("no folder for the files of requests can be made in '{}': {reason}", folder.display())]

@@ -10,12 +10,11 @@ use crate::gate::effort::short;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
+use crate::gate::tolerance::{CERTIFIED_CLOSED_FORM, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL};
 use crate::kernel::{self, KernelMethod};
 use crate::model::LayerSpec;
 use crate::numeric::normal::{hazard, log_ndtr};
-use crate::numeric::tolerance::{
-    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL,
-};
+use crate::numeric::tolerance::CERTIFIED_CURVATURE;
 use crate::numeric::{Estimate, Info};
 use crate::prior::{self, Exactness, Gram, Labels, Link, LogProbMethod};
 use crate::rescale::{LayerAlpha, Rescaling};

@@ -3,7 +3,7 @@
 use super::prior::{Promise, Trial, at, each, noise, rotation, same};
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::numeric::tolerance::SEEN_Z;
+use crate::gate::tolerance::SEEN_Z;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
 

@@ -12,11 +12,11 @@ mod coordinates;
 mod moves;
 
 use crate::numeric::Streams;
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::options::Deadline;
 use crate::prior::particles::systematic_ancestors;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use moves::Gaussian;
 use ndarray::{Array2, Axis};

@@ -13,10 +13,10 @@ mod guide;
 mod island;
 
 use crate::numeric::Streams;
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::ep::{self, FixedPoint};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use guide::Guides;
 use island::Outcome;
