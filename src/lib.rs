@@ -66,6 +66,7 @@
 //! | [`model`] | architectures as data, networks, losses, derivatives, safetensors files |
 //! | [`data`] | data sets and loaders |
 //! | [`study`] | the paper's experiments |
+//! | [`description`] | formula, cost, options and sources of each measure and method, as lists and docs print them |
 //! | [`numeric`] | linear algebra, normal tails, seeded random streams, [`numeric::Estimate`] |
 //! | [`io`], [`processes`] | files written whole or not at all; runs shared by several processes |
 //!
@@ -93,6 +94,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+pub mod description;
 pub mod flatness;
 pub mod function;
 pub mod gate;
