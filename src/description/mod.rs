@@ -54,3 +54,14 @@ pub struct Description {
     /// Where it comes from.
     pub sources: &'static [Reference],
 }
+
+/// An option as a description shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OptionEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// Its default; null where it is none.
+    pub default: serde_json::Value,
+    /// What it accepts.
+    pub accepts: &'static str,
+}

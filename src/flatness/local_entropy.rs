@@ -1,5 +1,6 @@
 //! Local entropy (Chaudhari et al. 2017).
 
+use crate::description::{Description, references};
 use crate::flatness::noise::{Noise, mean_and_error};
 use crate::flatness::options::positive;
 use crate::flatness::place::Place;
@@ -50,6 +51,20 @@ impl Measure for LocalEntropy {
 
     fn source(&self) -> &'static str {
         "Chaudhari et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log E[exp(-beta L(theta + xi))], xi ~ N(0, I / gamma), beta = inverse_temperature, gamma = entropy_precision",
+            notes: "Larger is flatter. The local entropy of Entropy-SGD up to the constant (P / 2) log(2 pi / gamma), P parameters. The logarithm of a mean is low by about half its variance, which `info` gives as `bias`.",
+            unit: "nats",
+            use_for: "the mean loss around the parameters rather than its maximum",
+            not_for: "comparing networks with different parametrisations",
+            cost: "no products; `perturbation_count` evaluations of the loss",
+            options: &["entropy_precision", "inverse_temperature", "perturbation_count", "seed"],
+            refuses: "`entropy_precision` or `inverse_temperature` of 0 or below; `perturbation_count` below 4; a mean that is not finite",
+            sources: &[references::CHAUDHARI_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

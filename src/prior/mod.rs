@@ -16,7 +16,7 @@ mod gram;
 pub mod laplace;
 mod method_fn;
 mod monte_carlo;
-mod options;
+pub mod options;
 mod order;
 mod particles;
 mod posterior;
@@ -32,6 +32,7 @@ pub use method_fn::{MethodFn, method_fn};
 pub use options::{Interim, PriorOptions, ProgressSink};
 pub use posterior::{pac_bayes_bound, posterior};
 
+use crate::description::Description;
 use crate::numeric::Estimate;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,11 @@ pub trait LogProbMethod: Send + Sync {
 
     /// Where the method comes from (author, year).
     fn source(&self) -> &'static str;
+
+    /// Formula, unit, cost, options, refusals and sources; every method of the registry has them, others may.
+    fn description(&self) -> Option<&'static Description> {
+        None
+    }
 
     /// The links the method offers; the first is its default.
     fn links(&self) -> &'static [Link];

@@ -10,6 +10,7 @@ pub mod junit;
 pub mod markdown;
 mod matrix;
 mod plot;
+pub mod reference;
 #[cfg(feature = "plots")]
 pub mod study;
 mod table;
