@@ -1,4 +1,14 @@
-//! Data sets and their loaders, one file a loader.
+//! Data sets and their loaders, one file per loader.
+//!
+//! ```
+//! use flatgauge::data::{Recipe, load_source};
+//!
+//! // 50 training rows, 10 rows with wrong labels beside them, 20 test rows; the seed decides which.
+//! let recipe = Recipe { train: 50, attack: 10, test: 20, seed: 1, ..Recipe::default() };
+//! let splits = recipe.take(&load_source("digits")?)?;
+//! assert_eq!((splits.training.len(), splits.clean, splits.test.len()), (60, 50, 20));
+//! # Ok::<(), flatgauge::data::DataError>(())
+//! ```
 
 mod array_file;
 pub mod attack;
@@ -42,7 +52,7 @@ pub trait Loader: Send + Sync {
     /// [`DataError`] naming the file and what is wrong with it.
     fn load(&self, argument: &str) -> Result<Source, DataError>;
 
-    /// [`Loader::load`] of inputs of so many features, where that is known: other inputs may be refused before they are read.
+    /// [`Loader::load`] of inputs of this many features, where that is known: other inputs may be refused before they are read.
     ///
     /// # Errors
     /// As [`Loader::load`].
@@ -73,7 +83,7 @@ pub fn load_source(source: &str) -> Result<Source, DataError> {
     load_source_of(source, None)
 }
 
-/// [`load_source`] of inputs of so many features, where that is known: other inputs are refused, before they are read where
+/// [`load_source`] of inputs of this many features, where that is known: other inputs are refused, before they are read where
 /// the source allows it.
 ///
 /// # Errors

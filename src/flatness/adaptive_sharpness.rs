@@ -8,7 +8,7 @@ use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Respon
 use crate::numeric::Estimate;
 use crate::rescale::Action;
 
-/// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::p`]).
+/// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::norm`]).
 ///
 /// Parameters that are 0 stay 0; `info` says how many, and it is an error if all are. The maximum is the best that
 /// an ascent found, a lower bound. Steps are taken in `d / |theta|`, which no rescaling changes.

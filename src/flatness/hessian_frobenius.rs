@@ -9,7 +9,7 @@ use crate::numeric::linalg::{self, unit_of};
 use crate::rescale::Action;
 
 /// `(sum_ij H_ij^2)^(1/2)`: row by row up to [`Options::dense_limit`] parameters, beyond that the root of an
-/// estimate of `tr H^2` (two products a probe), with its standard error carried through the root.
+/// estimate of `tr H^2` (two products per probe), with its standard error carried through the root.
 pub(super) struct HessianFrobenius;
 
 fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {

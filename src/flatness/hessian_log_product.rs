@@ -10,7 +10,7 @@ use crate::numeric::{Estimate, Info, linalg};
 use crate::rescale::Action;
 
 /// `sum_{i <= k} log lambda_i` (in nats), `lambda_1 >= lambda_2 >= ...` the eigenvalues of the Hessian and `k` from
-/// [`Options::k`]: minus twice the log-volume, up to a constant, of the basin of the quadratic approximation in its `k`
+/// [`Options::eigenvalue_count`]: minus twice the log-volume, up to a constant, of the basin of the quadratic approximation in its `k`
 /// steepest directions.
 ///
 /// It does not apply where fewer than `k` eigenvalues are positive, or where the `k`-th is so small that rounding may

@@ -11,7 +11,7 @@ use crate::rescale::Action;
 /// `tr H`, the sum of the Hessian's eigenvalues.
 ///
 /// Where the network is piecewise linear, each layer's own second derivative of the logits vanishes, so
-/// `tr H = tr G` exactly, a sum of squared norms of per-sample gradients: one backward pass a logit.
+/// `tr H = tr G` exactly, a sum of squared norms of per-sample gradients: one backward pass per logit.
 /// Elsewhere the diagonal is read off products with the basis vectors up to [`Options::dense_limit`] parameters,
 /// and beyond that the trace is estimated. `info` holds the trace of each parameter tensor's block.
 pub(super) struct HessianTrace;

@@ -10,9 +10,9 @@ use crate::rescale::Action;
 
 /// `log E exp(-beta L(theta'))` over `theta' ~ N(theta, I / gamma)`, in nats: Entropy-SGD's local entropy
 /// `log int exp(-beta L(theta') - gamma/2 |theta' - theta|^2) d theta'` up to the constant `P/2 log(2 pi / gamma)`. Larger is
-/// flatter. [`Options::beta`] is 1 unless given.
+/// flatter. [`Options::inverse_temperature`] is 1 unless given.
 ///
-/// The mean is over [`Options::draws`] perturbations in pairs `xi, -xi`; the logarithm of a mean over `m` pairs is low
+/// The mean is over [`Options::perturbation_count`] perturbations in pairs `xi, -xi`; the logarithm of a mean over `m` pairs is low
 /// by about half its variance, which `info` gives as `bias`.
 pub(super) struct LocalEntropy;
 

@@ -14,7 +14,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
 /// `n beta (E_beta[L(w)] - L(theta))`, the mean over `exp(-n beta L(w) - gamma/2 |w - theta|^2)` at `beta = 1 / log n`
-/// ([`Options::beta`]) with `gamma` = [`Options::localisation`].
+/// ([`Options::inverse_temperature`]) with `gamma` = [`Options::localisation`].
 ///
 /// It estimates the learning coefficient (real log canonical threshold) of the loss at `theta`: `d/2` for a regular
 /// model with `d` parameters, less for a singular one. The mean is that of several chains, the standard error the

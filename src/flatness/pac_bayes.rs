@@ -15,9 +15,9 @@ const LARGEST: f64 = 1e12;
 
 /// `1 / sigma^2`, `sigma` the largest level such that at it and every level below (as far as the search sees) Gaussian
 /// noise of standard deviation `sigma` (isotropic) or `sigma |theta_i|` (magnitude) raises the expected loss, or the
-/// share of errors, by no more than [`Options::bound`].
+/// share of errors, by no more than [`Options::allowed_rise`].
 ///
-/// The expectation is over [`Options::draws`] perturbations, the same at every level; the standard error is the
+/// The expectation is over [`Options::perturbation_count`] perturbations, the same at every level; the standard error is the
 /// one of that mean, carried to `1 / sigma^2` through its slope. Parameters that are 0 get no noise of magnitude
 /// 0; `info` says how many, and it is an error if all are.
 pub(super) struct PacBayes {

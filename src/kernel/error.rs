@@ -111,7 +111,7 @@ pub enum KernelError {
         /// Number of the network.
         network: usize,
     },
-    /// The file of unfinished work is of no use.
+    /// The file of unfinished work cannot be used.
     #[error("file '{path}': {reason}")]
     Partial {
         /// The file.

@@ -1,11 +1,24 @@
 //! Gram matrices of the Gaussian processes that wide networks are: the [`KernelMethod`] trait, the registry,
-//! one file a method.
+//! one file per method.
 //!
 //! With weights `N(0, weight_std^2 / fan_in)` and biases `N(0, bias_std^2)` the logit of an infinitely
 //! wide network is a Gaussian process (Neal 1996; Lee et al. 2018; Matthews et al. 2018) with covariance
 //! `K(x, x') = bias_std^2 + weight_std^2 E[phi phi']`, layer by layer: the NNGP kernel. The neural tangent
 //! kernel (Jacot et al. 2018) is `sum over parameters of df(x)/dw df(x')/dw`, every parameter counted as a
 //! standard normal times its standard deviation.
+//!
+//! ```
+//! use flatgauge::kernel;
+//! use flatgauge::model::{Activation, Architecture};
+//!
+//! // Only the depth counts: widths are taken to infinity.
+//! let architecture = Architecture::fully_connected(&[2, 1, 1], Activation::Relu, 2.0_f64.sqrt(), 0.0);
+//! let gram = kernel::nngp(&architecture, ndarray::array![[1.0, 0.0], [0.0, 1.0]].view())?;
+//! // K(x, x) = weight_std^4 |x|^2 / 4, and of inputs at a right angle 1 / pi of that.
+//! assert!((gram[[0, 0]] - 1.0).abs() < 1e-14);
+//! assert!((gram[[0, 1]] - std::f64::consts::FRAC_1_PI).abs() < 1e-14);
+//! # Ok::<(), kernel::KernelError>(())
+//! ```
 
 mod analytic;
 mod angle;
@@ -60,7 +73,7 @@ impl Kind {
 /// Networks averaged over unless told otherwise: standard errors of about 3% of an entry's spread.
 const DEFAULT_SAMPLES: usize = 1000;
 
-/// Hears of work done and of work in all, in units of the method's own.
+/// Called with the work done and the work in all, in units of the method's own.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// What a method is asked to do beyond the architecture and the inputs.
@@ -70,7 +83,7 @@ pub struct KernelOptions<'a> {
     pub kind: Kind,
     /// Most memory to take, in bytes; what the system has available unless given.
     pub max_bytes: Option<u64>,
-    /// Hears of progress.
+    /// Called as the work goes on.
     pub progress: Option<Progress<'a>>,
     /// Networks to average over (sampling methods).
     pub samples: usize,
@@ -173,7 +186,7 @@ pub trait KernelMethod: Send + Sync {
     /// The kernels the method offers.
     fn kinds(&self) -> &'static [Kind];
 
-    /// The Gram matrix of `inputs` (`n x d`, one row an input, channels then height then width).
+    /// The Gram matrix of `inputs` (`n x d`, one row per input, channels then height then width).
     ///
     /// # Errors
     /// [`KernelError`]: an architecture that does not compile or is not covered, inputs of another size or

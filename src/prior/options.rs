@@ -18,7 +18,7 @@ pub struct PriorOptions {
     /// how many more fit, and with it the last digits, depends on the machine. Methods whose first replicates may take
     /// minutes (`splitting`, `ep_sequential`) look at it all the time and refuse where it ends too early.
     pub max_seconds: Option<f64>,
-    /// Who hears of the current estimate while a stochastic method works.
+    /// Called with the current estimate while a stochastic method works.
     pub progress: ProgressSink,
 }
 

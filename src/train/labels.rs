@@ -12,7 +12,7 @@ use ndarray::Array2;
 /// | `bce` | two values | 0 and 1 |
 /// | `ce` | class indices | the same |
 /// | `mse`, one logit | two values | -1 and +1, so that a label is `+` iff the logit is above 0 |
-/// | `mse`, several logits | class indices, or a row a sample | 1 at the class and 0 elsewhere, or the same |
+/// | `mse`, several logits | class indices, or a row per sample | 1 at the class and 0 elsewhere, or the same |
 ///
 /// # Errors
 /// [`TrainError::Labels`] where the labels do not fit.

@@ -84,7 +84,7 @@ impl Trained {
 }
 
 impl Trainer {
-    /// Trains `network` on all rows of `data`; `progress` hears of every epoch.
+    /// Trains `network` on all rows of `data`; `progress` is called after every epoch.
     ///
     /// # Errors
     /// [`TrainError`]: a setting out of range, labels or shapes that do not fit, divergence.
