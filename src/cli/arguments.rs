@@ -188,7 +188,7 @@ pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Res
         let found: usize = shape[1..].iter().product();
         match features.filter(|features| *features != found) {
             Some(features) => {
-                Err(format!("shape {shape:?} has {found} features a row, the architecture takes {features}"))
+                Err(format!("shape {shape:?} has {found} features per row, the architecture takes {features}"))
             }
             None if shape[0] == 0 => Err(format!("shape {shape:?} has no rows, expected at least 1")),
             None => Ok(()),

@@ -96,7 +96,7 @@ pub fn load_source_of(source: &str, features: Option<usize>) -> Result<Source, D
         None => Ok(source),
         Some(features) => {
             let reason =
-                format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
+                format!("{there} features per row (shape {:?}), the architecture takes {features}", source.shape);
             Err(DataError::Inputs { source_name: source.name, reason })
         }
     }

@@ -102,7 +102,7 @@ impl Source {
         if rows.targets.ncols() == 1 {
             return Ok(());
         }
-        let reason = format!("{} numbers a row, expected one class", rows.targets.ncols());
+        let reason = format!("{} numbers per row, expected one class", rows.targets.ncols());
         Err(DataError::Labels { source_name: self.name.clone(), reason })
     }
 

@@ -19,7 +19,7 @@ pub enum KernelError {
         reason: &'static str,
     },
     /// The inputs do not fit the architecture.
-    #[error("the inputs have {found} features a row, the architecture takes {expected}")]
+    #[error("the inputs have {found} features per row, the architecture takes {expected}")]
     Inputs {
         /// Features found.
         found: usize,

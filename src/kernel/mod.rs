@@ -213,7 +213,7 @@ pub fn find(id: &str) -> Option<&'static dyn KernelMethod> {
 ///
 /// Fully connected: `O(n^2 d)` for the inputs' products and `O(n^2)` a layer; memory is the result itself.
 /// Convolutional: `O(n^2 h w)` a layer before a flatten layer, `O(n^2 (h w)^2)` before a global average; memory
-/// is the result, `h w` numbers a layer and image, and for every thread the images that poolings collect.
+/// is the result, `h w` numbers per layer and image, and for every thread the images that poolings collect.
 ///
 /// # Errors
 /// As [`KernelMethod::gram`].
