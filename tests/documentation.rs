@@ -125,7 +125,7 @@ fn others() -> Vec<(&'static str, Vec<Value>)> {
         ("adaptive_radius", vec![json!(0.1)]),
         ("norm", vec![json!("inf")]),
         ("trace", vec![json!("hutchinson")]),
-        ("product_budget", vec![json!(10)]),
+        ("product_budget", vec![json!(10), json!(640)]),
         ("dense_limit", vec![json!(0), json!(3000)]),
         ("allowed_rise", vec![json!(0.2)]),
         ("criterion", vec![json!("error")]),
@@ -166,12 +166,13 @@ fn measures_read_the_options_they_list() {
         with(&[("dense_limit", json!(0)), ("product_budget", json!(40))]),
         with(&[("dense_limit", json!(0)), ("trace", json!("hutchinson")), ("product_budget", json!(40))]),
         with(&[("sampler", json!("sgld"))]),
+        with(&[("eigenvalue_count", json!(2))]),
     ];
     let mut listed_without_effect = Vec::new();
     for measure in flatness::registry() {
         let listed = measure.description().unwrap().options;
-        // The last two bases are for what the first two do not reach.
-        let reached = |index: usize| index < 2 || listed.contains(&["trace", "sampler"][index - 2]);
+        // The last bases are for what the first two do not reach.
+        let reached = |index: usize| index < 2 || listed.contains(&["trace", "sampler", "eigenvalue_count"][index - 2]);
         let bases = bases.iter().enumerate().filter(|(index, _)| reached(*index)).map(|(_, base)| base);
         let mut effects = std::collections::BTreeSet::new();
         for base in bases {

@@ -3,6 +3,7 @@
 //! The commands are this test program itself: started with [`ROLE`] set it plays an estimator.
 
 use flatgauge::data::{read_npy, read_npz};
+use flatgauge::flatness::options::FORMER_NAMES;
 use flatgauge::flatness::{self, Options, Point};
 use flatgauge::gate::{self, Context, Report, Tier};
 use flatgauge::model::{Architecture, Loss, Model, Objective, load_network};
@@ -50,7 +51,10 @@ fn right(request: &Value) -> f64 {
     let y = y.into_shape_with_order((rows, columns)).unwrap();
     let loss: Loss = serde_json::from_value(request["loss"].clone()).unwrap();
     let objective = Objective::new(&network, loss, x.view(), y.view()).unwrap();
-    let options: Options = serde_json::from_value(request["options"].clone()).unwrap();
+    // Requests carry options under their former names too.
+    let mut options = request["options"].clone();
+    FORMER_NAMES.iter().for_each(|(former, _)| drop(options.as_object_mut().unwrap().remove(*former)));
+    let options: Options = serde_json::from_value(options).unwrap();
     let measure = flatness::find(text(request, "measure")).unwrap();
     measure.evaluate(&Point::new(objective, &network.theta), &options).unwrap().value
 }
