@@ -14,14 +14,13 @@ import numpy as np
 from GPy.inference.latent_function_inference.expectation_propagation import EP
 from paramz import ObsAr
 
-gram = np.load(sys.argv[1])
-labels = ObsAr((np.load(sys.argv[2]).reshape(-1, 1) > 0).astype(float))
-likelihood = GPy.likelihoods.Bernoulli(gp_link=GPy.likelihoods.link_functions.Probit())
-points = np.arange(len(gram), dtype=float).reshape(-1, 1)
-seconds = []
-
 
 def main():
+    gram = np.load(sys.argv[1])
+    labels = ObsAr((np.load(sys.argv[2]).reshape(-1, 1) > 0).astype(float))
+    likelihood = GPy.likelihoods.Bernoulli(gp_link=GPy.likelihoods.link_functions.Probit())
+    points = np.arange(len(gram), dtype=float).reshape(-1, 1)
+    seconds = []
     for _ in range(5):
         start = time.perf_counter()
         _, log_z, _ = EP(parallel_updates=True).inference(

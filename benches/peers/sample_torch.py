@@ -34,10 +34,10 @@ def rate(batch, seconds, counted):
 
 
 torch.set_num_threads(2)
-seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
 
 
 def main():
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     for counted in (True, False):
         for batch in (64, 256, 1024, 4096, 16384):
             what = "drawn, evaluated, counted" if counted else "drawn, evaluated"

@@ -165,10 +165,8 @@ def difference(old, new):
     return abs(old - new) / max(abs(new), 1e-300)
 
 
-record = json.loads((FOLDER / "flatness.json").read_text())
-
-
 def main():
+    record = json.loads((FOLDER / "flatness.json").read_text())
     for case in record["cases"]:
         new = values(case)
         for key, value in new.items():
