@@ -67,6 +67,7 @@
 //! | [`data`] | data sets and loaders |
 //! | [`demonstration`] | networks trained on digits, rescaled, and measured before and after |
 //! | [`study`] | the paper's experiments |
+//! | [`description`] | formula, cost, options and sources of each measure and method, as lists and docs print them |
 //! | [`numeric`] | linear algebra, normal tails, seeded random streams, [`numeric::Estimate`] |
 //! | [`io`], [`processes`] | files written whole or not at all; runs shared by several processes |
 //!
@@ -97,6 +98,7 @@ pub mod cli;
 pub mod data;
 #[cfg(feature = "studies")]
 pub mod demonstration;
+pub mod description;
 pub mod flatness;
 #[cfg(feature = "studies")]
 pub mod function;

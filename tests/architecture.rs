@@ -7,8 +7,9 @@ use source_tree::{SourceTree, circles};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms by floor; rooms of one floor do not use each other.
-const FLOORS: [(&str, u8); 17] = [
+const FLOORS: [(&str, u8); 18] = [
     ("id", 0),
+    ("description", 0),
     ("numeric", 1),
     ("io", 1),
     ("processes", 1),

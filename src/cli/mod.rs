@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, no mathematics.
+//! The command line: one file per subcommand, no mathematics.
 
 mod arguments;
 mod cases;
@@ -58,7 +58,7 @@ enum Command {
     Reproduce(Box<reproduce::Arguments>),
     /// Draw networks from the prior and count the functions they express.
     Sample(Box<sample::Arguments>),
-    /// List what there is.
+    /// List measures, methods, laws and other registries, or describe one entry.
     List(list::Arguments),
     /// Completion script for a shell.
     Completions {

@@ -86,7 +86,7 @@ impl Dataset {
     pub fn binary_targets(&self) -> Result<Array2<f64>, DataError> {
         let fault = |reason| DataError::Labels { source_name: self.name.clone(), reason };
         if self.targets.ncols() != 1 {
-            return Err(fault(format!("{} numbers a row, expected one label", self.targets.ncols())));
+            return Err(fault(format!("{} numbers per row, expected one label", self.targets.ncols())));
         }
         let negative = if self.targets.iter().any(|label| *label == 0.0) { 0.0 } else { -1.0 };
         match self.targets.iter().position(|&label| label != 1.0 && label != negative) {

@@ -17,7 +17,7 @@ pub enum DataError {
     UnknownSource {
         /// What was asked for.
         source_name: String,
-        /// What there is.
+        /// What is known.
         known: String,
     },
     /// What is asked of a data source makes no sense.

@@ -1,4 +1,14 @@
-//! Data sets and their loaders, one file a loader.
+//! Data sets and their loaders, one file per loader.
+//!
+//! ```
+//! use flatgauge::data::{Recipe, load_source};
+//!
+//! // 50 training rows, 10 rows with wrong labels beside them, 20 test rows; the seed decides which.
+//! let recipe = Recipe { train: 50, attack: 10, test: 20, seed: 1, ..Recipe::default() };
+//! let splits = recipe.take(&load_source("digits")?)?;
+//! assert_eq!((splits.training.len(), splits.clean, splits.test.len()), (60, 50, 20));
+//! # Ok::<(), flatgauge::data::DataError>(())
+//! ```
 
 mod array_file;
 pub(crate) mod attack;
@@ -56,7 +66,7 @@ pub fn load_source(source: &str) -> Result<Source, DataError> {
     load_source_of(source, None)
 }
 
-/// [`load_source`] of inputs of so many features, where that is known: other inputs are refused, before they are read where
+/// [`load_source`] of inputs of this many features, where that is known: other inputs are refused, before they are read where
 /// the source allows it.
 ///
 /// # Errors
@@ -69,7 +79,7 @@ pub fn load_source_of(source: &str, features: Option<usize>) -> Result<Source, D
         None => Ok(source),
         Some(features) => {
             let reason =
-                format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
+                format!("{there} features per row (shape {:?}), the architecture takes {features}", source.shape);
             Err(DataError::Inputs { source_name: source.name, reason })
         }
     }

@@ -1,5 +1,6 @@
 //! The [`Measure`] trait.
 
+use crate::description::Description;
 use crate::flatness::{DensePoint, FlatnessError, Options, Point};
 use crate::numeric::Estimate;
 use crate::rescale::Action;
@@ -41,6 +42,14 @@ impl Responses {
     };
 }
 
+/// What the losses are, and by what factor those of PyTorch differ.
+pub const LOSSES: [&str; 3] = [
+    "bce: mean over samples of log(1 + exp(z)) - y z, one logit z, label y in {0, 1}; as BCEWithLogitsLoss",
+    "ce: mean over samples of the cross-entropy of the softmax with a class index; as CrossEntropyLoss",
+    "mse: mean over samples of the squared error summed over outputs, without a factor 1/2; MSELoss divides by the number of \
+     outputs too",
+];
+
 /// A flatness measure.
 pub trait Measure: Send + Sync {
     /// Registry name.
@@ -51,6 +60,11 @@ pub trait Measure: Send + Sync {
 
     /// Where the measure comes from (author, year).
     fn source(&self) -> &'static str;
+
+    /// Formula, unit, cost, options, refusals and sources; every measure of the registry has them, others may.
+    fn description(&self) -> Option<&'static Description> {
+        None
+    }
 
     /// How it responds to rescalings.
     fn responses(&self) -> Responses;

@@ -1,8 +1,11 @@
-//! Flatness measures: the [`Measure`] trait, the registry, one file a measure.
+//! Flatness measures: the [`Measure`] trait, the registry, one file per measure.
 //!
 //! Every measure has an estimator, [`Measure::evaluate`], and where it is a function of the curvature a
 //! dense definition, [`Measure::on_dense`], that shares no code with it. The definition applied to the
 //! transported curvature says what the measure must be after a rescaling.
+//!
+//! `docs/measures.md` has every measure with formula, unit, cost, options, refusals and source; it is written from
+//! [`Measure::description`].
 
 #[doc(hidden)]
 pub mod ascent;
@@ -20,7 +23,7 @@ pub mod quadrature;
 mod rise;
 pub mod trace;
 
-pub use measure::{Measure, Response, Responses};
+pub use measure::{LOSSES, Measure, Response, Responses};
 
 mod adaptive_sharpness;
 mod filter_weighted_trace;
@@ -76,6 +79,25 @@ pub fn registry() -> &'static [&'static dyn Measure] {
 }
 
 /// The measure called `id`.
+///
+/// ```
+/// use flatgauge::flatness::{self, Options, Point};
+/// use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective};
+/// use flatgauge::numeric::Streams;
+/// use std::sync::Arc;
+///
+/// let architecture = Architecture::fully_connected(&[2, 5, 1], Activation::Relu, 1.4, 0.1);
+/// let network = Network::sample(Arc::new(Model::new(architecture)?), Streams::new(1));
+/// let (inputs, labels) = (ndarray::array![[1.0, 0.5], [-0.3, 2.0]], ndarray::array![[1.0], [0.0]]);
+/// let objective = Objective::new(&network, Loss::Bce, inputs.view(), labels.view())?;
+/// let point = Point::new(objective, &network.theta);
+///
+/// let trace = flatness::find("hessian_trace").expect("a registered measure");
+/// let estimate = trace.evaluate(&point, &Options::default())?;
+/// assert!(estimate.value > 0.0 && estimate.std_error.is_none());
+/// println!("{}", trace.description().expect("registered measures have one").formula);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn find(id: &str) -> Option<&'static dyn Measure> {
     registry().iter().copied().find(|measure| crate::id::names(id, measure.id()))
 }

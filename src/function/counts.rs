@@ -25,7 +25,7 @@ pub struct Dropped {
 }
 
 /// A table of functions with how many networks express each: packed labels and counts in an open-addressed hash table,
-/// 8 bytes a word and 8 a count.
+/// 8 bytes per word and 8 per count.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Counts {

@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 pub(super) const COLUMNS: usize = 128;
 /// Vectors are at most this long; columns are padded to a multiple.
 const LANES: usize = 16;
-/// Blocks of so many columns in a panel.
+/// Blocks of this many columns in a panel.
 const BLOCKS: usize = COLUMNS / LANES;
 
 /// Some inputs.

@@ -1,5 +1,6 @@
 //! Laws, and the checks they consist of.
 
+use crate::description::Reference;
 use crate::flatness::Measure;
 use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::{FlatnessCase, PriorCase};
@@ -136,6 +137,16 @@ pub enum Scope {
     Certified,
 }
 
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Every => "every network or Gram matrix",
+            Self::Generic => "generic networks or Gram matrices: there are some on which it rightly does not hold",
+            Self::Certified => "the certified cases of golden/",
+        })
+    }
+}
+
 /// A law of the law book.
 pub trait Law: Send + Sync {
     /// Registry name, `subject.law`.
@@ -143,6 +154,18 @@ pub trait Law: Send + Sync {
 
     /// The law in one sentence.
     fn statement(&self) -> &'static str;
+
+    /// The law as a formula.
+    fn formula(&self) -> &'static str;
+
+    /// By how much an answer may be off, in words and numbers.
+    fn tolerance(&self) -> String;
+
+    /// Errors that it catches.
+    fn catches(&self) -> &'static str;
+
+    /// Publications that it comes from; none for laws that follow from the definitions, or that compare with certified values.
+    fn sources(&self) -> &'static [Reference];
 
     /// On which cases it holds.
     fn scope(&self) -> Scope;

@@ -32,7 +32,7 @@ pub enum KernelError {
         reason: String,
     },
     /// The inputs do not fit the architecture.
-    #[error("the inputs have {found} features a row, the architecture takes {expected}")]
+    #[error("the inputs have {found} features per row, the architecture takes {expected}")]
     Inputs {
         /// Features found.
         found: usize,
@@ -124,7 +124,7 @@ pub enum KernelError {
         /// Number of the network.
         network: usize,
     },
-    /// The file of unfinished work is of no use.
+    /// The file of unfinished work cannot be used.
     #[error("file '{path}': {reason}")]
     Partial {
         /// The file.

@@ -1,11 +1,24 @@
 //! Gram matrices of the Gaussian processes that wide networks are: the [`KernelMethod`] trait, the registry,
-//! one file a method.
+//! one file per method.
 //!
 //! With weights `N(0, weight_std^2 / fan_in)` and biases `N(0, bias_std^2)` the logit of an infinitely
 //! wide network is a Gaussian process (Neal 1996; Lee et al. 2018; Matthews et al. 2018) with covariance
 //! `K(x, x') = bias_std^2 + weight_std^2 E[phi phi']`, layer by layer: the NNGP kernel. The neural tangent
 //! kernel (Jacot et al. 2018) is `sum over parameters of df(x)/dw df(x')/dw`, every parameter counted as a
 //! standard normal times its standard deviation.
+//!
+//! ```
+//! use flatgauge::kernel;
+//! use flatgauge::model::{Activation, Architecture};
+//!
+//! // Only the depth counts: widths are taken to infinity.
+//! let architecture = Architecture::fully_connected(&[2, 1, 1], Activation::Relu, 2.0_f64.sqrt(), 0.0);
+//! let gram = kernel::nngp(&architecture, ndarray::array![[1.0, 0.0], [0.0, 1.0]].view())?;
+//! // K(x, x) = weight_std^4 |x|^2 / 4, and of inputs at a right angle 1 / pi of that.
+//! assert!((gram[[0, 0]] - 1.0).abs() < 1e-14);
+//! assert!((gram[[0, 1]] - std::f64::consts::FRAC_1_PI).abs() < 1e-14);
+//! # Ok::<(), kernel::KernelError>(())
+//! ```
 
 mod analytic;
 mod angle;
@@ -53,7 +66,7 @@ pub fn find(id: &str) -> Option<&'static dyn KernelMethod> {
 ///
 /// Fully connected: `O(n^2 d)` for the inputs' products and `O(n^2)` a layer; memory is the result itself.
 /// Convolutional: `O(n^2 h w)` a layer before a flatten layer, `O(n^2 (h w)^2)` before a global average; memory
-/// is the result, `h w` numbers a layer and image, and for every thread the images that poolings collect.
+/// is the result, `h w` numbers per layer and image, and for every thread the images that poolings collect.
 ///
 /// # Errors
 /// As [`KernelMethod::gram`].

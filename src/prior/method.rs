@@ -1,5 +1,6 @@
 //! The [`LogProbMethod`] trait, and what its methods answer.
 
+use crate::description::Description;
 use crate::numeric::Estimate;
 use crate::prior::{Gram, Labels, Link, PriorError, PriorOptions};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,11 @@ pub trait LogProbMethod: Send + Sync {
 
     /// Where the method comes from (author, year).
     fn source(&self) -> &'static str;
+
+    /// Formula, unit, cost, options, refusals and sources; every method of the registry has them, others may.
+    fn description(&self) -> Option<&'static Description> {
+        None
+    }
 
     /// The links the method offers; the first is its default.
     fn links(&self) -> &'static [Link];

@@ -1,5 +1,5 @@
 //! The Bayesian prior probability of a function, `log P(f)` in nats: the [`LogProbMethod`] trait, the
-//! registry of methods, one file a method.
+//! registry of methods, one file per method.
 //!
 //! The function `f` is the vector of labels `y_i = +-1` at `n` points; `g` is the network's logit at
 //! those points under the prior, Gaussian with the NNGP Gram matrix `K` in the limit of infinite width.
@@ -18,7 +18,7 @@ mod link;
 mod method;
 mod method_fn;
 mod monte_carlo;
-mod options;
+pub mod options;
 mod order;
 mod particles;
 mod posterior;
@@ -58,6 +58,20 @@ pub fn registry() -> &'static [&'static dyn LogProbMethod] {
 }
 
 /// The method called `id`.
+///
+/// ```
+/// use flatgauge::prior::{self, Gram, Labels, Link, PriorOptions};
+///
+/// // Two independent logits: each label has probability 1/2, with noise too.
+/// let gram = Gram::new(ndarray::Array2::eye(2))?;
+/// let labels = Labels::from_values(&[1.0, -1.0])?;
+/// for link in [Link::Step, Link::Probit] {
+///     let options = PriorOptions { link, ..PriorOptions::default() };
+///     let answer = prior::find("ep").expect("a registered method").log_prob(&gram, &labels, &options)?;
+///     assert!((answer.estimate.value - 0.25_f64.ln()).abs() < 1e-9);
+/// }
+/// # Ok::<(), prior::PriorError>(())
+/// ```
 pub fn find(id: &str) -> Option<&'static dyn LogProbMethod> {
     registry().iter().copied().find(|method| crate::id::names(id, method.id()))
 }

@@ -2,7 +2,7 @@
 //!
 //! After it, all methods see the same problem, `Pr[h_i > 0 for all i]` with `h ~ N(0, R)` and `R` a
 //! correlation matrix: labels are folded into the signs, scales divided out, the probit's unit noise
-//! added, and points that cannot matter taken away. So every method owes, and gets, invariance under
+//! added, and points that cannot matter taken away. So every method is held to, and has, invariance under
 //! scaling, diagonal scaling, label flips and duplicated points.
 //!
 //! The rank is decided here too, by the rules of `rank.rs`, and with it whether any function of the prior has the labels:

@@ -13,6 +13,7 @@ pub mod junit;
 pub mod markdown;
 mod matrix;
 mod plot;
+pub mod reference;
 #[doc(hidden)]
 #[cfg(feature = "plots")]
 pub mod study;

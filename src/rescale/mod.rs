@@ -2,6 +2,22 @@
 //!
 //! Each acts on the flat parameters as `theta'_i = scale_i theta_{source_i}`, an [`Action`]; so the
 //! Hessian at `theta'` is known exactly from the one at `theta`, and with it every measure of curvature.
+//!
+//! ```
+//! use flatgauge::model::{Activation, Architecture, Model, Network};
+//! use flatgauge::numeric::Streams;
+//! use flatgauge::rescale::{LayerAlpha, Rescaling};
+//! use std::sync::Arc;
+//!
+//! let architecture = Architecture::fully_connected(&[2, 5, 1], Activation::Relu, 1.4, 0.1);
+//! let network = Network::sample(Arc::new(Model::new(architecture)?), Streams::new(1));
+//! let twin = LayerAlpha { layer: 0, alpha: 8.0 }.apply(&network)?;
+//! let inputs = ndarray::array![[1.0, 0.5], [-0.3, 2.0]];
+//! // A power of two changes no bit of the logits.
+//! assert_eq!(twin.logits(inputs.view()), network.logits(inputs.view()));
+//! assert_ne!(twin.theta, network.theta);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod action;
 mod batch_norm_scale;

@@ -128,7 +128,7 @@ impl Measured {
     }
 }
 
-/// Measures networks, each as trained and then rescaled by its `alphas`, one network a core. What is in the cache is
+/// Measures networks, each as trained and then rescaled by its `alphas`, one network per core. What is in the cache is
 /// not measured again.
 ///
 /// # Errors

@@ -1,8 +1,24 @@
 //! The experiments of the paper (Zhang, Reid, Valle-Perez and Louis, arXiv 2103.06219): the [`Study`] trait, the
-//! registry, one file a study.
+//! registry, one file per study.
 //!
 //! A study trains networks, measures them, and returns [`Findings`]: numbers, tables, figures as data, and for each
 //! claim of the paper whether it held here.
+//!
+//! ```no_run
+//! use flatgauge::study::{self, Cache, Request, Workspace};
+//!
+//! let workspace = Workspace {
+//!     networks: "out/networks".into(),
+//!     cache: Cache::new("out/cache".into(), true),
+//!     progress: &|step| eprintln!("{} {} of {}", step.phase, step.done, step.total),
+//! };
+//! let request = Request { quick: true, ..Request::default() };
+//! let findings = study::find("correlation").expect("a registered study").run(&request, &workspace)?;
+//! for claim in &findings.claims {
+//!     println!("{claim:?}");
+//! }
+//! # Ok::<(), study::StudyError>(())
+//! ```
 
 mod ascents;
 mod batch_size;

@@ -61,7 +61,7 @@ pub(super) struct Optimised {
     pub counts: Counts,
 }
 
-/// Trains a network per seed to zero error on a task, and counts the functions that come out: `P_OPT(f | S)` (Mingard,
+/// Trains one network per seed to zero error on a task, and counts the functions that come out: `P_OPT(f | S)` (Mingard,
 /// Valle-Perez, Skalse and Louis 2021, definition 2.1), to be compared with `P_B(f | S)`, [`Counts::given`] of sampled networks.
 ///
 /// # Errors

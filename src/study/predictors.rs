@@ -142,7 +142,7 @@ pub(super) fn coefficients(name: &str, title: &str, kind: &str, rows: &[Row]) ->
     table
 }
 
-/// One row a network, with standard errors of what is stochastic.
+/// One row per network, with standard errors of what is stochastic.
 pub(super) fn networks_table(choices: &Choices, measured: &[Measured]) -> Table {
     let names = choices.names();
     let stochastic: Vec<&str> =

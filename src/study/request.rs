@@ -18,7 +18,7 @@ pub enum KernelChoice {
     /// In closed form, in the limit of infinite width.
     #[default]
     Analytic,
-    /// Averaged over so many sampled networks; the default number if `None`.
+    /// Averaged over this many sampled networks; the default number if `None`.
     Empirical(Option<usize>),
 }
 

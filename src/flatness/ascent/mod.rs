@@ -1,4 +1,4 @@
-//! Maximising a loss around the parameters, one file a method.
+//! Maximising a loss around the parameters, one file per method.
 
 mod ball;
 mod domain;

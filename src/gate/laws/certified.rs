@@ -3,6 +3,7 @@
 use super::curvature::evaluate;
 use super::kernel::{agreement, gram, largest_error, subjects};
 use super::prior::{estimator, log_prob};
+use crate::description::{Reference, references};
 use crate::flatness::{self, Measure, Options};
 use crate::gate::averaged::Averaged;
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
@@ -49,6 +50,22 @@ impl Law for Normal {
         "log Phi and the hazard phi / Phi agree with mpmath to 13 digits"
     }
 
+    fn formula(&self) -> &'static str {
+        "log Phi(z) and phi(z) / Phi(z) at 44 arguments"
+    }
+
+    fn tolerance(&self) -> String {
+        format!("{CERTIFIED_NORMAL:e} of the value")
+    }
+
+    fn catches(&self) -> &'static str {
+        "cancellation in the tails"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Certified
     }
@@ -82,6 +99,25 @@ impl Law for Kernel {
     fn statement(&self) -> &'static str {
         "NNGP and NTK Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included; averages over \
          sampled networks do for one hidden layer, where any width has the same kernel"
+    }
+
+    fn formula(&self) -> &'static str {
+        "max over i, j of |K_ij - K*_ij| / (K*_ii K*_jj)^(1/2) = 0, K* certified"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_KERNEL:e}, and {} standard errors for averages over sampled networks",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "bias variances multiplied by weight variances, products accumulated in half precision"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {
@@ -145,6 +181,25 @@ impl Law for Flatness {
         "measures of curvature agree with PyTorch's dense autograd on trained networks, before and after scaling by 5.9"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(theta) = m*, m(D theta) = m'*, m* and m'* certified, D: layer scaling by 5.9"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_CURVATURE:e} of the value, and {} standard errors for random estimates",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "what estimator and definition of this crate could have wrong in common: conventions of the loss, mean or sum"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Certified
     }
@@ -202,6 +257,25 @@ impl Law for PriorOnImages {
     fn statement(&self) -> &'static str {
         "on MNIST images unbiased methods agree with the certified value of log P(f), registered approximations with the \
          certified fixed point of their own method, others with the true value as near as they vouch to come"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(K, y) = log P*: the true value for exact and unbiased methods, the fixed point of the method for approximate ones"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_FIXED_POINT:e} nats, what the certified value is uncertain by, and {} standard errors where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "probabilities clipped before the logarithm, iterations that are stopped too early"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -277,6 +351,25 @@ impl Law for PriorClosedForms {
 
     fn statement(&self) -> &'static str {
         "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(K, +1) = log int phi(t) Phi(t (rho / (1 - rho))^(1/2))^n dt, K_ij = rho, K_ii = 1"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_CLOSED_FORM:e} max(1, |log P|), and {} standard errors where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "points taken as independent, variances in the place of standard deviations, floors under probabilities, kernels of too low a rank"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DUNNETT_1955]
     }
 
     fn scope(&self) -> Scope {

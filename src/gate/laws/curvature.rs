@@ -1,5 +1,6 @@
 //! Laws of flatness measures: the definition, and what it says after a rescaling.
 
+use crate::description::{Reference, references};
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
 use crate::gate::averaged::Averaged;
 use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
@@ -52,6 +53,15 @@ pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> 
     let finite = |size: f64| if size.is_finite() { size.abs() } else { 0.0 };
     let relative = CURVATURE_AGREEMENT * finite(expected.value) + SUMMATION_AGREEMENT * finite(summands);
     (relative + f64::MIN_POSITIVE + measured.error_bound + expected.error_bound, std_error)
+}
+
+/// The tolerance of two answers that a law makes equal, in words; see [`noise`].
+fn agreement() -> String {
+    format!(
+        "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up, and {} standard \
+         errors for random estimates",
+        crate::gate::tolerance::GATE_Z
+    )
 }
 
 /// Compares two answers that the law says are equal.
@@ -150,6 +160,22 @@ impl Law for Definition {
         "the estimator equals the dense definition applied to the Hessian of a scalar oracle"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(theta) = M(H(theta), G(theta), theta), M the dense definition of the measure"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "the Gauss-Newton matrix in the place of the Hessian, sums in the place of means, batches of unequal size with equal weights, coarse differences, single precision, probes without their factor"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -184,6 +210,22 @@ impl Law for Covariance {
     fn statement(&self) -> &'static str {
         "at theta' = D theta the measure equals its definition on the transported curvature D^-1 H D^-1, or its \
          prediction from quantities at theta"
+    }
+
+    fn formula(&self) -> &'static str {
+        "m(D theta) = M(D^-1 H D^-1, D^-1 G D^-1, D theta), H and G those at theta"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "weights that are normalised before differentiation, answers kept from another point, statistics of batch norms in the wrong mode, a box or noise level that ignores the parameters"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DINH_2017]
     }
 
     fn scope(&self) -> Scope {
@@ -255,6 +297,26 @@ impl Law for Responds {
 
     fn statement(&self) -> &'static str {
         "under layer scaling by 5.9 a measure marked 'changes' moves and one marked 'invariant' stays"
+    }
+
+    fn formula(&self) -> &'static str {
+        "m(D theta) differs from m(theta) where the measure is marked 'changes', and equals it where it is marked 'invariant'; D: layer scaling by 5.9"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "'changes': more than {:e} of the value, beyond rounding and {SEEN_Z} standard errors; 'invariant': {}",
+            100.0 * CURVATURE_AGREEMENT,
+            agreement()
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "a measure that never moves, and one that moves although it is said to be invariant"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::ZHANG_2021, references::DINH_2017]
     }
 
     fn scope(&self) -> Scope {
@@ -332,6 +394,22 @@ impl Law for LossScale {
          measure of curvature or sharpness"
     }
 
+    fn formula(&self) -> &'static str {
+        "m[c L](theta) = c m[L](theta) for measures of curvature and sharpness, others as they state, c = 0.37"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a scale of the loss that is dropped, thresholds in absolute units"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Generic
     }
@@ -387,6 +465,22 @@ impl Law for Rise {
     fn statement(&self) -> &'static str {
         "a sharpness is at least 0.99 of the rise at the corners, or in the directions, that the dense gradient and Hessian \
          point to"
+    }
+
+    fn formula(&self) -> &'static str {
+        "m(theta) >= 0.99 max over named d of rise(theta + d), d: corners of the box and directions from the dense gradient and Hessian"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "an ascent that takes a gradient of 0 for a maximum, or stops where it starts"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::KESKAR_2017, references::KWON_2021]
     }
 
     fn scope(&self) -> Scope {

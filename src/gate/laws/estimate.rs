@@ -3,6 +3,7 @@
 use super::curvature::{beyond_range, definition, evaluate, has_definition, noise as curvature_noise, options_for};
 use super::kernel::{gram, largest_error};
 use super::prior::{estimator, log_prob};
+use crate::description::{Reference, references};
 use crate::flatness::{Measure, Options, Point};
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::cause::Cause;
@@ -45,6 +46,22 @@ impl Law for Seed {
 
     fn statement(&self) -> &'static str {
         "the same seed gives the same answer, and an answer that another seed changes has a standard error"
+    }
+
+    fn formula(&self) -> &'static str {
+        "v(s) = v(s) at every call; v(s) = v(s') for s != s' unless a standard error is stated"
+    }
+
+    fn tolerance(&self) -> String {
+        "rounding of the answer".to_owned()
+    }
+
+    fn catches(&self) -> &'static str {
+        "the clock as a seed, generators shared between calls, answers that scatter and state no standard error"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -104,6 +121,26 @@ impl Law for Honest {
     fn statement(&self) -> &'static str {
         "answers under different seeds scatter as their standard errors say, neither more nor much less, and are right on \
          average where the truth is known"
+    }
+
+    fn formula(&self) -> &'static str {
+        "z_i = (v_i - v) / s_i over seeds i: root mean square between bounds about 1, mean 0 within 0.2 + 6.11 / N^(1/2)"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "false alarms at 1e-9 for each statistic, by Chernoff's bound for chi-square; {QUICK_ANSWERS} answers at the quick tier \
+             (standard errors off by 3 and a bias of 3 of them are caught), {FULL_ANSWERS} at the full one (too small by the root of \
+             2, a bias of half of one)"
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "standard errors too small or too large, biases, ignored seeds"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::WALLACE_1959]
     }
 
     fn scope(&self) -> Scope {

@@ -1,5 +1,6 @@
 //! Laws of Gram matrices: what the kernel of any network, wide or sampled, must be.
 
+use crate::description::{Reference, references};
 use crate::gate::averaged::Averaged;
 use crate::gate::cases::FlatnessCase;
 use crate::gate::finding::Finding;
@@ -63,6 +64,11 @@ pub(super) fn largest_error(found: ArrayView2<f64>, expected: ArrayView2<f64>) -
     errors.fold(0.0, |top: f64, error| if error > top || error.is_nan() { error } else { top })
 }
 
+/// The tolerance of two matrices that a law makes equal, in words.
+fn agreement_in_words() -> String {
+    format!("{NNGP_AGREEMENT:e} (K_ii K_jj)^(1/2), of tangent kernels {NTK_AGREEMENT:e}")
+}
+
 /// By how much two ways to one entry may differ in rounding.
 pub(super) fn agreement(kind: Kind) -> f64 {
     match kind {
@@ -101,6 +107,22 @@ impl Law for Permutation {
         "permuting the inputs permutes the rows and columns of their Gram matrix"
     }
 
+    fn formula(&self) -> &'static str {
+        "K(P X) = P K(X) P^T"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "entries that depend on the order of the inputs: loops over blocks that miss an edge, units taken from the first input"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -133,6 +155,22 @@ impl Law for Homogeneity {
     fn statement(&self) -> &'static str {
         "of L positively homogeneous layers K(a x, b y) = a b K(x, y) without biases, K = c^2 K for inputs and bias_std \
          times c, and K = c^(2 L) K for weight_std times c without biases"
+    }
+
+    fn formula(&self) -> &'static str {
+        "K(a x, b y) = a b K(x, y) without biases; K(c X; c bias_std) = c^2 K(X); K(X; c weight_std) = c^(2 L) K(X) without biases"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a depth that is off by one, variances multiplied in the wrong order, a regularisation in absolute units"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {
@@ -185,6 +223,22 @@ impl Law for Degenerate {
     fn statement(&self) -> &'static str {
         "with repeated, parallel, opposite and zero inputs the Gram matrix is finite and symmetric, a repeated input \
          repeats its row, the other rows stay, and |K_ij| <= sqrt(K_ii K_jj)"
+    }
+
+    fn formula(&self) -> &'static str {
+        "K = K^T, rows of repeated inputs repeat, |K_ij| <= (K_ii K_jj)^(1/2)"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "the arc cosine of a ratio that rounds above 1 (NaN), divisions by the length of a zero input"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {

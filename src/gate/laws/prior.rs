@@ -99,6 +99,14 @@ pub(super) fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
     (PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))) + a.error_bound + b.error_bound, std_error)
 }
 
+/// The tolerance of two answers that a law makes equal, in words; see [`noise`].
+pub(super) fn agreement() -> String {
+    format!(
+        "{PRIOR_SYMMETRY:e} (1 + |log P|) nats, and {} standard errors where draws are involved",
+        crate::gate::tolerance::GATE_Z
+    )
+}
+
 /// Compares two answers that the law says are equal.
 pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>) -> Finding {
     match (measured, expected) {

@@ -1,6 +1,7 @@
 //! Laws of the true value of log P(f), which exact and unbiased methods owe.
 
 use super::prior::{Promise, at, each, same};
+use crate::description::Reference;
 use crate::gate::effort::short;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
@@ -23,6 +24,25 @@ impl Law for Normalisation {
 
     fn statement(&self) -> &'static str {
         "the probabilities of all 2^n labellings add up to 1"
+    }
+
+    fn formula(&self) -> &'static str {
+        "sum over all 2^n labellings y of P(y) = 1"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{PRIOR_SYMMETRY:e}, and {} standard errors of the sum where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "a function counted together with its negation, logarithms to base 2, log weights averaged in the place of weights, standard errors that are too small, replicates that share their seeds"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -66,6 +86,25 @@ impl Law for Marginalisation {
 
     fn statement(&self) -> &'static str {
         "summed over the two labels of one point, P is the probability without that point"
+    }
+
+    fn formula(&self) -> &'static str {
+        "P(y_1..y_n, +1) + P(y_1..y_n, -1) = P(y_1..y_n), and neither is above it"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{PRIOR_SYMMETRY:e} of the probability, and {} standard errors where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "a last point left out, standard errors of correlated states taken as independent"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -115,6 +154,22 @@ impl Law for BlockDiagonal {
 
     fn statement(&self) -> &'static str {
         "log P of a block-diagonal matrix is the sum over its blocks"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(diag(K, K), (y, y)) = 2 log P(K, y)"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "points of one block that influence another, probabilities clipped from below"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {

@@ -37,7 +37,7 @@ const TRAININGS: u64 = 500;
 const QUICK_TRAININGS: u64 = 60;
 /// Trainings whose networks are measured.
 const MEASURED: usize = 100;
-/// The target is the most frequent function with at least so many inputs of either label.
+/// The target is the most frequent function with at least this many inputs of either label.
 const LEAST_MINORITY: usize = 12;
 /// Rows of a mini-batch unless asked.
 const BATCH: usize = 16;

@@ -1,4 +1,4 @@
-//! Optimisers: the [`Optimizer`] trait, the registry, one file an optimiser.
+//! Optimisers: the [`Optimizer`] trait, the registry, one file per optimiser.
 
 mod adagrad;
 mod adam;
