@@ -173,7 +173,7 @@ const MUTE: [(f64, Option<f64>); 12] = [
 struct Mute<'m, T: ?Sized>(&'m T, Estimate);
 
 fn mute<T: ?Sized>(inner: &T, (value, std_error): (f64, Option<f64>)) -> Mute<'_, T> {
-    Mute(inner, Estimate { value, std_error, info: Info::new() })
+    Mute(inner, Estimate { value, std_error, error_bound: 0.0, info: Info::new() })
 }
 
 impl Measure for Mute<'_, dyn Measure> {

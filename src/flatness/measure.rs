@@ -60,6 +60,11 @@ pub trait Measure: Send + Sync {
         false
     }
 
+    /// Whether it takes the objective's scale into account; the protocol of external commands has none.
+    fn knows_loss_scale(&self) -> bool {
+        true
+    }
+
     /// The measure at a point.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ fn density(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
         (0..POINTS).map(|k| low - 0.05 * range + 1.1 * range * k as f64 / (POINTS - 1) as f64).collect();
     let info =
         info.with("density", gaussian_mixture(&nodes, &points, width)).with("points", points).with("width", width);
-    Ok(Estimate { value, std_error: error, info })
+    Ok(Estimate { value, std_error: error, error_bound: 0.0, info })
 }
 
 impl Measure for SpectralDensity {

@@ -4,6 +4,7 @@ use crate::flatness::Measure;
 use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
+use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
@@ -108,8 +109,8 @@ pub struct Check<'a> {
     pub estimator: String,
     /// Name of the case.
     pub case: String,
-    /// Runs it.
-    pub run: Box<dyn Fn() -> Finding + Send + Sync + 'a>,
+    /// Runs it once, with an effort.
+    pub run: Box<dyn Fn(Effort) -> Finding + Send + Sync + 'a>,
 }
 
 impl<'a> Check<'a> {
@@ -117,7 +118,7 @@ impl<'a> Check<'a> {
     pub fn new(
         estimator: impl Into<String>,
         case: impl Into<String>,
-        run: impl Fn() -> Finding + Send + Sync + 'a,
+        run: impl Fn(Effort) -> Finding + Send + Sync + 'a,
     ) -> Self {
         Self { estimator: estimator.into(), case: case.into(), run: Box::new(run) }
     }

@@ -28,9 +28,9 @@ pub(crate) const SEEN_Z: f64 = 6.6;
 /// Size of an error, in units of the number itself, that a comparison must be able to catch with probability 0.99 to say
 /// anything.
 ///
-/// With [`GATE_Z`] and [`POWER_Z`] it takes a standard error below 40% of the number. The noisiest built-in measure whose
-/// invariance is tested has 32% at the draws it takes by default.
-pub(crate) const LEAST_POWER: f64 = 5.0;
+/// An error is looked at again from 3 standard errors on, so with [`POWER_Z`] it takes a standard error below 40% of the
+/// number. The noisiest built-in measure whose invariance is tested has 32% at the draws it takes by default.
+pub(crate) const LEAST_POWER: f64 = 2.2;
 
 /// Standard errors of a prediction up to which the standard error of the answer held to it is no fault of the answer's: a
 /// measure whose own definition is that noisy decides no more.
@@ -56,6 +56,10 @@ pub(crate) const CERTIFIED_FIXED_POINT: f64 = 1e-7;
 /// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
 /// quadrature's sum, and as many of `log P` itself.
 pub(crate) const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
+
+/// Standard errors from which on a comparison that passes is looked at again: one of 190 right ones (Student's
+/// distribution with 31 degrees of freedom, as for [`GATE_FALSE_ALARM`]).
+pub(crate) const SUSPICIOUS_Z: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {

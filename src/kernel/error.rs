@@ -19,6 +19,18 @@ pub enum KernelError {
         /// Why there is none.
         reason: &'static str,
     },
+    /// A method of a user's own does not cover the architecture.
+    #[error("{reason}")]
+    Declined {
+        /// Why not.
+        reason: String,
+    },
+    /// A command that stands in for the method gave no usable answer.
+    #[error("kernel by a command: {reason}")]
+    External {
+        /// The named fault.
+        reason: String,
+    },
     /// The inputs do not fit the architecture.
     #[error("the inputs have {found} features a row, the architecture takes {expected}")]
     Inputs {

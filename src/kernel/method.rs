@@ -19,6 +19,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name on the command line and in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nngp => "nngp",
+            Self::Ntk => "ntk",
+        }
+    }
+
     /// Fields that the closed-form recursion carries.
     pub(super) fn fields(self) -> usize {
         match self {

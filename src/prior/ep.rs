@@ -90,6 +90,10 @@ impl LogProbMethod for ExpectationPropagation {
         Exactness::Approximate
     }
 
+    fn fixed_point(&self) -> &'static str {
+        "ep"
+    }
+
     fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {
         check_link(self.id(), self.links(), options.link)?;
         let orthant = match reduce(gram, labels, options.link)? {

@@ -43,6 +43,16 @@ pub trait LogProbMethod: Send + Sync {
     /// What its number is.
     fn exactness(&self) -> Exactness;
 
+    /// The method whose fixed point an approximate one goes to: another way to it has its value.
+    fn fixed_point(&self) -> &'static str {
+        self.id()
+    }
+
+    /// How near to the true `log P(f)` an approximate method vouches to come, in nats; `None` where it vouches for nothing.
+    fn within(&self) -> Option<f64> {
+        None
+    }
+
     /// `log P(f)` of `labels` under the Gram matrix.
     ///
     /// # Errors

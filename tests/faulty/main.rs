@@ -21,7 +21,7 @@ use ndarray::ArrayView2;
 type Answer = (f64, Option<f64>);
 
 fn estimate((value, std_error): Answer) -> Estimate {
-    Estimate { value, std_error, info: Info::new() }
+    Estimate { value, std_error, error_bound: 0.0, info: Info::new() }
 }
 
 /// An animal of the zoo that claims to be a measure.

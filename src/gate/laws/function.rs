@@ -100,7 +100,7 @@ fn each_case<'a>(context: &Context<'a>, run: impl Fn(&FlatnessCase) -> Finding +
     (0..context.flatness_cases.len())
         .map(|index| {
             let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
-            Check::new("network", context.flatness_cases[index].name.clone(), move || run(&cases[index]))
+            Check::new("network", context.flatness_cases[index].name.clone(), move |_| run(&cases[index]))
         })
         .collect()
 }

@@ -1,8 +1,10 @@
 //! Laws of the true value of log P(f), which exact and unbiased methods owe.
 
 use super::prior::{Promise, at, each, same};
+use crate::gate::effort::short;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
+use crate::numeric::Streams;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
@@ -34,21 +36,22 @@ impl Law for Normalisation {
             if points > most {
                 return Finding::skip(format!("{points} points have too many labellings for this tier"));
             }
-            let (mut total, mut variance) = (0.0, 0.0);
+            let (mut total, mut variance, mut bound) = (0.0, 0.0, 0.0);
             // Every labelling draws with a seed of its own, so that errors add up as independent ones.
             for bits in 0..1_u64 << points {
                 let labels = Labels::from_signs((0..points).map(|i| bits >> i & 1 == 1));
-                let seed = trial.seed.wrapping_add(1 + bits);
+                let seed = short(Streams::new(trial.seed).child("labelling", bits));
                 match super::prior::log_prob(trial.subject, trial.link, &trial.case.gram, &labels, seed) {
                     Ok(answer) => {
                         let probability = answer.value.exp();
                         total += probability;
                         variance += (probability * answer.std_error.unwrap_or(0.0)).powi(2);
+                        bound += probability * answer.error_bound;
                     }
                     Err(finding) => return finding,
                 }
             }
-            Finding::test(total, 1.0, PRIOR_SYMMETRY, variance.sqrt())
+            Finding::test(total, 1.0, PRIOR_SYMMETRY + bound, variance.sqrt()).vouched(bound, 1.0)
         })
     }
 }
@@ -88,9 +91,11 @@ impl Law for Marginalisation {
                     let errors = [&plus, &minus, &without].map(|p| p.value.exp() * p.std_error.unwrap_or(0.0));
                     let std_error = errors.iter().map(|e| e * e).sum::<f64>().sqrt();
                     let expected = without.value.exp();
-                    let sum = Finding::test(total, expected, PRIOR_SYMMETRY * expected, std_error);
+                    let bound: f64 = [&plus, &minus, &without].map(|p| p.value.exp() * p.error_bound).iter().sum();
+                    let sum = Finding::test(total, expected, PRIOR_SYMMETRY * expected + bound, std_error);
+                    let sum = sum.vouched(bound, expected);
                     let most = plus.value.max(minus.value).exp();
-                    let rounding = PRIOR_SYMMETRY * expected;
+                    let rounding = PRIOR_SYMMETRY * expected + bound;
                     let rise = Finding::test_at_most(most, expected, rounding, std_error, "P rose with a point");
                     Finding::worst([rise, sum])
                 }
@@ -132,6 +137,7 @@ impl Law for BlockDiagonal {
             let twice = trial.base().map(|mut single| {
                 single.value *= 2.0;
                 single.std_error = single.std_error.map(|error| 2.0 * error);
+                single.error_bound *= 2.0;
                 single
             });
             same(trial.log_prob_of(doubled, &labels), twice)
