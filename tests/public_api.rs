@@ -188,7 +188,8 @@ impl Api {
             self.walk(glob, shown, seen, lines);
         }
         for module in &contents.modules {
-            let (inner, shown) = ([&at[..], &[module.clone()]].concat(), [&shown[..], &[module.clone()]].concat());
+            let (inner, shown) =
+                ([&at[..], std::slice::from_ref(module)].concat(), [&shown[..], std::slice::from_ref(module)].concat());
             lines.insert(format!("mod {}", shown.join("::")));
             self.walk(&inner, &shown, seen, lines);
         }

@@ -5,6 +5,7 @@ use serde::Serialize;
 /// Why a check did not pass: two estimators that are not held to be right can need quite different work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Cause {
     /// A failure: a law or a value is broken.
     Wrong,

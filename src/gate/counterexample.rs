@@ -66,8 +66,8 @@ impl Counterexample {
     /// # Errors
     /// [`CorpusError`], which names the file that could not be written.
     pub fn save(&self, folder: &Path) -> Result<PathBuf, CorpusError> {
-        let unmade = |error: std::io::Error| CorpusError::new(format!("folder '{}': {error}", folder.display()));
-        std::fs::create_dir_all(folder).map_err(unmade)?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| CorpusError::new(format!("folder '{}': {error}", folder.display())))?;
         let source = format!("{} under {}, shrunk from {}", self.estimator, self.law, self.case);
         match &self.body {
             Content::Network(case) => case.save(folder, &source),

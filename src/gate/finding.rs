@@ -2,8 +2,7 @@
 
 use crate::gate::cause::Cause;
 use crate::gate::score::Score;
-use crate::gate::sequential::SUSPICIOUS_Z;
-use crate::gate::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
+use crate::gate::tolerance::{GATE_Z, LEAST_POWER, POWER_Z, SUSPICIOUS_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.

@@ -13,7 +13,7 @@
 //! by Chernoff's bound it is above `N x` for `x > 1`, or below it for `x < 1`, with probability at most
 //! `exp(-N (x - 1 - ln x) / 2)`.
 
-/// Degrees of freedom of a standard error from [`LEAST_REPLICATES`](crate::numeric::tolerance::LEAST_REPLICATES).
+/// Degrees of freedom of a standard error from the 32 replicates that the built-in methods take at least.
 const FREEDOM: f64 = 31.0;
 
 /// Minus the logarithm of the probability with which one statistic of an honest estimator is out of bounds: `1e-9`. A run

@@ -21,6 +21,7 @@ pub struct Known(Vec<(String, String)>);
 
 /// Why a file of known failures cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KnownError {
     /// It cannot be read.
     #[error("file '{path}': {source}")]

@@ -8,17 +8,14 @@
 use crate::gate::effort::Effort;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::Check;
+use crate::gate::tolerance::SUSPICIOUS_Z;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// Standard errors from which on a comparison that passes is looked at again: one of 190 right ones (Student's
-/// distribution with 31 degrees of freedom, as for [`GATE_FALSE_ALARM`](crate::numeric::tolerance::GATE_FALSE_ALARM)).
-pub const SUSPICIOUS_Z: f64 = 3.0;
 
 /// Standard errors of the average of a step from which on the law is broken.
 ///
 /// The answers of a step are independent of the one that gave cause, and of each other. The average of four deviates of
 /// Student's distribution exceeds 7 with probability below `1e-9`, which multiplied by that of the cause, 1 of 190, is
-/// below `6e-12`: a fifth of what [`GATE_FALSE_ALARM`](crate::numeric::tolerance::GATE_FALSE_ALARM) allows the decision.
+/// below `6e-12`: a fifth of what [`GATE_FALSE_ALARM`](crate::gate::tolerance::GATE_FALSE_ALARM) allows the decision.
 const BROKEN_Z: f64 = 7.0;
 
 /// Answers asked for in each step.

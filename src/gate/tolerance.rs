@@ -57,6 +57,10 @@ pub(crate) const CERTIFIED_FIXED_POINT: f64 = 1e-7;
 /// quadrature's sum, and as many of `log P` itself.
 pub(crate) const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 
+/// Standard errors from which on a comparison that passes is looked at again: one of 190 right ones (Student's
+/// distribution with 31 degrees of freedom, as for [`GATE_FALSE_ALARM`]).
+pub(crate) const SUSPICIOUS_Z: f64 = 3.0;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -188,7 +188,7 @@ impl Reader<'_> {
                     let mut leaves = Vec::new();
                     tree_of_use(&tokens[index + 1..end], &[], &mut leaves);
                     for (name, path) in leaves {
-                        let Some(path) = self.from_root(at, &path) else { continue };
+                        let Some(path) = self.path_from_root(at, &path) else { continue };
                         if public {
                             passed_on.push((name.clone(), path.clone()));
                         } else {
@@ -211,10 +211,11 @@ impl Reader<'_> {
                         }
                         index += 2;
                     }
-                    if path.len() > 1 && !begun {
-                        if let Some(path) = self.from_root(at, &path) {
-                            self.module(at).paths.push(path);
-                        }
+                    if path.len() > 1
+                        && !begun
+                        && let Some(path) = self.path_from_root(at, &path)
+                    {
+                        self.module(at).paths.push(path);
                     }
                 }
                 _ => index += 1,
@@ -223,7 +224,7 @@ impl Reader<'_> {
     }
 
     /// A path in a module as one from the crate's root; `None` if it names no module of the crate.
-    fn from_root(&self, at: &[String], path: &[String]) -> Option<Vec<String>> {
+    fn path_from_root(&self, at: &[String], path: &[String]) -> Option<Vec<String>> {
         let mut base = match path.first()?.as_str() {
             "crate" => Vec::new(),
             "self" | "super" => at.to_vec(),
