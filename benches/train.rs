@@ -24,7 +24,7 @@ fn images() -> Dataset {
         let (first, second) = inputs.row(row).split_at(ndarray::Axis(0), FEATURES / 2);
         f64::from(u8::from(first.sum() > second.sum()))
     });
-    Dataset { name: "bench".to_owned(), inputs, shape: vec![FEATURES], targets }
+    Dataset::new("bench", inputs, vec![FEATURES], targets).unwrap()
 }
 
 fn architecture(inputs: usize) -> Architecture {

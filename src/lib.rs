@@ -65,7 +65,9 @@
 //! | [`train`] | optimisers and the trainer |
 //! | [`model`] | architectures as data, networks, losses, derivatives, safetensors files |
 //! | [`data`] | data sets and loaders |
+//! | [`demonstration`] | networks trained on digits, rescaled, and measured before and after |
 //! | [`study`] | the paper's experiments |
+//! | [`description`] | formula, cost, options and sources of each measure and method, as lists and docs print them |
 //! | [`numeric`] | linear algebra, normal tails, seeded random streams, [`numeric::Estimate`] |
 //! | [`io`], [`processes`] | files written whole or not at all; runs shared by several processes |
 //!
@@ -74,6 +76,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `cli` | yes | the program `flatgauge` (with `report` and `plots`) |
+//! | `studies` | with `report` | [`train`], [`function`], [`demonstration`] and [`study`] |
 //! | `report` | with `cli` | reports as text, JSON, JUnit XML, Markdown and HTML |
 //! | `plots` | with `cli` | figures of the studies |
 //! | `mpi` | no | runs over several processes; needs an MPI library and libclang to build |
@@ -93,10 +96,15 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod data;
+#[cfg(feature = "studies")]
+pub mod demonstration;
+pub mod description;
 pub mod flatness;
+#[cfg(feature = "studies")]
 pub mod function;
 pub mod gate;
 mod id;
+#[doc(hidden)]
 pub mod io;
 pub mod kernel;
 pub mod model;
@@ -106,7 +114,9 @@ pub mod processes;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod rescale;
+#[cfg(feature = "studies")]
 pub mod study;
+#[cfg(feature = "studies")]
 pub mod train;
 
 /// The README's examples run as tests.

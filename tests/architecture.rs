@@ -1,11 +1,18 @@
-//! The is_built_in rule that a machine can see: a room uses only rooms on lower floors.
+//! The rules of the house that a machine can see: a room uses only rooms on lower floors, and the files of a room have an
+//! order.
 
+mod source_tree;
+
+use source_tree::{SourceTree, circles};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 /// Rooms by floor; rooms of one floor do not use each other.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 18] = [
+    ("id", 0),
+    ("description", 0),
     ("numeric", 1),
+    ("io", 1),
+    ("processes", 1),
     ("data", 2),
     ("model", 2),
     ("kernel", 3),
@@ -16,156 +23,65 @@ const FLOORS: [(&str, u8); 13] = [
     ("function", 4),
     ("gate", 5),
     ("study", 5),
-    ("report", 6),
-    ("cli", 7),
+    ("demonstration", 6),
+    ("report", 7),
+    ("cli", 8),
 ];
 
 fn floor(room: &str) -> Option<u8> {
     FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
 }
 
-/// Rooms that a line of code names after `crate::`, by `use` or in a path.
-fn rooms_named(line: &str) -> Vec<String> {
-    let code = line.split("//").next().unwrap_or_default();
-    code.split("crate::")
-        .skip(1)
-        .flat_map(|rest| {
-            let list = rest.strip_prefix('{').and_then(|list| list.split('}').next()).unwrap_or(rest);
-            let names = if rest.starts_with('{') { list.split(',').collect::<Vec<_>>() } else { vec![list] };
-            names
-                .into_iter()
-                .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>())
-        })
-        .filter(|name| !name.is_empty())
-        .collect()
-}
-
-/// What is wrong with a line of a room, if anything.
-fn violation(room: &str, line: &str) -> Option<String> {
-    let own = floor(room)?;
-    rooms_named(line).into_iter().find_map(|named| match floor(&named) {
-        _ if named == room => None,
-        Some(other) if other < own => None,
-        Some(other) => Some(format!("{room} (floor {own}) uses {named} (floor {other})")),
-        None => Some(format!("{room} names crate::{named}, which is no room")),
-    })
-}
-
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(rust_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
+/// What is wrong with a room that uses another, if anything.
+fn violation(room: &str, used: &str) -> Option<String> {
+    match (floor(room), floor(used)) {
+        (None, _) => Some(format!("src/{room} is on no floor")),
+        (_, None) => Some(format!("{room} names crate::{used}, which is no room")),
+        (Some(own), Some(other)) if room == used || other < own => None,
+        (Some(own), Some(other)) => Some(format!("{room} (floor {own}) uses {used} (floor {other})")),
     }
-    files
 }
 
 #[test]
 fn no_room_imports_upward() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let tree = SourceTree::of_crate();
     let mut seen = 0;
-    let mut violations = Vec::new();
-    for path in rust_files(&source) {
-        let inside = path.strip_prefix(&source).unwrap();
-        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap();
-        if matches!(room, "main.rs" | "lib.rs") {
-            continue;
-        }
-        assert!(floor(room).is_some(), "src/{room} is on no floor");
-        for (index, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
-            seen += rooms_named(line).len();
-            if let Some(violation) = violation(room, line) {
-                violations.push(format!("{}:{}: {violation}", inside.display(), index + 1));
+    let mut violations = BTreeSet::new();
+    for module in tree.modules() {
+        let Some(room) = module.room() else { continue };
+        for path in &module.paths {
+            seen += 1;
+            // A path through `mod.rs` counts as the room that it names, wherever the item came from.
+            if let Some(violation) = violation(room, &path[0]) {
+                violations.insert(format!("{}: {violation}", module.file));
             }
         }
     }
-    assert!(seen > 100, "only {seen} imports were seen: the reader of this test is broken");
-    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    assert!(seen > 1000, "only {seen} paths were seen: the reader of this test is broken");
+    assert!(violations.is_empty(), "{}", Vec::from_iter(violations).join("\n"));
 }
 
 #[test]
 fn a_climbing_import_is_caught() {
-    assert!(violation("numeric", "use crate::model::Network;").is_some());
-    assert!(violation("kernel", "use crate::prior::Gram;").is_some(), "same floor");
-    assert!(violation("prior", "use crate::{numeric::Estimate, gate};").is_some(), "nested lists");
-    assert!(violation("prior", "let x = crate::attic::y();").is_some(), "unknown room");
-    assert!(violation("prior", "use crate::numeric::Estimate; // not crate::gate").is_none());
-    assert!(violation("gate", "use crate::{flatness, prior::Gram};").is_none());
-}
-
-/// Which module of a room each name belongs to that its `mod.rs` exports.
-fn exports(module: &str) -> Vec<(String, String)> {
-    let mut exports = Vec::new();
-    for line in module.lines().map(str::trim) {
-        let Some((_, path)) = line.split_once("use ").filter(|(before, _)| before.starts_with("pub")) else { continue };
-        let Some((home, names)) = path.trim_end_matches(';').split_once("::") else { continue };
-        let names = names.trim_matches(['{', '}']).split(',');
-        exports.extend(names.map(|name| (name.trim().to_owned(), home.to_owned())));
-    }
-    exports
-}
-
-/// Circles among modules: the names along each, from a module back to itself.
-fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    fn walk(uses: &BTreeMap<String, BTreeSet<String>>, path: &mut Vec<String>, found: &mut Vec<String>) {
-        for next in uses.get(path.last().expect("a path begins somewhere")).into_iter().flatten() {
-            if *next == path[0] {
-                found.push(format!("{} -> {next}", path.join(" -> ")));
-            } else if !path.contains(next) && *next > path[0] {
-                // Each circle once: from its first module in the alphabet.
-                path.push(next.clone());
-                walk(uses, path, found);
-                path.pop();
-            }
-        }
-    }
-    let mut found = Vec::new();
-    for start in uses.keys() {
-        walk(uses, &mut vec![start.clone()], &mut found);
-    }
-    found
-}
-
-/// What each module of a room (a file, or a folder as a whole) uses of the others.
-fn uses(room: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
-    let exports = exports(&std::fs::read_to_string(folder.join("mod.rs")).unwrap());
-    let files = rust_files(&folder);
-    let module = |path: &Path| {
-        let first = path.strip_prefix(&folder).unwrap().components().next().unwrap();
-        first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
-    };
-    let modules: BTreeSet<String> = files.iter().map(|path| module(path)).filter(|name| name != "mod").collect();
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for path in files {
-        let own = module(&path);
-        let text = std::fs::read_to_string(&path).unwrap();
-        for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
-            for rest in line.split(&format!("crate::{room}::")).skip(1) {
-                let list = rest.strip_prefix('{').and_then(|list| list.split('}').next()).unwrap_or(rest);
-                let names = if rest.starts_with('{') { list.split(',').collect::<Vec<_>>() } else { vec![list] };
-                for name in names {
-                    let name: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                    let home = exports.iter().find(|(exported, _)| *exported == name).map_or(&name, |(_, home)| home);
-                    if *home != own && own != "mod" && modules.contains(home) {
-                        uses.entry(own.clone()).or_default().insert(home.clone());
-                    }
-                }
-            }
-        }
-    }
-    uses
+    assert!(violation("numeric", "model").is_some());
+    assert!(violation("kernel", "prior").is_some(), "same floor");
+    assert!(violation("gate", "demonstration").is_some(), "the referee trains nobody");
+    assert!(violation("prior", "attic").is_some(), "unknown room");
+    assert!(violation("prior", "numeric").is_none());
+    assert!(violation("gate", "gate").is_none());
 }
 
 #[test]
-fn the_files_of_the_gate_have_an_order() {
-    let uses = uses("gate");
-    assert!(uses.values().map(BTreeSet::len).sum::<usize>() > 40, "the reader of this test is broken: {uses:?}");
-    assert_eq!(circles(&uses), Vec::<String>::new());
+fn the_files_of_every_room_have_an_order() {
+    let uses = SourceTree::of_crate().uses_within_rooms();
+    let arrows = uses.values().map(BTreeSet::len).sum::<usize>();
+    assert!(arrows > 300, "only {arrows} arrows were seen: the reader of this test is broken");
+    let circles = circles(&uses);
+    assert!(circles.is_empty(), "{} circles of files:\n{}", circles.len(), circles.join("\n"));
+}
+
+#[test]
+fn a_circle_of_files_is_caught() {
     // A circle is seen: two that use each other, and three in a ring.
     let planted = |arrows: &[(&str, &str)]| {
         let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -177,4 +93,50 @@ fn the_files_of_the_gate_have_an_order() {
     assert_eq!(planted(&[("a", "b"), ("b", "a"), ("b", "c")]), ["a -> b -> a"]);
     assert_eq!(planted(&[("b", "c"), ("c", "a"), ("a", "b")]), ["a -> b -> c -> a"]);
     assert!(planted(&[("a", "b"), ("b", "c"), ("a", "c")]).is_empty());
+}
+
+/// Paths by every spelling end at the file that has the item.
+#[test]
+fn arrows_are_seen_through_every_spelling() {
+    let uses = |file: &str| {
+        let files = [
+            ("lib.rs", "pub mod room;"),
+            (
+                "room/mod.rs",
+                "mod other; mod own; pub use other::{Item, deep as renamed}; pub trait Face {} fn list() -> own::Own {}",
+            ),
+            ("room/other.rs", "pub struct Item; pub fn deep() {} "),
+            ("room/own.rs", file),
+        ];
+        let tree = SourceTree::of_files(files.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        tree.uses_within_rooms().remove("room/own.rs").unwrap_or_default().into_iter().collect::<Vec<_>>()
+    };
+    for spelling in [
+        "use crate::room::Item;",
+        "use crate::{room::{Item}};",
+        "use super::Item;",
+        "use super::other::*;",
+        "use super::renamed;",
+        "fn f() -> super::Item { panic!() }",
+        "fn f() { println!(\"{}\", crate::room::other::deep()) }",
+        "mod inner { use super::super::Item; }",
+    ] {
+        assert_eq!(uses(spelling), ["room/other.rs"], "{spelling}");
+    }
+    assert_eq!(uses("use super::Face;"), ["room/mod.rs"]);
+    assert_eq!(uses("use super::{Face, other::Item};"), ["room/mod.rs", "room/other.rs"]);
+    for none in [
+        "use std::fmt; // crate::room::Item",
+        "/// [`crate::room::Item`]\nfn f() {}",
+        "#[cfg(test)] mod tests { use super::super::Item; }",
+    ] {
+        assert_eq!(uses(none), Vec::<String>::new(), "{none}");
+    }
+    let both = [
+        ("lib.rs", "pub mod room;"),
+        ("room/mod.rs", "mod own; pub trait Face {} fn list() -> own::Own {}"),
+        ("room/own.rs", "use super::Face;"),
+    ];
+    let tree = SourceTree::of_files(both.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    assert_eq!(circles(&tree.uses_within_rooms()), ["room/mod.rs -> room/own.rs -> room/mod.rs"]);
 }

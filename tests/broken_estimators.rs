@@ -1,6 +1,7 @@
 //! The gate must fail on estimators that are wrong: each error is planted, and a law catches it.
 
 use flatgauge::cli::exit_code;
+use flatgauge::demonstration;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{self, Context, Gate, Report, Tier, Verdict};
 use flatgauge::numeric::{Estimate, Info};
@@ -172,7 +173,7 @@ const MUTE: [(f64, Option<f64>); 12] = [
 struct Mute<'m, T: ?Sized>(&'m T, Estimate);
 
 fn mute<T: ?Sized>(inner: &T, (value, std_error): (f64, Option<f64>)) -> Mute<'_, T> {
-    Mute(inner, Estimate { value, std_error, info: Info::new() })
+    Mute(inner, Estimate { value, std_error, error_bound: 0.0, info: Info::new() })
 }
 
 impl Measure for Mute<'_, dyn Measure> {
@@ -291,7 +292,7 @@ fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
         let place = measures.iter().position(|measure| measure.id() == broken.id()).unwrap();
         measures[place] = &broken;
         let context = Context::new(measures, prior::registry().to_vec(), true, Tier::Quick, 0);
-        let (_, report) = gate::verify(&context, Some("hessian_trace/fcn"), "test", &|_, _, _| ()).unwrap();
+        let (_, report) = demonstration::verify(&context, Some("hessian_trace/fcn"), "test", &|_, _, _| ()).unwrap();
         std::process::exit(exit_code(&report).into());
     }
     let status = Command::new(std::env::current_exe().unwrap())

@@ -134,7 +134,7 @@ fn boolean_inputs_are_in_counting_order() {
     assert_eq!(data.targets.column(0).to_vec(), [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
     let unlabelled = load("boolean:7").unwrap();
     assert_eq!((unlabelled.inputs.dim(), unlabelled.targets.dim()), ((128, 7), (128, 0)));
-    assert!(unlabelled.binary_targets().unwrap_err().to_string().contains("0 numbers a row"));
+    assert!(unlabelled.binary_targets().unwrap_err().to_string().contains("0 numbers per row"));
     for wrong in ["boolean:0", "boolean:21", "boolean:-1", "boolean:", "boolean:3:0110", "boolean:1:02", "boolean:x:01"]
     {
         assert!(matches!(load(wrong).unwrap_err(), DataError::Argument { .. }), "{wrong}");
@@ -381,7 +381,7 @@ fn bombs_cost_no_more_memory_than_the_header_allows() {
     let labels = "{'descr': '|u1', 'fortran_order': False, 'shape': (5,), }\n";
     std::fs::write(&place, deflated(&[("x.npy", entry(header, 1 << 28)), ("y.npy", entry(labels, 5))])).unwrap();
     let error = data::load_source_of(place.to_str().unwrap(), Some(4)).unwrap_err().to_string();
-    assert!(error.contains("16384 features a row; the architecture takes 4"), "{error}");
+    assert!(error.contains("16384 features per row; the architecture takes 4"), "{error}");
     let error = load_source(place.to_str().unwrap()).unwrap_err().to_string();
     assert!(error.contains("expected 16384 labels"), "{error}");
     let grown = peak_memory() - before;

@@ -3,6 +3,7 @@
 //! The commands are this test program itself: started with [`ROLE`] set it plays an estimator.
 
 use flatgauge::data::{read_npy, read_npz};
+use flatgauge::flatness::options::FORMER_NAMES;
 use flatgauge::flatness::{self, Options, Point};
 use flatgauge::gate::{self, Context, Report, Tier};
 use flatgauge::model::{Architecture, Loss, Model, Objective, load_network};
@@ -50,7 +51,10 @@ fn right(request: &Value) -> f64 {
     let y = y.into_shape_with_order((rows, columns)).unwrap();
     let loss: Loss = serde_json::from_value(request["loss"].clone()).unwrap();
     let objective = Objective::new(&network, loss, x.view(), y.view()).unwrap();
-    let options: Options = serde_json::from_value(request["options"].clone()).unwrap();
+    // Requests carry options under their former names too.
+    let mut options = request["options"].clone();
+    FORMER_NAMES.iter().for_each(|(former, _)| drop(options.as_object_mut().unwrap().remove(*former)));
+    let options: Options = serde_json::from_value(options).unwrap();
     let measure = flatness::find(text(request, "measure")).unwrap();
     measure.evaluate(&Point::new(objective, &network.theta), &options).unwrap().value
 }
@@ -159,18 +163,18 @@ fn play(role: &str) {
     }
 }
 
-/// The entry through which this program plays its roles; as a test of its own it does nothing.
+/// The entry through which this program plays its roles.
 #[test]
-fn role() {
-    if let Ok(role) = std::env::var(ROLE) {
-        play(&role);
-        std::process::exit(0);
-    }
+#[ignore = "no test: the process that stands in for a command"]
+fn process_that_plays_a_role() {
+    play(&std::env::var(ROLE).expect("only the tests of this file start this process"));
+    std::process::exit(0);
 }
 
 fn checking(role: &str, what: &[&str], timeout: &str) -> Command {
     let program = std::env::current_exe().unwrap();
-    let command = format!("exec 3>&1 1>&2; exec '{}' --exact role --nocapture", program.display());
+    let command =
+        format!("exec 3>&1 1>&2; exec '{}' --exact --ignored process_that_plays_a_role --nocapture", program.display());
     let mut check = Command::new(env!("CARGO_BIN_EXE_flatgauge"));
     check.args(["check", "--command", &command, "--timeout", timeout]).args(what).env(ROLE, role);
     check

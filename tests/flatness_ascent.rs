@@ -1,17 +1,16 @@
 //! Stochastic gradient ascent within a box, step for step against PyTorch (`golden/flatness/ascent.json`), and the
 //! sharpness that comes of it, before and after layer scaling by 5.9.
 
+mod common;
+
 use approx::assert_relative_eq;
-use flatgauge::data::{self, Dataset};
+use common::golden::{Trained, record};
 use flatgauge::flatness::ascent::{Domain, SgdAscent};
 use flatgauge::flatness::{self, Options, Point};
-use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective, load_network};
 use flatgauge::numeric::tolerance::CERTIFIED_CURVATURE;
 use flatgauge::rescale::{LayerAlpha, Rescaling};
 use serde::Deserialize;
 use serde_json::Value;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 #[derive(Deserialize)]
 struct Ascent {
@@ -26,53 +25,10 @@ struct Ascent {
     end: Vec<f64>,
 }
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/flatness").join(name)
-}
-
-fn json<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
-}
-
-/// A trained network of `golden/flatness` with its data.
-struct Trained {
-    record: Value,
-    network: Network,
-    loss: Loss,
-    data: Dataset,
-}
-
-impl Trained {
-    fn read(record: &Value) -> Self {
-        let name = record["name"].as_str().unwrap();
-        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).unwrap();
-        let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
-        let model = Arc::new(Model::new(Architecture::fully_connected(&widths, activation, 1.0, 1.0)).unwrap());
-        Self {
-            network: load_network(&golden(&format!("{name}.safetensors")), &model).unwrap().network,
-            loss: serde_json::from_value(record["loss"].clone()).unwrap(),
-            data: data::load(golden(&format!("{name}.npz")).to_str().unwrap()).unwrap(),
-            record: record.clone(),
-        }
-    }
-
-    fn objective<'a>(&'a self, network: &'a Network) -> Objective<'a> {
-        Objective::new(network, self.loss, self.data.inputs.view(), self.data.targets.view()).unwrap()
-    }
-}
-
-fn trained() -> Vec<Trained> {
-    let records: Value = json("flatness.json");
-    let records = records["cases"].as_array().unwrap();
-    let trained: Vec<_> = records.iter().filter(|record| record["arch"] == "fcn").map(Trained::read).collect();
-    assert_eq!(trained.len(), 5);
-    trained
-}
-
 #[test]
 fn every_step_is_that_of_pytorch() {
-    let networks = trained();
-    let record: Value = json("ascent.json");
+    let networks = Trained::fully_connected();
+    let record: Value = record("flatness/ascent.json");
     let ascents: Vec<Ascent> = serde_json::from_value(record["cases"].clone()).unwrap();
     assert_eq!(ascents.len(), 6, "three networks under two settings");
     for ascent in &ascents {
@@ -119,7 +75,7 @@ fn the_paper_s_sharpness_is_that_of_pytorch_here_and_rescaled_and_as_predicted()
     let measure = flatness::find("keskar_sharpness_sgd").unwrap();
     let options = Options::default();
     let mut rescaled = 0;
-    for case in &trained() {
+    for case in &Trained::fully_connected() {
         let number = |key: &str| case.record[key].as_f64().unwrap();
         let here = Point::new(case.objective(&case.network), &case.network.theta);
         let value = measure.evaluate(&here, &options).unwrap().value;

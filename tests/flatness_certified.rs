@@ -1,67 +1,27 @@
 //! Flatness measures against values from PyTorch's dense float64 autograd (`golden/flatness`), before and
 //! after layer scaling by 5.9.
 
+mod common;
+
 use approx::assert_relative_eq;
-use flatgauge::data;
+use common::golden::Trained;
 use flatgauge::flatness::curvature::{Block, GaussNewton, Hessian, diagonal, gauss_newton_spectrum};
 use flatgauge::flatness::lanczos::{End, Lanczos};
 use flatgauge::flatness::{self, DensePoint, Options, Point, Response};
-use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective, load_network};
 use flatgauge::numeric::InfoValue;
 use flatgauge::rescale::{Action, LayerAlpha, Rescaling};
-use serde_json::Value;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Two float64 programs that add the same few hundred products in different orders, and eigenvalues whose
 /// residual is below `1e-10`.
 const AGREEMENT: f64 = 1e-9;
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/flatness").join(name)
-}
-
-struct Case {
-    record: Value,
-    network: Network,
-    loss: Loss,
-    data: data::Dataset,
-}
+type Case = Trained;
 
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(golden("flatness.json")).unwrap();
-    let records: Value = serde_json::from_str(&text).unwrap();
-    let mut cases = Vec::new();
-    for record in records["cases"].as_array().unwrap() {
-        if record["arch"] != "fcn" {
-            continue;
-        }
-        let name = record["name"].as_str().unwrap();
-        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).unwrap();
-        let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
-        let model = Arc::new(Model::new(Architecture::fully_connected(&widths, activation, 1.0, 1.0)).unwrap());
-        let network = load_network(&golden(&format!("{name}.safetensors")), &model).unwrap().network;
-        let data = data::load(golden(&format!("{name}.npz")).to_str().unwrap()).unwrap();
-        let loss = serde_json::from_value(record["loss"].clone()).unwrap();
-        cases.push(Case { record: record.clone(), network, loss, data });
-    }
-    assert_eq!(cases.len(), 5);
-    cases
+    Trained::fully_connected()
 }
 
 impl Case {
-    fn objective<'a>(&'a self, network: &'a Network) -> Objective<'a> {
-        Objective::new(network, self.loss, self.data.inputs.view(), self.data.targets.view()).unwrap()
-    }
-
-    fn name(&self) -> &str {
-        self.record["name"].as_str().unwrap()
-    }
-
-    fn number(&self, key: &str) -> f64 {
-        self.record[key].as_f64().unwrap_or_else(|| panic!("{key} is a number"))
-    }
-
     /// The reference's settings.
     fn options(&self) -> Options {
         Options { log_det_shift: self.number("log_det_shift"), ..Options::default() }

@@ -48,7 +48,7 @@ fn cases() -> impl Strategy<Value = Case> {
             let outputs = match loss {
                 Loss::Bce => 1,
                 Loss::Ce => outputs + 1,
-                Loss::Mse => outputs,
+                _ => outputs,
             };
             let widths = [vec![inputs], hidden, vec![outputs]].concat();
             Case { widths, activation, loss, samples, seed }
@@ -70,7 +70,7 @@ impl Case {
         let targets = match self.loss {
             Loss::Bce => Array2::from_shape_simple_fn((self.samples, 1), || f64::from(generator.random_range(0..2_u8))),
             Loss::Ce => Array2::from_shape_simple_fn((self.samples, 1), || generator.random_range(0..outputs) as f64),
-            Loss::Mse => normal(outputs, "targets"),
+            _ => normal(outputs, "targets"),
         };
         Built { network, loss: self.loss, inputs: normal(self.widths[0], "inputs"), targets }
     }
@@ -102,7 +102,7 @@ impl Built {
     }
 
     fn value_at_scale(&self, measure: &dyn Measure, options: &Options, scale: f64) -> Option<f64> {
-        let objective = Objective { scale, ..self.objective() };
+        let objective = self.objective().with_scale(scale);
         applicable(measure.evaluate(&Point::new(objective, &self.network.theta), options))
     }
 }

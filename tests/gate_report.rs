@@ -1,5 +1,8 @@
 //! The gate for other crates' tests, and the folder that `--report` writes.
 
+mod common;
+
+use common::need::need;
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{Gate, Report, Verdict};
 use flatgauge::numeric::Estimate;
@@ -392,10 +395,11 @@ fn a_browser_shows_the_page_on_a_phone_and_on_a_desk_without_complaint() {
     report::folder::write(place.path(), None, &shut()).unwrap();
     for width in [375, 1280] {
         let picture = place.path().join(format!("{width}.png"));
-        let Some(output) = chromium(&place.path().join("index.html"), width, &picture) else {
-            println!("skipped: no chromium on this machine");
+        let output = chromium(&place.path().join("index.html"), width, &picture);
+        if !need("chromium", output.is_some(), "there is no chromium or google-chrome") {
             return;
-        };
+        }
+        let output = output.unwrap();
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{log}");
         assert!(!log.contains("CONSOLE"), "{log}");

@@ -2,7 +2,6 @@
 
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{Content, Context, Corpus, Gate, Report, Tier, Verdict, run_generated};
-use flatgauge::model::Objective;
 use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
@@ -34,7 +33,7 @@ impl Measure for UnequalBatches {
         for start in (0..whole.sample_count()).step_by(5) {
             let rows = s![start..(start + 5).min(whole.sample_count()), ..];
             let (inputs, targets) = (whole.inputs.slice_move(rows), whole.targets.slice_move(rows));
-            let part = Point::new(Objective { inputs, targets, ..*whole }, point.theta());
+            let part = Point::new(whole.with_data(inputs, targets), point.theta());
             traces.push(part.linearisation.hessian_products(Array2::eye(point.theta().len()).view()).diag().sum());
         }
         Ok(Estimate::deterministic(traces.iter().sum::<f64>() / traces.len() as f64, Info::new()))

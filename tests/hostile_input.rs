@@ -3,6 +3,9 @@
 
 #![cfg(unix)]
 
+mod common;
+
+use common::cli::flatgauge;
 use flatgauge::data::{read_npy, write_npy};
 use ndarray::{Array2, array};
 use std::ffi::OsStr;
@@ -10,10 +13,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-fn flatgauge(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(arguments).output().expect("the program starts")
-}
 
 fn done(arguments: &[&str]) -> String {
     let output = flatgauge(arguments);
@@ -69,8 +68,9 @@ impl Folder {
     }
 }
 
+/// A file of `golden/`, as an argument.
 fn golden(name: &str) -> String {
-    format!("{}/golden/{name}", env!("CARGO_MANIFEST_DIR"))
+    common::golden::golden(name).to_str().unwrap().to_owned()
 }
 
 const TRAIN: [&str; 9] = ["train", "--train", "20", "--test", "5", "--max-epochs", "2", "--seed", "1"];

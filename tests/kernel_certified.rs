@@ -1,6 +1,9 @@
 //! Analytic Gram matrices against values by an independent program (`golden/kernel`), and their own laws.
 
+mod common;
+
 use approx::assert_abs_diff_eq;
+use common::golden::{golden, record};
 use flatgauge::data::read_npy;
 use flatgauge::kernel::{self, KernelError};
 use flatgauge::model::{Activation, Architecture, LayerSpec, Padding};
@@ -11,19 +14,13 @@ use ndarray::{Array2, ArrayView2, Ix2, Ix4, array, s};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::Value;
-use std::path::PathBuf;
-
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/kernel").join(name)
-}
 
 fn records() -> Vec<Value> {
-    let text = std::fs::read_to_string(golden("kernel.json")).unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()["cases"].as_array().unwrap().clone()
+    record::<Value>("kernel/kernel.json")["cases"].as_array().unwrap().clone()
 }
 
 fn matrix(record: &Value, what: &str) -> Array2<f64> {
-    let path = golden(&format!("{}.{what}.npy", record["name"].as_str().unwrap()));
+    let path = golden(&format!("kernel/{}.{what}.npy", record["name"].as_str().unwrap()));
     read_npy(&path).unwrap().into_dimensionality::<Ix2>().unwrap()
 }
 
@@ -40,7 +37,7 @@ fn assert_agrees(found: ArrayView2<f64>, expected: ArrayView2<f64>, tolerance: f
 
 /// The case's architecture, and its inputs as rows of channels, height, width.
 fn case(record: &Value) -> (Architecture, Array2<f64>) {
-    let path = golden(&format!("{}.x.npy", record["name"].as_str().unwrap()));
+    let path = golden(&format!("kernel/{}.x.npy", record["name"].as_str().unwrap()));
     let inputs = read_npy(&path).unwrap();
     let [weight_std, bias_std] = ["weight_std", "bias_std"].map(|key| record[key].as_f64().unwrap());
     if record["arch"] == "fcn" {
@@ -123,13 +120,9 @@ fn rows_of(value: &Value) -> Array2<f64> {
     Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
 }
 
-fn read_json(name: &str) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
-}
-
 #[test]
 fn edge_rows_to_all_digits() {
-    let edges = read_json("edge_rows.json");
+    let edges: Value = record("kernel/edge_rows.json");
     let mut cases = 0;
     for (record, edge) in records().iter().zip(edges["cases"].as_array().unwrap()) {
         cases += 1;
@@ -150,7 +143,7 @@ fn edge_rows_to_all_digits() {
 
 #[test]
 fn edge_images_to_all_digits() {
-    let edges = read_json("edge_images.json");
+    let edges: Value = record("kernel/edge_images.json");
     let inputs = rows_of(&edges["inputs"]);
     let conv = |stride| LayerSpec::Conv {
         channels: 3,
@@ -194,7 +187,7 @@ fn edge_images_to_all_digits() {
 /// A tangent kernel that carries an angle twice must not let rounding part the two: each layer would double the gap.
 #[test]
 fn deep_erf_networks_keep_their_digits() {
-    let deep = read_json("deep_erf.json");
+    let deep: Value = record("kernel/deep_erf.json");
     let inputs = rows_of(&deep["inputs"]);
     let cases = deep["cases"].as_array().unwrap();
     for case in cases {

@@ -205,6 +205,7 @@ impl Slow {
                         Padding::Zeros(zeros) => {
                             (zeros[axis], (self.plane[axis] + 2 * zeros[axis] - kernel[axis]) / stride[axis] + 1)
                         }
+                        other => panic!("{other:?} is not drawn"),
                     };
                 }
                 let sums = self.map(output, self.windows(*kernel, *stride, before, output, true));

@@ -1,5 +1,8 @@
 //! Layers: certified networks, the scalar oracle on drawn architectures, shapes and presets.
 
+mod common;
+
+use common::golden::{golden, record};
 use flatgauge::data::{self, Dataset};
 use flatgauge::model::{
     Activation, Architecture, LayerSpec, Loss, Model, ModelError, Network, Objective, Padding, Role, load_network,
@@ -12,16 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::RngExt;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 /// Entries agree relative to the largest expected one.
 fn assert_agrees<'a>(
@@ -45,7 +39,7 @@ fn conv(channels: usize, kernel: usize, stride: usize, padding: Padding, bias: b
 
 /// The convolutional network of `golden/flatness`.
 fn certified_cnn() -> (Value, Network, Dataset) {
-    let records = json(&golden("flatness/flatness.json"));
+    let records = record::<Value>("flatness/flatness.json");
     let name = "cnn_relu_bce_1";
     let record = records["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap().clone();
     let mut data = data::load(golden(&format!("flatness/{name}.npz")).to_str().unwrap()).unwrap();
@@ -124,7 +118,7 @@ fn a_residual_network_saved_by_pytorch() {
     let checkpoint = load_network(&golden("network/residual.safetensors"), &model).unwrap();
     assert_eq!(checkpoint.ignored.len(), 4, "PyTorch's batch counters are ignored and named");
     let network = checkpoint.network;
-    let record = json(&golden("network/residual.json"));
+    let record: Value = record("network/residual.json");
     let rows = |value: &Value| -> Array2<f64> {
         let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).unwrap();
         Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
@@ -372,7 +366,7 @@ fn shape_errors_name_the_layer_and_the_shapes() {
     let error = Architecture::from_toml(
         "input = [1, 4, 4]\n[[layers]]\ntype = \"conv\"\nchannels = 2\nkernel = [3, 3]\npadding = \"full\"\n",
     );
-    let error = error.unwrap_err();
+    let error = error.unwrap_err().to_string();
     assert!(
         error.contains("\"full\"") && error.contains("\"same\", \"valid\" or [vertical, horizontal] zeros"),
         "{error}"

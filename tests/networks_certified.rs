@@ -1,62 +1,19 @@
 //! Networks and their dense derivatives against values from PyTorch's autograd (`golden/flatness`).
 
+mod common;
+
 use approx::assert_relative_eq;
-use flatgauge::data;
-use flatgauge::model::{Activation, Architecture, Loss, Model, Network, Objective, load_network, oracle};
+use common::golden::{Trained, golden};
+use flatgauge::model::oracle;
 use ndarray::{Array2, ArrayView2, Axis};
-use serde_json::Value;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Two float64 programs that add the same few hundred products in different orders.
 const AGREEMENT: f64 = 1e-11;
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/flatness").join(name)
-}
-
-struct Case {
-    record: Value,
-    network: Network,
-    loss: Loss,
-    data: data::Dataset,
-}
-
-fn fully_connected_cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(golden("flatness.json")).unwrap();
-    let records: Value = serde_json::from_str(&text).unwrap();
-    let mut cases = Vec::new();
-    for record in records["cases"].as_array().unwrap() {
-        if record["arch"] != "fcn" {
-            continue;
-        }
-        let name = record["name"].as_str().unwrap();
-        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).unwrap();
-        let activation: Activation = serde_json::from_value(record["activation"].clone()).unwrap();
-        let model = Arc::new(Model::new(Architecture::fully_connected(&widths, activation, 1.0, 1.0)).unwrap());
-        let network = load_network(&golden(&format!("{name}.safetensors")), &model).unwrap().network;
-        let data = data::load(golden(&format!("{name}.npz")).to_str().unwrap()).unwrap();
-        let loss = serde_json::from_value(record["loss"].clone()).unwrap();
-        cases.push(Case { record: record.clone(), network, loss, data });
-    }
-    assert_eq!(cases.len(), 5);
-    cases
-}
-
-impl Case {
-    fn objective(&self) -> Objective<'_> {
-        Objective::new(&self.network, self.loss, self.data.inputs.view(), self.data.targets.view()).unwrap()
-    }
-
-    fn number(&self, key: &str) -> f64 {
-        self.record[key].as_f64().unwrap_or_else(|| panic!("{key} is a number"))
-    }
-}
-
 #[test]
 fn logits_loss_and_gradient() {
-    for case in fully_connected_cases() {
-        let objective = case.objective();
+    for case in Trained::fully_connected() {
+        let objective = case.objective(&case.network);
         let logits = objective.logits(&case.network.theta);
         let first: Vec<Vec<f64>> = serde_json::from_value(case.record["outputs_first5"].clone()).unwrap();
         for (row, expected) in logits.outer_iter().zip(&first) {
@@ -74,10 +31,10 @@ fn logits_loss_and_gradient() {
 
 #[test]
 fn hessian_vector_products() {
-    for case in fully_connected_cases() {
-        let objective = case.objective();
+    for case in Trained::fully_connected() {
+        let objective = case.objective(&case.network);
         let name = case.record["name"].as_str().unwrap();
-        let bytes = std::fs::read(golden(&format!("{name}.safetensors"))).unwrap();
+        let bytes = std::fs::read(golden(&format!("flatness/{name}.safetensors"))).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let read = |key: &str| -> Vec<f64> {
             let tensor = file.tensor(key).unwrap();
@@ -95,8 +52,8 @@ fn hessian_vector_products() {
 
 #[test]
 fn the_dense_oracle_and_the_batched_passes_agree_with_each_other_and_with_pytorch() {
-    for case in fully_connected_cases() {
-        let objective = case.objective();
+    for case in Trained::fully_connected() {
+        let objective = case.objective(&case.network);
         let theta = &case.network.theta;
         let dense = oracle::dense(&objective, theta);
         assert_relative_eq!(dense.value, case.number("loss_value"), max_relative = AGREEMENT);

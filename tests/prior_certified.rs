@@ -1,12 +1,14 @@
 //! Methods of `log P(f)` against the certified values of `golden/prior`.
 
+mod common;
+
+use common::golden::{golden, record};
 use flatgauge::data::{digits, read_npy};
 use flatgauge::kernel;
 use flatgauge::model::{Activation, Architecture};
 use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProbMethod, PriorOptions, find, registry};
 use ndarray::{Array2, Ix2, s};
 use serde_json::Value;
-use std::path::PathBuf;
 
 /// Two converged programs for the fixed point of expectation propagation. Each stops within about `1e-10`;
 /// the certified values come with their own disagreement, at most `1e-7`.
@@ -15,12 +17,8 @@ const EP_AGREEMENT: f64 = 1e-7;
 /// Closed forms and quadratures in f64 against 40 digits, in nats: a few hundred roundings of `log P` of order 100.
 const CLOSED_FORM_AGREEMENT: f64 = 1e-11;
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/prior").join(name)
-}
-
 fn document() -> Value {
-    serde_json::from_str(&std::fs::read_to_string(golden("prior.json")).unwrap()).unwrap()
+    record("prior/prior.json")
 }
 
 /// Combined standard errors between a method and a certified value, with a fixed seed: the 118 comparisons of this file
@@ -41,7 +39,7 @@ fn cases() -> Vec<Case> {
         .unwrap()
         .iter()
         .map(|case| {
-            let array = |key: &str| read_npy(&golden(case[key].as_str().unwrap())).unwrap();
+            let array = |key: &str| read_npy(&golden("prior").join(case[key].as_str().unwrap())).unwrap();
             Case {
                 name: case["name"].as_str().unwrap().to_owned(),
                 gram: Gram::new(array("gram").into_dimensionality::<Ix2>().unwrap()).unwrap(),
@@ -256,6 +254,6 @@ fn errors_of_expectation_propagation() {
         }
         table += " |\n";
     }
-    let readme = std::fs::read_to_string(golden("README.md")).unwrap();
+    let readme = std::fs::read_to_string(golden("prior/README.md")).unwrap();
     assert!(readme.contains(&table), "golden/prior/README.md should hold\n{table}");
 }

@@ -89,7 +89,7 @@ fn log_sum(estimates: &[Estimate]) -> Estimate {
         .iter()
         .map(|estimate| ((estimate.value - total).exp() * estimate.std_error.unwrap_or(0.0)).powi(2))
         .sum();
-    Estimate { value: total, std_error: Some(variance.sqrt()), info: Default::default() }
+    Estimate::stochastic(total, variance.sqrt(), Default::default())
 }
 
 fn permuted(matrix: &Array2<f64>, signs: &[bool], order: &[usize]) -> (Array2<f64>, Vec<bool>) {
@@ -216,7 +216,7 @@ proptest! {
                 let (Some(a), Some(b)) = parts else { continue };
                 let both = ask(*method, &joint, &joint_signs, link, 3).unwrap();
                 let errors = (a.std_error.unwrap_or(0.0), b.std_error.unwrap_or(0.0));
-                let sum = Estimate { value: a.value + b.value, std_error: Some(errors.0.hypot(errors.1)), info: a.info };
+                let sum = Estimate::stochastic(a.value + b.value, errors.0.hypot(errors.1), a.info);
                 prop_assert!(agree(&sum, &both), "{}: {sum:?} against {both:?}", method.id());
             }
         }

@@ -2,7 +2,10 @@
 //! in `sample_command.rs`.
 #![cfg(feature = "mpi")]
 
-use std::collections::BTreeMap;
+mod common;
+
+use common::files::files;
+use common::need::need;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -15,19 +18,12 @@ fn alone(arguments: &[&str]) -> Output {
 /// The program under a launcher; `None`, with the reason printed, where there is none.
 fn together(ranks: &str, arguments: &[&str]) -> Option<Output> {
     let version = Command::new("mpirun").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if version.is_err() {
-        println!("skipped: there is no mpirun");
+    if !need("mpi", version.is_ok(), "there is no mpirun") {
         return None;
     }
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "-n", ranks]).env("RAYON_NUM_THREADS", "1");
     Some(command.arg(PROGRAM).args(arguments).output().unwrap())
-}
-
-/// Names and bytes of the files of a folder.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
 }
 
 /// Runs `arguments` and `--out` into a folder of its own with 1, 2, 3 and 4 processes, and without a launcher.

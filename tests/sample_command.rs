@@ -1,5 +1,7 @@
 //! `flatgauge sample` as other programs see it: the table, interruptions, damage, processes.
 
+mod common;
+
 use flatgauge::function::Function;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -163,8 +165,8 @@ fn unusable_input_is_refused_in_one_sentence() {
 #[cfg(feature = "mpi")]
 fn mpirun(ranks: &str) -> Option<Command> {
     let mut command = Command::new("mpirun");
-    if command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        println!("skipped: there is no mpirun");
+    let version = command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !common::need::need("mpi", version.is_ok(), "there is no mpirun") {
         return None;
     }
     let mut command = Command::new("mpirun");

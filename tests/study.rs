@@ -46,7 +46,7 @@ fn column(findings: &Findings, table: &str, name: &str) -> Vec<f64> {
     let value = |cell: &Cell| match cell {
         Cell::Real(value) => value.expect("a number"),
         Cell::Count(count) => *count as f64,
-        Cell::Text(text) => panic!("{text} is no number"),
+        other => panic!("{other:?} is no number"),
     };
     table.rows.iter().map(|row| value(&row[index])).collect()
 }

@@ -1,26 +1,12 @@
 //! `flatgauge reproduce` as other programs see it.
 
+mod common;
+
+use common::cli::{command, flatgauge, refusal, text};
+use common::files::files;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn flatgauge(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(arguments).output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
-}
-
-fn refusal(arguments: &[&str]) -> String {
-    let output = flatgauge(arguments);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
-    assert!(output.stdout.is_empty(), "{arguments:?} wrote {}", text(&output.stdout));
-    let sentence = text(&output.stderr);
-    assert_eq!(sentence.lines().count(), 1, "{sentence}");
-    sentence.trim_start_matches("error: ").trim_end().to_owned()
-}
+use std::process::Command;
 
 /// A small sweep, without its output folder.
 const SWEEP: [&str; 17] = [
@@ -44,16 +30,9 @@ const SWEEP: [&str; 17] = [
 ];
 
 fn sweep(out: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_flatgauge"));
-    command.args(SWEEP).arg("--out").arg(out).args(more);
+    let mut command = command(&SWEEP);
+    command.arg("--out").arg(out).args(more);
     command
-}
-
-/// The files of a folder, but for networks and unfinished work.
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
-    files.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! folder that `FLATGAUGE_MNIST` names, else beside the repository, and passes over itself, saying so, where there are
 //! none.
 
+mod common;
+
+use common::need::need;
 use flatgauge::model::{Activation, Architecture};
 use flatgauge::processes::SingleProcess;
 use flatgauge::train::{Settings, grid, sweep};
@@ -15,8 +18,7 @@ const ATTACKS: [usize; 7] = [0, 50, 100, 150, 200, 250, 300];
 #[test]
 fn attack_sets_take_mnist_from_good_to_bad_generalisation() {
     let images = std::env::var("FLATGAUGE_MNIST").unwrap_or_else(|_| IMAGES.to_owned());
-    if !Path::new(&images).is_dir() {
-        eprintln!("skipped: no MNIST images in '{images}'");
+    if !need("mnist", Path::new(&images).is_dir(), &format!("there are no MNIST images in '{images}'")) {
         return;
     }
     let architecture =

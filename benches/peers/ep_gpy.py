@@ -14,15 +14,21 @@ import numpy as np
 from GPy.inference.latent_function_inference.expectation_propagation import EP
 from paramz import ObsAr
 
-gram = np.load(sys.argv[1])
-labels = ObsAr((np.load(sys.argv[2]).reshape(-1, 1) > 0).astype(float))
-likelihood = GPy.likelihoods.Bernoulli(gp_link=GPy.likelihoods.link_functions.Probit())
-points = np.arange(len(gram), dtype=float).reshape(-1, 1)
-seconds = []
-for _ in range(5):
-    start = time.perf_counter()
-    _, log_z, _ = EP(parallel_updates=True).inference(
-        GPy.kern.Fixed(len(gram), gram), points, likelihood, labels, K=gram
-    )
-    seconds.append(time.perf_counter() - start)
-print(f"{np.median(seconds):.4f}, log Z {float(log_z):.7f}")
+
+def main():
+    gram = np.load(sys.argv[1])
+    labels = ObsAr((np.load(sys.argv[2]).reshape(-1, 1) > 0).astype(float))
+    likelihood = GPy.likelihoods.Bernoulli(gp_link=GPy.likelihoods.link_functions.Probit())
+    points = np.arange(len(gram), dtype=float).reshape(-1, 1)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        _, log_z, _ = EP(parallel_updates=True).inference(
+            GPy.kern.Fixed(len(gram), gram), points, likelihood, labels, K=gram
+        )
+        seconds.append(time.perf_counter() - start)
+    print(f"{np.median(seconds):.4f}, log Z {float(log_z):.7f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 jax.config.update("jax_enable_x64", True)
-from neural_tangents import stax
+from neural_tangents import stax  # noqa: E402
 
 DENSE = dict(W_std=2**0.5, b_std=1.0)
 IMAGE = dict(W_std=2**0.5, b_std=0.5)
@@ -35,8 +35,15 @@ def median(name, layers, inputs, runs):
 
 draws = np.random.default_rng(0)
 dense = [stax.Dense(1, **DENSE), stax.Relu()] * 2 + [stax.Dense(1, **DENSE)]
-for n in (500, 1000):
-    median(f"fcn depth 2, n={n}, d=784", dense, draws.random((n, 784)), 9)
-images = [stax.Conv(1, (3, 3), padding="SAME", **IMAGE), stax.Relu()] * 2
-median("flattened, n=100", images + [stax.Flatten(), stax.Dense(1, **IMAGE)], draws.random((100, 28, 28, 1)), 5)
-median("global average, n=20", images + [stax.GlobalAvgPool(), stax.Dense(1, **IMAGE)], draws.random((20, 28, 28, 1)), 2)
+
+
+def main():
+    for n in (500, 1000):
+        median(f"fcn depth 2, n={n}, d=784", dense, draws.random((n, 784)), 9)
+    images = [stax.Conv(1, (3, 3), padding="SAME", **IMAGE), stax.Relu()] * 2
+    median("flattened, n=100", images + [stax.Flatten(), stax.Dense(1, **IMAGE)], draws.random((100, 28, 28, 1)), 5)
+    median("global average, n=20", images + [stax.GlobalAvgPool(), stax.Dense(1, **IMAGE)], draws.random((20, 28, 28, 1)), 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,8 @@ import torch
 
 
 def labels(inputs, batch):
-    normal = lambda *shape: torch.randn(batch, *shape) / shape[0] ** 0.5
+    def normal(*shape):
+        return torch.randn(batch, *shape) / shape[0] ** 0.5
     hidden = torch.relu(inputs @ normal(7, 40))
     hidden = torch.relu(torch.bmm(hidden, normal(40, 40)))
     return torch.bmm(hidden, normal(40, 1))[..., 0] > 0
@@ -33,8 +34,15 @@ def rate(batch, seconds, counted):
 
 
 torch.set_num_threads(2)
-seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-for counted in (True, False):
-    for batch in (64, 256, 1024, 4096, 16384):
-        what = "drawn, evaluated, counted" if counted else "drawn, evaluated"
-        print(f"batch {batch}, {what}: {rate(batch, seconds, counted):.0f} networks/s")
+
+
+def main():
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    for counted in (True, False):
+        for batch in (64, 256, 1024, 4096, 16384):
+            what = "drawn, evaluated, counted" if counted else "drawn, evaluated"
+            print(f"batch {batch}, {what}: {rate(batch, seconds, counted):.0f} networks/s")
+
+
+if __name__ == "__main__":
+    main()

@@ -33,7 +33,7 @@ def train(x, y, genuine, max_epochs):
     net, loss = network(), torch.nn.BCEWithLogitsLoss()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     start = time.process_time()
-    for epoch in range(1, max_epochs + 1):
+    for epoch in range(1, max_epochs + 1):  # noqa: B007
         order = torch.randperm(len(x))
         for first in range(0, len(x), 32):
             rows = order[first : first + 32]
@@ -79,4 +79,9 @@ def mnist(folder):
     print(f"21 networks: {total:.2f} CPU seconds")
 
 
-mnist(sys.argv[1]) if len(sys.argv) > 1 else synthetic()
+def main():
+    mnist(sys.argv[1]) if len(sys.argv) > 1 else synthetic()
+
+
+if __name__ == "__main__":
+    main()

@@ -24,31 +24,38 @@ count = DEGREE + 1
 nodes = [TOP / 2 * (1 + mp.cos(mp.pi * (mp.mpf(k) + mp.mpf(1) / 2) / count)) for k in range(count)]
 # Newton's divided differences, then expansion into powers.
 table = [target(z) for z in nodes]
-for order in range(1, count):
-    for k in range(count - 1, order - 1, -1):
-        table[k] = (table[k] - table[k - 1]) / (nodes[k] - nodes[k - order])
-power = [mp.mpf(0)]
-for k in range(count - 1, -1, -1):
-    shifted = [mp.mpf(0)] + power
-    for j, a in enumerate(power):
-        shifted[j] -= nodes[k] * a
-    shifted[0] += table[k]
-    power = shifted
-power = power[:count]
 
-worst = mp.mpf(0)
-for step in range(1, 2001):
-    z = TOP * step / 2000
-    value = 1 + z * mp.polyval([mp.mpf(float(a)) for a in power[::-1]], z)
-    worst = max(worst, abs(value / (mp.atan(mp.sqrt(z)) / mp.sqrt(z)) - 1))
 
-print("//! Made by `golden/generate/arctangent_table.py` (mpmath, 40 digits); do not edit.")
-print("//!")
-print(f"//! Largest relative error of the polynomial with these coefficients: {mp.nstr(worst, 3)}.")
-print()
-print("/// `P`, lowest power first: `arctan(x) = x + x z P(z)`, `z = x^2`, `|x| <= tan(pi / 8)`.")
-print("#[rustfmt::skip]")
-print(f"pub(super) const COEFFICIENTS: [f64; {count}] = [")
-for a in power:
-    print(f"    {float(a)!r},")
-print("];")
+def main():
+    for order in range(1, count):
+        for k in range(count - 1, order - 1, -1):
+            table[k] = (table[k] - table[k - 1]) / (nodes[k] - nodes[k - order])
+    power = [mp.mpf(0)]
+    for k in range(count - 1, -1, -1):
+        shifted = [mp.mpf(0)] + power
+        for j, a in enumerate(power):
+            shifted[j] -= nodes[k] * a
+        shifted[0] += table[k]
+        power = shifted
+    power = power[:count]
+
+    worst = mp.mpf(0)
+    for step in range(1, 2001):
+        z = TOP * step / 2000
+        value = 1 + z * mp.polyval([mp.mpf(float(a)) for a in power[::-1]], z)
+        worst = max(worst, abs(value / (mp.atan(mp.sqrt(z)) / mp.sqrt(z)) - 1))
+
+    print("//! Made by `golden/generate/arctangent_table.py` (mpmath, 40 digits); do not edit.")
+    print("//!")
+    print(f"//! Largest relative error of the polynomial with these coefficients: {mp.nstr(worst, 3)}.")
+    print()
+    print("/// `P`, lowest power first: `arctan(x) = x + x z P(z)`, `z = x^2`, `|x| <= tan(pi / 8)`.")
+    print("#[rustfmt::skip]")
+    print(f"pub(super) const COEFFICIENTS: [f64; {count}] = [")
+    for a in power:
+        print(f"    {float(a)!r},")
+    print("];")
+
+
+if __name__ == "__main__":
+    main()

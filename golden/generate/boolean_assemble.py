@@ -1,12 +1,13 @@
 """golden/boolean/boolean.json: counts of an independent program with intervals, beside two other programs' counts.
 
-    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 1e8 --seed 1 --top 1000 --out counts.tsv
+    flatgauge sample --arch fcn:7-40-40-1 --weight-std 1 --bias-std 0 --inputs boolean:7 --count 1e8 --seed 1 --top 1000 \
+        --out counts.tsv
     python boolean_torch.py counts.tsv 1e6 1 > torch.json
     python boolean_assemble.py gpu.json counts.tsv torch.json > ../boolean/boolean.json
 
 gpu.json holds the counts of 942,880,000 networks that a PyTorch program drew on a GPU: float32, and every network with a logit
-within 2e-6 of zero evaluated again in float64. It shares no code with this crate and is what the table certifies; its drawing took a
-GPU and is not repeated here. The two others are compared with it by chi-square (tests/sample_certified.rs). The
+within 2e-6 of zero evaluated again in float64. It shares no code with this crate and is what the table certifies; its drawing
+took a GPU and is not repeated here. The two others are compared with it by chi-square (tests/sample_certified.rs). The
 intervals are Clopper and Pearson's, by quadrature in 30 digits (mpmath==1.3.0; scipy==1.17.1 for the starting points, whose
 quantiles are good to ten digits at such counts).
 """
@@ -27,7 +28,8 @@ def lower_end(tail, hits, misses, start):
     a, b, x = mpf(hits), mpf(misses + 1), mpf(start)
     log_beta = loggamma(a) + loggamma(b) - loggamma(a + b)
     deviation = sqrt(a * b / ((a + b) ** 2 * (a + b + 1)))
-    density = lambda t: exp((a - 1) * log(t) + (b - 1) * log(1 - t) - log_beta)
+    def density(t):
+        return exp((a - 1) * log(t) + (b - 1) * log(1 - t) - log_beta)
     for _ in range(6):
         below = quad(density, linspace(max(mpf(0), x - 14 * deviation), x, 8))
         step = (below - tail) / density(x)
@@ -74,7 +76,8 @@ def main():
             "flatgauge_count": own[function],
         })
     document = {
-        "what": "How many networks drawn from the prior express each function: character i is the label of input i in binary counting order",
+        "what": "How many networks drawn from the prior express each function: "
+        "character i is the label of input i in binary counting order",
         "made_by": f"{certified['made_by']}; intervals by mpmath {mpmath.__version__}; golden/generate/boolean_assemble.py",
         "architecture": json.loads(header["architecture"]),
         "seed": certified["seed"],
@@ -92,4 +95,5 @@ def main():
     print(json.dumps(document, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -21,14 +21,16 @@ def main():
     inputs = digits.to(torch.float64)
     # Bits as exact sums of powers of two in two int64 words, the sign bit left out of each by four words of 32.
     powers = 2 ** torch.arange(31, -1, -1)
-    pack = lambda labels: (labels.reshape(-1, 4, 32) * powers).sum(-1)
+    def pack(labels):
+        return (labels.reshape(-1, 4, 32) * powers).sum(-1)
     wanted = pack(torch.tensor([[int(bit) for bit in function] for function in functions]))
     index = {tuple(words): number for number, words in enumerate(wanted.tolist())}
     counts = [0] * len(functions)
     batch, done = 2048, 0
     while done < networks:
         size = min(batch, networks - done)
-        normal = lambda *shape: torch.randn(size, *shape, dtype=torch.float64) / shape[0] ** 0.5
+        def normal(*shape):
+            return torch.randn(size, *shape, dtype=torch.float64) / shape[0] ** 0.5
         hidden = torch.relu(inputs @ normal(7, 40))
         hidden = torch.relu(hidden @ normal(40, 40))
         labels = ((hidden @ normal(40, 1))[..., 0] > 0).to(torch.int64)
@@ -45,4 +47,5 @@ def main():
     }, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -165,12 +165,17 @@ def difference(old, new):
     return abs(old - new) / max(abs(new), 1e-300)
 
 
-record = json.loads((FOLDER / "flatness.json").read_text())
-for case in record["cases"]:
-    new = values(case)
-    for key, value in new.items():
-        print(f"{case['name']:18} {key:32} {difference(case[key], value):.1e}" if key in case else f"{key}: new, {value}")
-    case.update(new)
-if "--write" in sys.argv:
-    record["made_by"] = f"torch {torch.__version__} float64, dense Hessian by torch.func.hessian"
-    (FOLDER / "flatness.json").write_text(json.dumps(record, indent=1) + "\n")
+def main():
+    record = json.loads((FOLDER / "flatness.json").read_text())
+    for case in record["cases"]:
+        new = values(case)
+        for key, value in new.items():
+            print(f"{case['name']:18} {key:32} {difference(case[key], value):.1e}" if key in case else f"{key}: new, {value}")
+        case.update(new)
+    if "--write" in sys.argv:
+        record["made_by"] = f"torch {torch.__version__} float64, dense Hessian by torch.func.hessian"
+        (FOLDER / "flatness.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,14 +44,19 @@ def network(case):
     return stax.serial(conv, block, relu, stax.GlobalAvgPool(), dense)
 
 
-for case in json.loads((FOLDER / "kernel.json").read_text())["cases"]:
-    x = np.load(FOLDER / f"{case['name']}.x.npy")
-    kernel_fn = network(case)[2]
-    for kind in ("nngp", "ntk"):
-        new = np.asarray(kernel_fn(x, x, kind))
-        path = FOLDER / f"{case['name']}.{kind}.npy"
-        old = np.load(path)
-        scale = np.sqrt(np.outer(np.diag(new), np.diag(new)))
-        print(f"{case['name']:16} {kind:5} {np.max(np.abs(old - new) / scale):.1e}")
-        if "--write" in sys.argv:
-            np.save(path, new)
+def main():
+    for case in json.loads((FOLDER / "kernel.json").read_text())["cases"]:
+        x = np.load(FOLDER / f"{case['name']}.x.npy")
+        kernel_fn = network(case)[2]
+        for kind in ("nngp", "ntk"):
+            new = np.asarray(kernel_fn(x, x, kind))
+            path = FOLDER / f"{case['name']}.{kind}.npy"
+            old = np.load(path)
+            scale = np.sqrt(np.outer(np.diag(new), np.diag(new)))
+            print(f"{case['name']:16} {kind:5} {np.max(np.abs(old - new) / scale):.1e}")
+            if "--write" in sys.argv:
+                np.save(path, new)
+
+
+if __name__ == "__main__":
+    main()

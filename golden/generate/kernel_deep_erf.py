@@ -46,11 +46,18 @@ def kernels(x, y, weight_std, bias_std):
 
 rows = [[mp.mpf(v) for v in row] for row in INPUTS]
 cases = []
-for weight_std in (0.7, 1.0, 1.1, 1.4142135623730951, 3.0):
-    for bias_std in (0.0, 0.3):
-        pairs = [[kernels(x, y, weight_std, bias_std) for y in rows] for x in rows]
-        for index, depth in enumerate(DEPTHS):
-            nngp, ntk = ([[float(pair[index][k]) for pair in row] for row in pairs] for k in (0, 1))
-            cases.append({"depth": depth, "weight_std": weight_std, "bias_std": bias_std, "nngp": nngp, "ntk": ntk})
-out = {"made_by": f"mpmath {mp.__version__}, 60 digits", "inputs": INPUTS, "cases": cases}
-json.dump(out, open(f"{sys.argv[1]}/deep_erf.json", "w"), indent=None, separators=(",", ":"))
+
+
+def main():
+    for weight_std in (0.7, 1.0, 1.1, 1.4142135623730951, 3.0):
+        for bias_std in (0.0, 0.3):
+            pairs = [[kernels(x, y, weight_std, bias_std) for y in rows] for x in rows]
+            for index, depth in enumerate(DEPTHS):
+                nngp, ntk = ([[float(pair[index][k]) for pair in row] for row in pairs] for k in (0, 1))
+                cases.append({"depth": depth, "weight_std": weight_std, "bias_std": bias_std, "nngp": nngp, "ntk": ntk})
+    out = {"made_by": f"mpmath {mp.__version__}, 60 digits", "inputs": INPUTS, "cases": cases}
+    json.dump(out, open(f"{sys.argv[1]}/deep_erf.json", "w"), indent=None, separators=(",", ":"))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,14 +12,18 @@ import random
 import mpmath as mp
 
 mp.mp.dps = 40
-random.seed(3)
 C, H, W = 2, 3, 3
-base = [random.uniform(-1, 1) for _ in range(C * H * W)]
-other = [random.uniform(-1, 1) for _ in base]
-bumped = list(base)
-bumped[4] += 1e-9
-IMAGES = [base, base, [v * (1 + 1e-9) for v in base], [3 * v for v in base], [-v for v in base], bumped, other,
-          [0.0] * len(base)]
+
+
+def images():
+    """The inputs, the same at every run."""
+    random.seed(3)
+    base = [random.uniform(-1, 1) for _ in range(C * H * W)]
+    other = [random.uniform(-1, 1) for _ in base]
+    bumped = list(base)
+    bumped[4] += 1e-9
+    return [base, base, [v * (1 + 1e-9) for v in base], [3 * v for v in base], [-v for v in base], bumped, other,
+            [0.0] * len(base)]
 
 
 class Kernel:
@@ -34,8 +38,10 @@ def positions(plane):
 
 
 def data(x, y):
-    at = lambda v, a: [mp.mpf(v[(ch * H + a[0]) * W + a[1]]) for ch in range(C)]
-    full = lambda u, v: {(a, b): mp.fdot(at(u, a), at(v, b)) / C for a in positions((H, W)) for b in positions((H, W))}
+    def at(v, a):
+        return [mp.mpf(v[(ch * H + a[0]) * W + a[1]]) for ch in range(C)]
+    def full(u, v):
+        return {(a, b): mp.fdot(at(u, a), at(v, b)) / C for a in positions((H, W)) for b in positions((H, W))}
     zero = {(a, b): mp.mpf(0) for a in positions((H, W)) for b in positions((H, W))}
     return Kernel((H, W), full(x, y), zero, full(x, x), full(y, y))
 
@@ -71,7 +77,8 @@ def relu(k):
         slope = (mp.pi - mp.atan2(sine, c)) / (2 * mp.pi)
         return sine / (2 * mp.pi) + slope * c, slope
     both = {(a, b): dual(k.p[a, a], k.q[b, b], c) for (a, b), c in k.c.items()}
-    own = lambda f: {(a, b): dual(f[a, a], f[b, b], c)[0] for (a, b), c in f.items()}
+    def own(f):
+        return {(a, b): dual(f[a, a], f[b, b], c)[0] for (a, b), c in f.items()}
     return Kernel(k.plane, {ab: v[0] for ab, v in both.items()}, {ab: k.t[ab] * both[ab][1] for ab in k.t},
                   own(k.p), own(k.q))
 
@@ -85,14 +92,17 @@ def head(pairs, weight, bias):
     return apply
 
 
-flatten = lambda plane: [(a, a) for a in positions(plane)]
-average = lambda plane: [(a, b) for a in positions(plane) for b in positions(plane)]
+def flatten(plane):
+    return [(a, a) for a in positions(plane)]
+def average(plane):
+    return [(a, b) for a in positions(plane) for b in positions(plane)]
 
 
 def block(weight, bias):
     def apply(k):
         through = conv(weight, bias, 1)(relu(k))
-        add = lambda f, g: {ab: f[ab] + g[ab] for ab in f}
+        def add(f, g):
+            return {ab: f[ab] + g[ab] for ab in f}
         return Kernel(k.plane, add(k.c, through.c), add(k.t, through.t), add(k.p, through.p), add(k.q, through.q))
     return apply
 
@@ -102,19 +112,28 @@ NETWORKS = {
     "strided_average": lambda w, b: [conv(w, b, 1), relu, conv(w, b, 2), relu, head(average, w, b)],
     "residual_flatten": lambda w, b: [conv(w, b, 1), block(w, b), relu, head(flatten, w, b)],
 }
-out = {"made_by": f"mpmath {mp.__version__}, 40 digits", "inputs": IMAGES, "cases": []}
-for name, build in NETWORKS.items():
-    for weight_std, bias_std in ((1.5, 0.5), (1.25, 0.0)):
-        layers = build(mp.mpf(weight_std) ** 2, mp.mpf(bias_std) ** 2)
-        table = []
-        for i, x in enumerate(IMAGES):
-            row = []
-            for y in IMAGES[: i + 1]:
-                k = data(x, y)
-                for layer in layers:
-                    k = layer(k)
-                row.append([float(v) for v in k])
-            table.append(row)
-        full = lambda which: [[table[max(i, j)][min(i, j)][which] for j in range(len(IMAGES))] for i in range(len(IMAGES))]
-        out["cases"].append({"name": name, "weight_std": weight_std, "bias_std": bias_std, "nngp": full(0), "ntk": full(1)})
-print(json.dumps(out, indent=1))
+
+
+def main():
+    inputs = images()
+    out = {"made_by": f"mpmath {mp.__version__}, 40 digits", "inputs": inputs, "cases": []}
+    for name, build in NETWORKS.items():
+        for weight_std, bias_std in ((1.5, 0.5), (1.25, 0.0)):
+            layers = build(mp.mpf(weight_std) ** 2, mp.mpf(bias_std) ** 2)
+            table = []
+            for i, x in enumerate(inputs):
+                row = []
+                for y in inputs[: i + 1]:
+                    k = data(x, y)
+                    for layer in layers:
+                        k = layer(k)
+                    row.append([float(v) for v in k])
+                table.append(row)
+            def full(which):
+                return [[table[max(i, j)][min(i, j)][which] for j in range(len(inputs))] for i in range(len(inputs))]
+            out["cases"].append({"name": name, "weight_std": weight_std, "bias_std": bias_std, "nngp": full(0), "ntk": full(1)})
+    print(json.dumps(out, indent=1))
+
+
+if __name__ == "__main__":
+    main()

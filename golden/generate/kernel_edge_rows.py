@@ -13,7 +13,6 @@ import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 40
-FOLDER = sys.argv[1]
 ROWS = 8
 
 
@@ -41,12 +40,18 @@ def kernels(x, y, record):
     return c, tangent
 
 
-out = {"made_by": f"mpmath {mp.__version__}, 40 digits", "cases": []}
-for record in json.load(open(f"{FOLDER}/kernel.json"))["cases"]:
-    if record["arch"] != "fcn":
-        continue
-    x = [[mp.mpf(float(v)) for v in row] for row in np.load(f"{FOLDER}/{record['name']}.x.npy")[:ROWS]]
-    pairs = [[kernels(a, b, record) for b in x] for a in x]
-    nngp, ntk = ([[float(pair[k]) for pair in row] for row in pairs] for k in (0, 1))
-    out["cases"].append({"name": record["name"], "nngp": nngp, "ntk": ntk})
-json.dump(out, open(f"{FOLDER}/edge_rows.json", "w"), indent=1)
+def main():
+    folder = sys.argv[1]
+    out = {"made_by": f"mpmath {mp.__version__}, 40 digits", "cases": []}
+    for record in json.load(open(f"{folder}/kernel.json"))["cases"]:
+        if record["arch"] != "fcn":
+            continue
+        x = [[mp.mpf(float(v)) for v in row] for row in np.load(f"{folder}/{record['name']}.x.npy")[:ROWS]]
+        pairs = [[kernels(a, b, record) for b in x] for a in x]
+        nngp, ntk = ([[float(pair[k]) for pair in row] for row in pairs] for k in (0, 1))
+        out["cases"].append({"name": record["name"], "nngp": nngp, "ntk": ntk})
+    json.dump(out, open(f"{folder}/edge_rows.json", "w"), indent=1)
+
+
+if __name__ == "__main__":
+    main()

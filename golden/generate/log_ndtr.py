@@ -36,14 +36,19 @@ def values(z):
         return mp.log(phi), mp.npdf(z) / phi
 
 
-record = json.loads(PATH.read_text())
-worst = 0
-for row in record["rows"]:
-    log_ndtr, hazard = values(row["z"])
-    for key, value in (("log_ndtr", log_ndtr), ("hazard", hazard)):
-        if abs(value) > 1e-300:  # smaller ones underflow in the file
-            worst = max(worst, abs(mp.mpf(row[key]) / value - 1))
-        row[key] = float(value)
-print("largest relative difference from the file:", mp.nstr(worst, 3))
-if "--write" in sys.argv:
-    PATH.write_text(json.dumps(record, indent=1) + "\n")
+def main():
+    record = json.loads(PATH.read_text())
+    worst = 0
+    for row in record["rows"]:
+        log_ndtr, hazard = values(row["z"])
+        for key, value in (("log_ndtr", log_ndtr), ("hazard", hazard)):
+            if abs(value) > 1e-300:  # smaller ones underflow in the file
+                worst = max(worst, abs(mp.mpf(row[key]) / value - 1))
+            row[key] = float(value)
+    print("largest relative difference from the file:", mp.nstr(worst, 3))
+    if "--write" in sys.argv:
+        PATH.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -64,16 +64,23 @@ def piece(index):
 
 pieces = [piece(i) for i in range(INTERVALS)]
 worst = max(e for _, e in pieces)
-print("//! Made by `golden/generate/mills_table.py` (mpmath, 40 digits); do not edit.")
-print("//!")
-print(f"//! Largest relative error of the exact polynomials: {mp.nstr(worst, 3)}.")
-print()
-print(f"pub(super) const SCALE: f64 = {SCALE}.0;")
-print(f"pub(super) const INTERVALS: usize = {INTERVALS};")
-print()
-print("/// Row i: the coefficients, lowest power first, of the polynomial in u in [-1, 1] on t in [i, i + 1] / INTERVALS.")
-print("#[rustfmt::skip]")
-print(f"pub(super) const COEFFICIENTS: [[f64; {DEGREE + 1}]; INTERVALS] = [")
-for power, _ in pieces:
-    print("    [" + ", ".join(repr(float(a)) for a in power) + "],")
-print("];")
+
+
+def main():
+    print("//! Made by `golden/generate/mills_table.py` (mpmath, 40 digits); do not edit.")
+    print("//!")
+    print(f"//! Largest relative error of the exact polynomials: {mp.nstr(worst, 3)}.")
+    print()
+    print(f"pub(super) const SCALE: f64 = {SCALE}.0;")
+    print(f"pub(super) const INTERVALS: usize = {INTERVALS};")
+    print()
+    print("/// Row i: the coefficients, lowest power first, of the polynomial in u in [-1, 1] on t in [i, i + 1] / INTERVALS.")
+    print("#[rustfmt::skip]")
+    print(f"pub(super) const COEFFICIENTS: [[f64; {DEGREE + 1}]; INTERVALS] = [")
+    for power, _ in pieces:
+        print("    [" + ", ".join(repr(float(a)) for a in power) + "],")
+    print("];")
+
+
+if __name__ == "__main__":
+    main()

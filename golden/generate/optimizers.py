@@ -102,7 +102,7 @@ def run_sam(loss, rate, rho, momentum):
 
 def run_entropy(loss, rate, langevin_steps, langevin_rate, noise, scope, scoping, averaging):
     x = torch.tensor(initial(loss))
-    batch, draw = 0, 0
+    batch, draw, first = 0, 0, None
     for step in range(STEPS):
         gamma = scope * (1 + scoping) ** step
         x_prime, mu = x.clone(), x.clone()
@@ -139,89 +139,99 @@ def case(name, identity, rate, run, loss="bce", preset=None, **hyperparameters):
 
 
 sgd = torch.optim.SGD
-for problem in PROBLEMS:
-    case(f"sgd on {problem}", "sgd", 0.1, run_torch(problem, lambda p: sgd(p, lr=0.1)), loss=problem)
-case("sgd with decay", "sgd", 0.1, run_torch("bce", lambda p: sgd(p, lr=0.1, weight_decay=0.01)), weight_decay=0.01)
-case("momentum", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9)))
-case(
-    "momentum, paper-resnet", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, weight_decay=5e-4)),
-    preset="paper-resnet",
-)
-case("momentum on ce", "momentum", 0.05, run_torch("ce", lambda p: sgd(p, lr=0.05, momentum=0.8)), loss="ce", momentum=0.8)
-case("nesterov", "nesterov", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, nesterov=True)))
-case(
-    "nesterov with decay", "nesterov", 0.05,
-    run_torch("mse", lambda p: sgd(p, lr=0.05, momentum=0.7, nesterov=True, weight_decay=0.02)),
-    loss="mse", momentum=0.7, weight_decay=0.02,
-)
-case("adam, pytorch", "adam", 1e-3, run_torch("bce", lambda p: torch.optim.Adam(p)), preset="pytorch")
-case("adam, paper-resnet", "adam", 0.01, run_torch("bce", lambda p: torch.optim.Adam(p, lr=0.01)), preset="paper-resnet")
-case("adam, large rate", "adam", 0.05, run_torch("ce", lambda p: torch.optim.Adam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-3)),
-     loss="ce", beta1=0.8, beta2=0.95, epsilon=1e-3)
-case("adam, tensorflow", "adam", 1e-3, run_keras("bce", keras.optimizers.Adam()), preset="tensorflow")
-case("adam, tensorflow, large epsilon", "adam", 0.05, run_keras("bce", keras.optimizers.Adam(learning_rate=0.05, epsilon=1e-2)),
-     preset="tensorflow", epsilon=1e-2)
-case("adagrad, pytorch", "adagrad", 0.01, run_torch("bce", lambda p: torch.optim.Adagrad(p)), preset="pytorch")
-case("adagrad, tensorflow", "adagrad", 1e-3, run_keras("bce", keras.optimizers.Adagrad()), preset="tensorflow")
-case("adagrad, tensorflow, large epsilon", "adagrad", 0.1, run_keras("bce", keras.optimizers.Adagrad(learning_rate=0.1, epsilon=1e-2)),
-     preset="tensorflow", epsilon=1e-2)
-case("rmsprop, pytorch", "rmsprop", 0.01, run_torch("bce", lambda p: torch.optim.RMSprop(p)), preset="pytorch")
-case("rmsprop, tensorflow", "rmsprop", 1e-3, run_keras("bce", keras.optimizers.RMSprop()), preset="tensorflow")
-case("rmsprop, tensorflow, large epsilon", "rmsprop", 0.01, run_keras("bce", keras.optimizers.RMSprop(learning_rate=0.01, epsilon=1e-2)),
-     preset="tensorflow", epsilon=1e-2)
-case("sam", "sam", 0.1, run_sam("bce", 0.1, 0.05, 0.0))
-case("sam, foret", "sam", 0.1, run_sam("ce", 0.1, 0.05, 0.9), loss="ce", preset="foret")
-case("entropy-sgd", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 1e-4, 1e-4, 1e-3, 0.75))
-case("entropy-sgd, program", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 2**0.5 * 1e-4, 1e-4, 1e-3, 0.25),
-     preset="chaudhari-program")
-# The hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf at 55adbe6: optimizer.py (defaults), model.py and config.py.
-case("entropy-sgd, tan", "entropy-sgd", 1e-3, run_entropy("bce", 1e-3, 5, 0.1, 1e-4, 1e-3, 0.0, 0.75), preset="tan")
-case("entropy-sgd, tan-script", "entropy-sgd", 0.4, run_entropy("bce", 0.4, 20, 0.12, 1e-4, 8e-3, 8e-4, 0.75),
-     preset="tan-script")
-strong = dict(langevin_steps=5, langevin_rate=0.2, noise=0.05, scope=0.3, scoping=0.02, averaging=0.6)
-case("entropy-sgd, strong", "entropy-sgd", 0.7, run_entropy("mse", 0.7, **strong), loss="mse", **strong)
-
-MADE_BY = {
-    "script": "golden/generate/optimizers.py",
-    "torch": torch.__version__,
-    "keras": keras.__version__,
-    "numpy": np.__version__,
-    "python": platform.python_version(),
-}
 
 
-def schedule(spec, make, epochs=30):
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    scheduler = make(optimizer)
-    factors = []
-    for _ in range(epochs):
-        factors.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    return {"schedule": spec, "factors": factors}
+def main():
+    for problem in PROBLEMS:
+        case(f"sgd on {problem}", "sgd", 0.1, run_torch(problem, lambda p: sgd(p, lr=0.1)), loss=problem)
+    case("sgd with decay", "sgd", 0.1, run_torch("bce", lambda p: sgd(p, lr=0.1, weight_decay=0.01)), weight_decay=0.01)
+    case("momentum", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9)))
+    case(
+        "momentum, paper-resnet", "momentum", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, weight_decay=5e-4)),
+        preset="paper-resnet",
+    )
+    case("momentum on ce", "momentum", 0.05, run_torch("ce", lambda p: sgd(p, lr=0.05, momentum=0.8)), loss="ce", momentum=0.8)
+    case("nesterov", "nesterov", 0.05, run_torch("bce", lambda p: sgd(p, lr=0.05, momentum=0.9, nesterov=True)))
+    case(
+        "nesterov with decay", "nesterov", 0.05,
+        run_torch("mse", lambda p: sgd(p, lr=0.05, momentum=0.7, nesterov=True, weight_decay=0.02)),
+        loss="mse", momentum=0.7, weight_decay=0.02,
+    )
+    case("adam, pytorch", "adam", 1e-3, run_torch("bce", lambda p: torch.optim.Adam(p)), preset="pytorch")
+    case("adam, paper-resnet", "adam", 0.01, run_torch("bce", lambda p: torch.optim.Adam(p, lr=0.01)), preset="paper-resnet")
+    case("adam, large rate", "adam", 0.05, run_torch("ce", lambda p: torch.optim.Adam(p, lr=0.05, betas=(0.8, 0.95), eps=1e-3)),
+         loss="ce", beta1=0.8, beta2=0.95, epsilon=1e-3)
+    case("adam, tensorflow", "adam", 1e-3, run_keras("bce", keras.optimizers.Adam()), preset="tensorflow")
+    case("adam, tensorflow, large epsilon", "adam", 0.05,
+         run_keras("bce", keras.optimizers.Adam(learning_rate=0.05, epsilon=1e-2)),
+         preset="tensorflow", epsilon=1e-2)
+    case("adagrad, pytorch", "adagrad", 0.01, run_torch("bce", lambda p: torch.optim.Adagrad(p)), preset="pytorch")
+    case("adagrad, tensorflow", "adagrad", 1e-3, run_keras("bce", keras.optimizers.Adagrad()), preset="tensorflow")
+    case("adagrad, tensorflow, large epsilon", "adagrad", 0.1,
+         run_keras("bce", keras.optimizers.Adagrad(learning_rate=0.1, epsilon=1e-2)),
+         preset="tensorflow", epsilon=1e-2)
+    case("rmsprop, pytorch", "rmsprop", 0.01, run_torch("bce", lambda p: torch.optim.RMSprop(p)), preset="pytorch")
+    case("rmsprop, tensorflow", "rmsprop", 1e-3, run_keras("bce", keras.optimizers.RMSprop()), preset="tensorflow")
+    case("rmsprop, tensorflow, large epsilon", "rmsprop", 0.01,
+         run_keras("bce", keras.optimizers.RMSprop(learning_rate=0.01, epsilon=1e-2)),
+         preset="tensorflow", epsilon=1e-2)
+    case("sam", "sam", 0.1, run_sam("bce", 0.1, 0.05, 0.0))
+    case("sam, foret", "sam", 0.1, run_sam("ce", 0.1, 0.05, 0.9), loss="ce", preset="foret")
+    case("entropy-sgd", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 1e-4, 1e-4, 1e-3, 0.75))
+    case("entropy-sgd, program", "entropy-sgd", 1.0, run_entropy("bce", 1.0, 20, 0.1, 2**0.5 * 1e-4, 1e-4, 1e-3, 0.25),
+         preset="chaudhari-program")
+    # The hyper-parameters of github.com/Justin-Tan/entropy-sgd-tf at 55adbe6: optimizer.py (defaults), model.py and config.py.
+    case("entropy-sgd, tan", "entropy-sgd", 1e-3, run_entropy("bce", 1e-3, 5, 0.1, 1e-4, 1e-3, 0.0, 0.75), preset="tan")
+    case("entropy-sgd, tan-script", "entropy-sgd", 0.4, run_entropy("bce", 0.4, 20, 0.12, 1e-4, 8e-3, 8e-4, 0.75),
+         preset="tan-script")
+    strong = dict(langevin_steps=5, langevin_rate=0.2, noise=0.05, scope=0.3, scoping=0.02, averaging=0.6)
+    case("entropy-sgd, strong", "entropy-sgd", 0.7, run_entropy("mse", 0.7, **strong), loss="mse", **strong)
+
+    MADE_BY = {
+        "script": "golden/generate/optimizers.py",
+        "torch": torch.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
-lr = torch.optim.lr_scheduler
-SCHEDULES = [
-    schedule([], lambda o: lr.LambdaLR(o, lambda e: 1.0)),
-    schedule([{"type": "step", "every": 7, "factor": 0.3}], lambda o: lr.StepLR(o, 7, 0.3)),
-    schedule([{"type": "milestones", "epochs": [3, 10, 11], "factor": 0.1}], lambda o: lr.MultiStepLR(o, [3, 10, 11], 0.1)),
-    schedule([{"type": "exponential", "factor": 0.96}], lambda o: lr.ExponentialLR(o, 0.96)),
-    # PyTorch's own cosine rises again after T_max; training at the floor is what is wanted there.
-    schedule([{"type": "cosine", "epochs": 29, "floor": 0.05}], lambda o: lr.CosineAnnealingLR(o, 29, 0.05)),
-    schedule([{"type": "warmup", "epochs": 5, "start": 0.1}], lambda o: lr.LinearLR(o, 0.1, 1.0, 5)),
-    schedule(
-        [{"type": "warmup", "epochs": 5, "start": 0.1}, {"type": "exponential", "factor": 0.9}],
-        lambda o: lr.ChainedScheduler([lr.LinearLR(o, 0.1, 1.0, 5), lr.ExponentialLR(o, 0.9)]),
-    ),
-]
+    def schedule(spec, make, epochs=30):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        scheduler = make(optimizer)
+        factors = []
+        for _ in range(epochs):
+            factors.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return {"schedule": spec, "factors": factors}
 
-os.makedirs("golden/train", exist_ok=True)
-targets = {loss: values.tolist() for loss, (_, values) in PROBLEMS.items()}
-record = {"made_by": MADE_BY, "batch": BATCH, "inputs": INPUTS.tolist(), "targets": targets, "cases": CASES}
-with open("golden/train/optimizers.json", "w") as file:
-    json.dump(record, file, indent=1)
-    file.write("\n")
-with open("golden/train/schedules.json", "w") as file:
-    json.dump({"made_by": MADE_BY, "cases": SCHEDULES}, file, indent=1)
-    file.write("\n")
+
+    lr = torch.optim.lr_scheduler
+    SCHEDULES = [
+        schedule([], lambda o: lr.LambdaLR(o, lambda e: 1.0)),
+        schedule([{"type": "step", "every": 7, "factor": 0.3}], lambda o: lr.StepLR(o, 7, 0.3)),
+        schedule([{"type": "milestones", "epochs": [3, 10, 11], "factor": 0.1}], lambda o: lr.MultiStepLR(o, [3, 10, 11], 0.1)),
+        schedule([{"type": "exponential", "factor": 0.96}], lambda o: lr.ExponentialLR(o, 0.96)),
+        # PyTorch's own cosine rises again after T_max; training at the floor is what is wanted there.
+        schedule([{"type": "cosine", "epochs": 29, "floor": 0.05}], lambda o: lr.CosineAnnealingLR(o, 29, 0.05)),
+        schedule([{"type": "warmup", "epochs": 5, "start": 0.1}], lambda o: lr.LinearLR(o, 0.1, 1.0, 5)),
+        schedule(
+            [{"type": "warmup", "epochs": 5, "start": 0.1}, {"type": "exponential", "factor": 0.9}],
+            lambda o: lr.ChainedScheduler([lr.LinearLR(o, 0.1, 1.0, 5), lr.ExponentialLR(o, 0.9)]),
+        ),
+    ]
+
+    os.makedirs("golden/train", exist_ok=True)
+    targets = {loss: values.tolist() for loss, (_, values) in PROBLEMS.items()}
+    record = {"made_by": MADE_BY, "batch": BATCH, "inputs": INPUTS.tolist(), "targets": targets, "cases": CASES}
+    with open("golden/train/optimizers.json", "w") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+    with open("golden/train/schedules.json", "w") as file:
+        json.dump({"made_by": MADE_BY, "cases": SCHEDULES}, file, indent=1)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

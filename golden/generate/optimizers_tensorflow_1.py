@@ -81,7 +81,14 @@ cases = [
     case("sgd, tensorflow 1", "sgd", 0.01, v1.GradientDescentOptimizer(real(0.01)), preset="paper"),
 ]
 made_by = {"script": "golden/generate/optimizers_tensorflow_1.py", "tensorflow": tf.__version__, "numpy": np.__version__}
-with open("golden/train/tensorflow_1.json", "w") as file:
-    record = {"made_by": made_by, "batch": BATCH, "inputs": KNOWN["inputs"], "targets": KNOWN["targets"], "cases": cases}
-    json.dump(record, file, indent=1)
-    file.write("\n")
+
+
+def main():
+    with open("golden/train/tensorflow_1.json", "w") as file:
+        record = {"made_by": made_by, "batch": BATCH, "inputs": KNOWN["inputs"], "targets": KNOWN["targets"], "cases": cases}
+        json.dump(record, file, indent=1)
+        file.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,8 @@ Python 3 alone. Run from the repository's root, after the other prior_*.py: pyth
 
 A value is certified only if two programs that share no code agree: fixed points of expectation propagation to
 AGREE_EP, estimates of the true value within AGREE_SIGMAS combined standard errors, closed forms by the two quadratures inside
-their script. Where one program alone has an honest answer the value is given, and not certified. The certified true value is the mean of the programs' values, weighted by their inverse variances.
+their script. Where one program alone has an honest answer the value is given, and not certified. The certified true value is
+the mean of the programs' values, weighted by their inverse variances.
 """
 import itertools
 import json
@@ -84,38 +85,45 @@ ESTIMATES = [source(name) for name in ["true_guided", "true_tilted", "true_count
 gpy, plain = source("ep_gpy"), source("ep_numpy")
 by_key = {(r["case"], r["link"]): r["value"] for r in gpy["records"]}
 cases = []
-for name, what in CASES.items():
-    case = {"name": name, "what": what, "gram": f"{name}.gram.npy", "labels": f"{name}.labels.npy", "values": []}
-    for record in plain["records"]:
-        if record["case"] != name:
-            continue
-        other = by_key[name, record["link"]]
-        assert abs(record["value"] - other) < AGREE_EP, (record, other)
-        case["values"].append(
-            {
-                "quantity": "ep",
-                "link": record["link"],
-                "value": record["value"],
-                "std_error": None,
-                "agreed_to": abs(record["value"] - other),
-                "by": [{"program": plain["program"], "value": record["value"]}, {"program": gpy["program"], "value": other}],
-            }
-        )
-    case["values"].extend(true_values(name))
-    cases.append(case)
 
-digits = []
-for function, what in DIGITS.items():
-    for n in [20, 100, 300, 1000]:
-        name = f"digits_{function}_{n}"
-        digits.append({"name": name, "what": what, "function": function, "n": n, "values": list(true_values(name))})
 
-closed = source("closed_form_mpmath")
-document = {
-    "units": "nats",
-    "cases": cases,
-    "digits": digits,
-    "closed_forms": {"program": closed["program"], "records": closed["records"]},
-}
-(ROOT / "prior.json").write_text(json.dumps(document, indent=1) + "\n")
-print("wrote", ROOT / "prior.json")
+def main():
+    for name, what in CASES.items():
+        case = {"name": name, "what": what, "gram": f"{name}.gram.npy", "labels": f"{name}.labels.npy", "values": []}
+        for record in plain["records"]:
+            if record["case"] != name:
+                continue
+            other = by_key[name, record["link"]]
+            assert abs(record["value"] - other) < AGREE_EP, (record, other)
+            case["values"].append(
+                {
+                    "quantity": "ep",
+                    "link": record["link"],
+                    "value": record["value"],
+                    "std_error": None,
+                    "agreed_to": abs(record["value"] - other),
+                    "by": [{"program": plain["program"], "value": record["value"]}, {"program": gpy["program"], "value": other}],
+                }
+            )
+        case["values"].extend(true_values(name))
+        cases.append(case)
+
+    digits = []
+    for function, what in DIGITS.items():
+        for n in [20, 100, 300, 1000]:
+            name = f"digits_{function}_{n}"
+            digits.append({"name": name, "what": what, "function": function, "n": n, "values": list(true_values(name))})
+
+    closed = source("closed_form_mpmath")
+    document = {
+        "units": "nats",
+        "cases": cases,
+        "digits": digits,
+        "closed_forms": {"program": closed["program"], "records": closed["records"]},
+    }
+    (ROOT / "prior.json").write_text(json.dumps(document, indent=1) + "\n")
+    print("wrote", ROOT / "prior.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,7 @@ Seven of them are files in golden/prior (MNIST images). The others are made here
 matrix of a thousand points has to be stored: the first n images, their inputs divided by 16, and the NNGP kernel of a
 dense ReLU network 64-w-w-1 with weight variance 2 and bias variance 1 (arc-cosine formula, Cho and Saul 2009).
 """
-import json
 import pathlib
-import zipfile
 
 import numpy as np
 

@@ -34,13 +34,20 @@ def gpy_ep(gram, labels):
 
 
 records = []
-for path in sorted(ROOT.glob("*.gram.npy")):
-    case = path.name.removesuffix(".gram.npy")
-    gram, labels = np.load(path), np.load(ROOT / f"{case}.labels.npy")
-    records.append({"case": case, "link": "probit", "value": gpy_ep(gram, labels)})
-    factor = 1.5 / np.linalg.eigvalsh(gram)[0]
-    records.append({"case": case, "link": "step", "value": gpy_ep(factor * gram - np.eye(len(gram)), labels)})
-    print(records[-2:])
 
-program = f"GPy {GPy.__version__}, numpy {np.__version__}, scipy {scipy.__version__}; golden/generate/prior_ep_gpy.py"
-(ROOT / "sources" / "ep_gpy.json").write_text(json.dumps({"program": program, "records": records}, indent=1) + "\n")
+
+def main():
+    for path in sorted(ROOT.glob("*.gram.npy")):
+        case = path.name.removesuffix(".gram.npy")
+        gram, labels = np.load(path), np.load(ROOT / f"{case}.labels.npy")
+        records.append({"case": case, "link": "probit", "value": gpy_ep(gram, labels)})
+        factor = 1.5 / np.linalg.eigvalsh(gram)[0]
+        records.append({"case": case, "link": "step", "value": gpy_ep(factor * gram - np.eye(len(gram)), labels)})
+        print(records[-2:])
+
+    program = f"GPy {GPy.__version__}, numpy {np.__version__}, scipy {scipy.__version__}; golden/generate/prior_ep_gpy.py"
+    (ROOT / "sources" / "ep_gpy.json").write_text(json.dumps({"program": program, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

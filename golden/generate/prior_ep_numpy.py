@@ -46,12 +46,19 @@ def expectation_propagation(gram, labels, noise, damping=0.5):
 
 
 records = []
-for path in sorted(ROOT.glob("*.gram.npy")):
-    case = path.name.removesuffix(".gram.npy")
-    gram, labels = np.load(path), np.load(ROOT / f"{case}.labels.npy").astype(float)
-    for link, noise in [("probit", 1.0), ("step", 0.0)]:
-        records.append({"case": case, "link": link, "value": expectation_propagation(gram, labels, noise)})
-        print(records[-1])
 
-program = f"numpy {np.__version__}, scipy {scipy.__version__}; golden/generate/prior_ep_numpy.py"
-(ROOT / "sources" / "ep_numpy.json").write_text(json.dumps({"program": program, "records": records}, indent=1) + "\n")
+
+def main():
+    for path in sorted(ROOT.glob("*.gram.npy")):
+        case = path.name.removesuffix(".gram.npy")
+        gram, labels = np.load(path), np.load(ROOT / f"{case}.labels.npy").astype(float)
+        for link, noise in [("probit", 1.0), ("step", 0.0)]:
+            records.append({"case": case, "link": link, "value": expectation_propagation(gram, labels, noise)})
+            print(records[-1])
+
+    program = f"numpy {np.__version__}, scipy {scipy.__version__}; golden/generate/prior_ep_numpy.py"
+    (ROOT / "sources" / "ep_numpy.json").write_text(json.dumps({"program": program, "records": records}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,11 +23,12 @@ from mpmath import mp, mpf
 
 mp.dps = 60
 UNIT = mpf(2) ** -53
+TOLERANCE = mpf("1e-12")
 generator = random.Random(20240117)
 records = []
 
 
-def record(kind, matrix, labels, probability, tolerance=mpf("1e-12")):
+def record(kind, matrix, labels, probability, tolerance=TOLERANCE):
     value = mp.log(probability) if probability > 0 else None
     records.append(
         {
@@ -130,42 +131,6 @@ def independent(a, b):
     return dot(a, a) * dot(b, b) != dot(a, b) ** 2
 
 
-for n in (2, 3, 5, 8, 12):
-    row = [generator.choice((-1, 1)) * generator.randint(1, 9) for _ in range(n)]
-    for likely in (True, False):
-        labels = [1 if x > 0 else -1 for x in row] if likely else [generator.choice((-1, 1)) for _ in row]
-        fits = len({y * (1 if x > 0 else -1) for x, y in zip(row, labels)}) == 1
-        record("integer rank 1", [[a * b for b in row] for a in row], labels, mpf(1) / 2 if fits else mpf(0))
-
-for rank, count in ((2, 35), (3, 45)):
-    made = 0
-    while made < count:
-        n = generator.randint(rank + 1, 12)
-        rows = [[generator.randint(-6, 6) for _ in range(rank)] for _ in range(n)]
-        if any(not any(v) for v in rows) or any(not independent(v, w) for i, v in enumerate(rows) for w in rows[:i]):
-            continue
-        if smallest_direction(rows, rank) < mpf("1e-6"):
-            continue
-        labels = labels_for(rows, rank, made % 3 != 0)
-        signed = [[Fraction(y * x) for x in v] for v, y in zip(rows, labels)]
-        share, _ = SHARE[rank](signed)
-        record(f"integer rank {rank}", [[dot(v, w) for w in rows] for v in rows], labels, share)
-        made += 1
-
-for rank, count in ((2, 25), (3, 25)):
-    made = 0
-    while made < count:
-        n = generator.randint(rank + 1, 12)
-        rows = [[generator.gauss(0, 1) for _ in range(rank)] for _ in range(n)]
-        exact = [[Fraction(x) for x in v] for v in rows]
-        labels = labels_for(exact, rank, made % 3 != 0)
-        signed = [[mpf(y * x) for x in v] for v, y in zip(rows, labels)]
-        share, over_area = SHARE[rank](signed)
-        tolerance = 8 * n * UNIT / smallest_direction(exact, rank) * max(over_area, 1)
-        record(f"rounded rank {rank}", [[float(dot(v, w)) for w in exact] for v in exact], labels, share, tolerance)
-        made += 1
-
-
 def three(matrix, labels):
     """1/8 + sum of arcsines / 4 pi, of the stored matrix; None if it is not positive definite."""
     k = [[mpf(x) * labels[i] * labels[j] for j, x in enumerate(row)] for i, row in enumerate(matrix)]
@@ -179,55 +144,96 @@ def signs(bits):
     return [1 if bits >> i & 1 else -1 for i in range(3)]
 
 
-made = 0
-while made < 30:
-    delta = 10.0 ** -(6 + made % 10)
-    angles = [mpf(generator.uniform(0, 6.28)) for _ in range(3)]
-    matrix = [[float(mp.cos(a - b) + (delta if i == j else 0)) for j, b in enumerate(angles)] for i, a in enumerate(angles)]
-    labels = signs(generator.randint(0, 7))
-    share = three(matrix, labels)
-    if share is not None:
-        record("planar plus", matrix, labels, share)
-        made += 1
+def main():
+    for n in (2, 3, 5, 8, 12):
+        row = [generator.choice((-1, 1)) * generator.randint(1, 9) for _ in range(n)]
+        for likely in (True, False):
+            labels = [1 if x > 0 else -1 for x in row] if likely else [generator.choice((-1, 1)) for _ in row]
+            fits = len({y * (1 if x > 0 else -1) for x, y in zip(row, labels)}) == 1
+            record("integer rank 1", [[a * b for b in row] for a in row], labels, mpf(1) / 2 if fits else mpf(0))
 
-made = 0
-while made < 15:
-    t = mpf(10) ** -(4 + made % 4)
-    turn, far = generator.uniform(0, 6.28), mpf(generator.uniform(0.4, 2.5))
-    v = [[1, 0, 0], [mp.cos(t), mp.sin(t), 0], [mp.cos(far), mp.sin(far) * mp.cos(turn), mp.sin(far) * mp.sin(turn)]]
-    matrix = [[float(dot(a, b)) for b in v] for a in v]
-    labels = signs(generator.randint(0, 7))
-    share = three(matrix, labels)
-    if share is not None and mp.det(mp.matrix(matrix)) > mpf("1e-15"):
-        record("near pair", matrix, labels, share)
-        made += 1
+    for rank, count in ((2, 35), (3, 45)):
+        made = 0
+        while made < count:
+            n = generator.randint(rank + 1, 12)
+            rows = [[generator.randint(-6, 6) for _ in range(rank)] for _ in range(n)]
+            if any(not any(v) for v in rows) or any(not independent(v, w) for i, v in enumerate(rows) for w in rows[:i]):
+                continue
+            if smallest_direction(rows, rank) < mpf("1e-6"):
+                continue
+            labels = labels_for(rows, rank, made % 3 != 0)
+            signed = [[Fraction(y * x) for x in v] for v, y in zip(rows, labels)]
+            share, _ = SHARE[rank](signed)
+            record(f"integer rank {rank}", [[dot(v, w) for w in rows] for v in rows], labels, share)
+            made += 1
 
-for gap in (1e-13, 1e-14, 1e-15, 2.0**-52, 2.0**-53):
-    for sign in (1, -1):
-        rho = sign * (1.0 - gap)
-        labels = [1, -sign]
-        share = mp.atan2(mp.sqrt((1 - mpf(rho)) * (1 + mpf(rho))), mpf(abs(rho))) / (2 * mp.pi)
-        record("pair", [[1.0, rho], [rho, 1.0]], labels, share)
+    for rank, count in ((2, 25), (3, 25)):
+        made = 0
+        while made < count:
+            n = generator.randint(rank + 1, 12)
+            rows = [[generator.gauss(0, 1) for _ in range(rank)] for _ in range(n)]
+            exact = [[Fraction(x) for x in v] for v in rows]
+            labels = labels_for(exact, rank, made % 3 != 0)
+            signed = [[mpf(y * x) for x in v] for v, y in zip(rows, labels)]
+            share, over_area = SHARE[rank](signed)
+            tolerance = 8 * n * UNIT / smallest_direction(exact, rank) * max(over_area, 1)
+            record(f"rounded rank {rank}", [[float(dot(v, w)) for w in exact] for v in exact], labels, share, tolerance)
+            made += 1
 
-for n, positives in ((4, 1), (5, 1), (5, 2), (8, 3), (12, 5)):
-    for gap in (1e-12, 2.0**-52):
-        rho = mpf(1.0 - gap)
-        slope = mp.sqrt(rho / (1 - rho))
+    made = 0
+    while made < 30:
+        delta = 10.0 ** -(6 + made % 10)
+        angles = [mpf(generator.uniform(0, 6.28)) for _ in range(3)]
+        matrix = [[float(mp.cos(a - b) + (delta if i == j else 0)) for j, b in enumerate(angles)] for i, a in enumerate(angles)]
+        labels = signs(generator.randint(0, 7))
+        share = three(matrix, labels)
+        if share is not None:
+            record("planar plus", matrix, labels, share)
+            made += 1
 
-        def integrand(t):
-            # z = t / slope: both kinds of factor turn over at t of order 1.
-            return mp.npdf(t / slope) / slope * mp.ncdf(t) ** positives * mp.ncdf(-t) ** (n - positives)
+    made = 0
+    while made < 15:
+        t = mpf(10) ** -(4 + made % 4)
+        turn, far = generator.uniform(0, 6.28), mpf(generator.uniform(0.4, 2.5))
+        v = [[1, 0, 0], [mp.cos(t), mp.sin(t), 0], [mp.cos(far), mp.sin(far) * mp.cos(turn), mp.sin(far) * mp.sin(turn)]]
+        matrix = [[float(dot(a, b)) for b in v] for a in v]
+        labels = signs(generator.randint(0, 7))
+        share = three(matrix, labels)
+        if share is not None and mp.det(mp.matrix(matrix)) > mpf("1e-15"):
+            record("near pair", matrix, labels, share)
+            made += 1
 
-        share = mp.quad(integrand, [-40, -8, -4, -2, -1, 0, 1, 2, 4, 8, 40])
-        labels = [1] * positives + [-1] * (n - positives)
-        matrix = [[1.0 if i == j else 1.0 - gap for j in range(n)] for i in range(n)]
-        record("equicorrelated", matrix, labels, share)
+    for gap in (1e-13, 1e-14, 1e-15, 2.0**-52, 2.0**-53):
+        for sign in (1, -1):
+            rho = sign * (1.0 - gap)
+            labels = [1, -sign]
+            share = mp.atan2(mp.sqrt((1 - mpf(rho)) * (1 + mpf(rho))), mpf(abs(rho))) / (2 * mp.pi)
+            record("pair", [[1.0, rho], [rho, 1.0]], labels, share)
 
-document = {"units": "nats", "link": "step", "made_by": "mpmath 1.3.0, 60 digits; golden/generate/prior_rank.py", "cases": records}
-with open(sys.argv[1], "w") as file:
-    json.dump(document, file, separators=(",", ":"))
-    file.write("\n")
-kinds = {}
-for r in records:
-    kinds.setdefault(r["kind"], [0, 0])[r["value"] is None] += 1
-print(len(records), kinds)
+    for n, positives in ((4, 1), (5, 1), (5, 2), (8, 3), (12, 5)):
+        for gap in (1e-12, 2.0**-52):
+            rho = mpf(1.0 - gap)
+            slope = mp.sqrt(rho / (1 - rho))
+
+            def integrand(t):
+                # z = t / slope: both kinds of factor turn over at t of order 1.
+                return mp.npdf(t / slope) / slope * mp.ncdf(t) ** positives * mp.ncdf(-t) ** (n - positives)
+
+            share = mp.quad(integrand, [-40, -8, -4, -2, -1, 0, 1, 2, 4, 8, 40])
+            labels = [1] * positives + [-1] * (n - positives)
+            matrix = [[1.0 if i == j else 1.0 - gap for j in range(n)] for i in range(n)]
+            record("equicorrelated", matrix, labels, share)
+
+    made_by = "mpmath 1.3.0, 60 digits; golden/generate/prior_rank.py"
+    document = {"units": "nats", "link": "step", "made_by": made_by, "cases": records}
+    with open(sys.argv[1], "w") as file:
+        json.dump(document, file, separators=(",", ":"))
+        file.write("\n")
+    kinds = {}
+    for r in records:
+        kinds.setdefault(r["kind"], [0, 0])[r["value"] is None] += 1
+    print(len(records), kinds)
+
+
+if __name__ == "__main__":
+    main()

@@ -43,4 +43,5 @@ def main():
     (ROOT / "sources" / "true_counting.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

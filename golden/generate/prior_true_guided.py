@@ -120,4 +120,5 @@ def main():
     (ROOT / "sources" / "true_guided.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,8 @@ def tilts(factor):
     """The tilts mu, and psi: an upper bound on log P."""
     n = len(factor)
     rest = factor @ factor.T - np.eye(n)
-    residual = lambda t: t + rest @ hazard(t)
+    def residual(t):
+        return t + rest @ hazard(t)
     t = np.zeros(n)
     for _ in range(200):
         now = residual(t)
@@ -119,4 +120,5 @@ def main():
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -12,9 +12,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-torch.manual_seed(20)
-OUT = sys.argv[1]
-
 
 def conv(inputs, outputs, kernel, stride=1, bias=False):
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
@@ -35,38 +32,11 @@ class Block(nn.Module):
         return self.branch(x) + self.shortcut(x)
 
 
-net = nn.Sequential(
-    conv(2, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
-    Block(4, 6, 2), nn.ReLU(), conv(6, 5, 3, 1, True), nn.Tanh(), nn.AvgPool2d((1, 2), (1, 1)),
-    nn.Flatten(), nn.Linear(10, 3),
-)
-with torch.no_grad():
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2.0)
-            module.weight.uniform_(0.5, 1.5)
-            module.bias.normal_(0.0, 0.3)
-
-# Number the modules that hold parameters, in forward order.
-names, renamed = {}, {}
-for key, value in net.state_dict().items():
-    module, tensor = key.rsplit(".", 1)
-    renamed[f"{names.setdefault(module, len(names))}.{tensor}"] = value
-save_file(renamed, f"{OUT}/residual.safetensors")
-
-net.double()
-x = torch.randn(9, 2, 13, 12, dtype=torch.float64)
-y = torch.randint(0, 3, (9,))
-parameters = list(net.parameters())
-probe = [torch.randn_like(p) for p in parameters]
-
-
 def flat(tensors):
     return torch.cat([t.reshape(-1) for t in tensors]).tolist()
 
 
-def derivatives():
+def derivatives(net, x, y, parameters, probe):
     logits = net(x)
     loss = nn.functional.cross_entropy(logits, y)
     gradient = torch.autograd.grad(loss, parameters, create_graph=True)
@@ -76,13 +46,48 @@ def derivatives():
     }
 
 
-net.eval()
-record = {
-    "made_by": f"PyTorch {torch.__version__}, float64 from float32 parameters",
-    "inputs": x.reshape(9, -1).tolist(), "labels": y.tolist(), "probe": flat(probe), "eval": derivatives(),
-}
-net.train()
-record["train"] = derivatives()
-stored = [b for n, b in net.named_buffers() if "num_batches" not in n]
-record["train"]["buffers_after"] = flat(stored)
-json.dump(record, open(f"{OUT}/residual.json", "w"))
+def main():
+    torch.manual_seed(20)
+    folder = sys.argv[1]
+    net = nn.Sequential(
+        conv(2, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
+        Block(4, 6, 2), nn.ReLU(), conv(6, 5, 3, 1, True), nn.Tanh(), nn.AvgPool2d((1, 2), (1, 1)),
+        nn.Flatten(), nn.Linear(10, 3),
+    )
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0.0, 0.3)
+
+    # Number the modules that hold parameters, in forward order.
+    names, renamed = {}, {}
+    for key, value in net.state_dict().items():
+        module, tensor = key.rsplit(".", 1)
+        renamed[f"{names.setdefault(module, len(names))}.{tensor}"] = value
+    save_file(renamed, f"{folder}/residual.safetensors")
+
+    net.double()
+    x = torch.randn(9, 2, 13, 12, dtype=torch.float64)
+    y = torch.randint(0, 3, (9,))
+    parameters = list(net.parameters())
+    probe = [torch.randn_like(p) for p in parameters]
+
+    net.eval()
+    record = {
+        "made_by": f"PyTorch {torch.__version__}, float64 from float32 parameters",
+        "inputs": x.reshape(9, -1).tolist(), "labels": y.tolist(), "probe": flat(probe),
+        "eval": derivatives(net, x, y, parameters, probe),
+    }
+    net.train()
+    record["train"] = derivatives(net, x, y, parameters, probe)
+    stored = [b for n, b in net.named_buffers() if "num_batches" not in n]
+    record["train"]["buffers_after"] = flat(stored)
+    with open(f"{folder}/residual.json", "w") as file:
+        json.dump(record, file)
+
+
+if __name__ == "__main__":
+    main()

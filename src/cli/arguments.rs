@@ -162,7 +162,7 @@ pub(super) fn tell_notes(quiet: bool, source: &Source) {
     source.notes.iter().for_each(|text| note(quiet, &format!("--data: {text}")));
 }
 
-/// Loads a data source of so many features together with the targets a loss takes from its labels.
+/// Loads a data source of this many features together with the targets a loss takes from its labels.
 pub(super) fn load_data(
     source: &str,
     loss: Loss,
@@ -179,7 +179,7 @@ pub(super) fn load_data(
     Ok((dataset, targets))
 }
 
-/// Reads a `.npy` file of samples of so many features: one row a sample, further axes flattened.
+/// Reads a `.npy` file of samples of this many features: one row per sample, further axes flattened.
 pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Result<Array2<f64>, UsageError> {
     let fits = |shape: &[usize]| {
         if shape.len() < 2 {
@@ -188,7 +188,7 @@ pub(super) fn read_rows(path: &Path, flag: &str, features: Option<usize>) -> Res
         let found: usize = shape[1..].iter().product();
         match features.filter(|features| *features != found) {
             Some(features) => {
-                Err(format!("shape {shape:?} has {found} features a row, the architecture takes {features}"))
+                Err(format!("shape {shape:?} has {found} features per row, the architecture takes {features}"))
             }
             None if shape[0] == 0 => Err(format!("shape {shape:?} has no rows, expected at least 1")),
             None => Ok(()),
@@ -246,7 +246,7 @@ pub(super) fn attack_sizes(text: &str) -> Result<Vec<usize>, UsageError> {
     let sizes = (last - first) / step;
     if sizes >= MOST_NETWORKS {
         return Err(UsageError(format!(
-            "--attack: '{text}' is more than {MOST_NETWORKS} sizes, expected at most so many"
+            "--attack: '{text}' is more than {MOST_NETWORKS} sizes, expected no more than that"
         )));
     }
     Ok((first..=last).step_by(step).collect())

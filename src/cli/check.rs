@@ -2,13 +2,17 @@
 
 use super::cases::{CaseArguments, OfFile, nothing_matches, quoted};
 use super::interrupt::on_interrupt;
+use super::prior::LinkName;
 use super::progress::bar;
 use super::verify::{TierName, tell};
 use super::{Format, Outcome, UsageError, WithFlag, emit};
 use crate::flatness::Measure;
-use crate::gate::external::{External, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template};
-use crate::gate::{self, Context, Report};
-use crate::prior::LogProbMethod;
+use crate::gate::external::{
+    External, ExternalKernel, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template,
+};
+use crate::gate::{self, Context, Known, Report};
+use crate::kernel::{KernelError, KernelMethod, Kind, kernel_fn};
+use crate::prior::{Link, LogProbMethod};
 use crate::report;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -16,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "print_example"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "kernel", "print_example"]))]
 pub(super) struct Arguments {
     /// Hold the command to the laws and certified values of this measure
     #[arg(long, requires = "command", value_name = "ID")]
@@ -24,6 +28,19 @@ pub(super) struct Arguments {
     /// Hold the command to the laws and certified values of this method of log P(f)
     #[arg(long, requires = "command", value_name = "ID")]
     prior: Option<String>,
+    /// Hold the command to the laws and certified values of this kernel: of infinitely wide networks, or by averages with
+    /// standard errors
+    #[arg(long, requires = "command", value_name = "KIND")]
+    kernel: Option<KernelName>,
+    /// Ask a method of log P(f) for this link alone
+    #[arg(long, requires = "prior")]
+    link: Option<LinkName>,
+    /// Relative error up to which the command vouches for its answers, unless one says otherwise (rel_error, abs_error)
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    accuracy: Option<f64>,
+    /// Failures that are known: a TOML file of lines "law/estimator/case" = "reason or address", with * for any text
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// The command, run by the shell; requests come on its stdin, answers on its stdout
     #[arg(long, value_name = "CMD")]
     command: Option<String>,
@@ -60,6 +77,22 @@ enum LanguageName {
     Torch,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KernelName {
+    Nngp,
+    Ntk,
+    /// Averages over sampled networks, with standard errors, of the NNGP
+    Empirical,
+}
+
+/// Reads a relative error.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("expected a number above 0 and below 1, as 1e-3".to_owned()),
+    }
+}
+
 /// Reads `60s`, `500ms`, `2m`, or seconds without a unit.
 fn duration(text: &str) -> Result<Duration, String> {
     let (number, seconds) = [("ms", 1e-3), ("s", 1.0), ("m", 60.0)]
@@ -86,19 +119,48 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     if command.trim().is_empty() {
         return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
     }
-    let (flag, id) = match (measure, method) {
-        (Some(measure), _) => ("--measure", measure.id()),
-        (None, Some(method)) => ("--prior", method.id()),
-        (None, None) => unreachable!("the parser asks for one of them"),
+    let kernel = arguments.kernel.map(|name| match name {
+        KernelName::Nngp | KernelName::Empirical => Kind::Nngp,
+        KernelName::Ntk => Kind::Ntk,
+    });
+    let (flag, id) = match (measure, method, arguments.kernel) {
+        (Some(measure), ..) => ("--measure", measure.id()),
+        (None, Some(method), _) => ("--prior", method.id()),
+        (None, None, Some(KernelName::Nngp)) => ("--kernel", "nngp"),
+        (None, None, Some(KernelName::Ntk)) => ("--kernel", "ntk"),
+        (None, None, Some(KernelName::Empirical)) => ("--kernel", "empirical"),
+        (None, None, None) => unreachable!("the parser asks for one of them"),
     };
-    let line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
+    let links: Option<&'static [Link]> = arguments.link.map(|link| match Link::from(link) {
+        Link::Step => &[Link::Step][..],
+        Link::Probit => &[Link::Probit][..],
+        Link::Logistic => &[Link::Logistic][..],
+    });
+    if let (Some(method), Some(links)) = (method, links)
+        && !method.links().contains(&links[0])
+    {
+        return Err(UsageError(format!("--link: method '{id}' has no {} link", links[0])));
+    }
+    let known = arguments.known.as_deref().map(Known::read).transpose().with_flag("--known")?.unwrap_or_default();
+    let mut line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
+    if let Some(links) = links {
+        line += &format!(" --link {}", links[0]);
+    }
+    if let Some(accuracy) = arguments.accuracy {
+        line += &format!(" --accuracy {accuracy:e}");
+    }
     if let Some(folder) = &arguments.report {
         report::folder::prepare(folder).with_flag("--report")?;
     }
 
     // What is to be asked is settled before anything is started: the definitions stand in for the command.
     let (measures, methods) = (measure.into_iter().collect(), method.into_iter().collect());
-    let plan = Context::new(measures, methods, false, arguments.tier.into(), arguments.seed);
+    let kinds: &'static [Kind] = if kernel == Some(Kind::Ntk) { &[Kind::Ntk] } else { &[Kind::Nngp] };
+    let stand_in = kernel_fn("command", kinds, |_, _, _| {
+        Err(KernelError::NotApplicable { method: "kernel", reason: "not asked".to_owned() })
+    });
+    let plan = Context::new(measures, methods, false, arguments.tier.into(), arguments.seed)
+        .with_kernels(kernel.iter().map(|_| &stand_in as &dyn KernelMethod).collect());
     let only = arguments.only.as_deref();
     let (plan, laws, reproduce) = match arguments.cases.of_file(&plan, &line)? {
         Some(OfFile { context, laws, command }) => (context, laws, command),
@@ -108,7 +170,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         return Err(nothing_matches(only));
     }
 
-    let external = Arc::new(start(command, arguments.timeout)?);
+    let external = Arc::new(start(command, arguments.timeout)?.vouching(arguments.accuracy.unwrap_or(0.0)));
     let interrupted = Arc::downgrade(&external);
     on_interrupt(move || {
         if let Some(external) = interrupted.upgrade() {
@@ -117,9 +179,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     })?;
     let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
     let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();
-    let subject = method.map(|definition| ExternalPrior::new(definition, Arc::clone(&external)));
+    let subject = method.map(|definition| {
+        ExternalPrior::new(definition, Arc::clone(&external)).with_links(links.unwrap_or(definition.links()))
+    });
     let methods = subject.iter().map(|method| method as &dyn LogProbMethod).collect();
-    let context = plan.with_estimators(measures, methods);
+    let subject = kernel.map(|kind| ExternalKernel::new(kind, Arc::clone(&external)));
+    let kernels = subject.iter().map(|kernel| kernel as &dyn KernelMethod).collect();
+    let context = plan.with_estimators(measures, methods).with_kernels(kernels);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);
@@ -131,7 +197,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     if report.laws.is_empty() {
         return Err(nothing_matches(only));
     }
-    let mut report = report.with_generated(external.finish(id, &context, &line), Vec::new());
+    let mut report = report.with_generated(external.finish(id, &context, &line), Vec::new()).excusing(&known);
     bar.finish_and_clear();
     if let Some(fault) = external.host_fault() {
         return Err(UsageError(format!("TMPDIR: the files of a request cannot be written: {fault}")));

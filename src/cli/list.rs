@@ -1,6 +1,7 @@
 //! `flatgauge list`: what the registries hold.
 
-use super::{Format, Outcome, UsageError, emit, emit_json};
+use super::{Outcome, UsageError, emit, emit_json};
+use crate::report::reference;
 use crate::{data, flatness, gate, kernel, prior, report, rescale, study, train};
 use clap::{Args, ValueEnum};
 
@@ -8,9 +9,23 @@ use clap::{Args, ValueEnum};
 pub(super) struct Arguments {
     /// What to list
     what: What,
-    /// How to print the list
+    /// Everything that is said of one measure, method or law: formula, options with defaults, cost, refusals, sources
+    #[arg(long, value_name = "ID")]
+    describe: Option<String>,
+    /// How to print the list; markdown is what docs/ holds of measures, priors and laws
     #[arg(long, default_value = "text")]
-    format: Format,
+    format: ListFormat,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// A page of docs/.
+    Markdown,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -26,6 +41,18 @@ enum What {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
+    if let Some(id) = &arguments.describe {
+        return describe(arguments.what, id, arguments.format);
+    }
+    if arguments.format == ListFormat::Markdown {
+        emit(&match arguments.what {
+            What::Measures => reference::measures_page(),
+            What::Priors => reference::methods_page(),
+            What::Laws => reference::laws_page(),
+            _ => return Err(UsageError("--format markdown is for measures, priors and laws only".to_owned())),
+        });
+        return Ok(Outcome::Done);
+    }
     let entries: Vec<report::Entry> = match arguments.what {
         What::Measures => {
             let entry = |m: &&dyn flatness::Measure| report::Entry::new(m.id(), m.summary()).from(m.source());
@@ -55,8 +82,37 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
         What::Data => data::registry().iter().map(|l| report::Entry::new(l.id(), l.summary())).collect(),
     };
     match arguments.format {
-        Format::Json => emit_json(&entries),
-        Format::Text => emit(&report::text::list(&entries)),
+        ListFormat::Json => emit_json(&entries),
+        ListFormat::Text | ListFormat::Markdown => emit(&report::text::list(&entries)),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Prints everything that is said of one entry.
+fn describe(what: What, id: &str, format: ListFormat) -> Result<Outcome, UsageError> {
+    let unknown = |kind: &str, list: &str| {
+        UsageError(format!("--describe: there is no {kind} '{id}' (see `flatgauge list {list}`)"))
+    };
+    let described = match what {
+        What::Measures => {
+            flatness::find(id).and_then(reference::measure).ok_or_else(|| unknown("measure", "measures"))?
+        }
+        What::Priors => prior::find(id).and_then(reference::method).ok_or_else(|| unknown("method", "priors"))?,
+        What::Laws => {
+            let law = reference::laws().into_iter().find(|law| law.id == id).ok_or_else(|| unknown("law", "laws"))?;
+            match format {
+                ListFormat::Json => emit_json(&law),
+                ListFormat::Text => emit(&law.text()),
+                ListFormat::Markdown => emit(&law.markdown()),
+            }
+            return Ok(Outcome::Done);
+        }
+        _ => return Err(UsageError("--describe is for measures, priors and laws only".to_owned())),
+    };
+    match format {
+        ListFormat::Json => emit_json(&described),
+        ListFormat::Text => emit(&described.text()),
+        ListFormat::Markdown => emit(&described.markdown()),
     }
     Ok(Outcome::Done)
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, no mathematics.
+//! The command line: one file per subcommand, no mathematics.
 
 mod arguments;
 mod cases;
@@ -7,6 +7,7 @@ mod flatness;
 mod interrupt;
 mod kernel;
 mod list;
+mod output;
 mod prior;
 mod processes;
 mod progress;
@@ -16,13 +17,16 @@ mod sample;
 mod train;
 mod verify;
 
-use crate::gate::{Report, Verdict, printable};
+pub use output::exit_code;
+use output::{
+    Format, Outcome, UsageError, WithFlag, code_of, emit, emit_json, not_text, note, note_stdout, refuse, shown,
+    stdout_refusal, usage_sentence,
+};
+
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
 /// Reference and conformance suite for flatness measures and log P(f) of trained neural networks.
 #[derive(Debug, Parser)]
@@ -55,7 +59,7 @@ enum Command {
     Reproduce(Box<reproduce::Arguments>),
     /// Draw networks from the prior and count the functions they express.
     Sample(Box<sample::Arguments>),
-    /// List what there is.
+    /// List measures, methods, laws and other registries, or describe one entry.
     List(list::Arguments),
     /// Completion script for a shell.
     Completions {
@@ -64,51 +68,10 @@ enum Command {
     },
 }
 
-/// Exit code of a gate: 0 if its verdict is pass, else 1.
-pub fn exit_code(report: &Report) -> u8 {
-    code_of(report.verdict)
-}
-
-fn code_of(verdict: Verdict) -> u8 {
-    u8::from(verdict != Verdict::Pass)
-}
-
-/// How a subcommand ended.
-enum Outcome {
-    /// All that was asked was computed.
-    Done,
-    /// A gate gave its verdict.
-    Judged(Verdict),
-}
-
-/// UsageError input or usage, in one sentence.
-#[derive(Debug)]
-struct UsageError(String);
-
-impl<E: std::error::Error> From<E> for UsageError {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Prefixes an error with the flag or file it concerns.
-trait WithFlag<T> {
-    fn with_flag(self, what: &str) -> Result<T, UsageError>;
-}
-
 impl<T, E: std::fmt::Display> WithFlag<T> for Result<T, E> {
     fn with_flag(self, what: &str) -> Result<T, UsageError> {
         self.map_err(|error| UsageError(format!("{what}: {error}")))
     }
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Parses the arguments of the process, runs what they ask for, and says how it went.
@@ -164,72 +127,5 @@ pub fn run_with(words: impl IntoIterator<Item = OsString>) -> u8 {
             Outcome::Done => 0,
             Outcome::Judged(verdict) => code_of(verdict),
         }),
-    }
-}
-
-/// Names of files and what stands in them may be in the sentence.
-fn refuse(sentence: &str) -> u8 {
-    let _ = writeln!(std::io::stderr(), "error: {}", printable(sentence));
-    2
-}
-
-/// The first thing that went wrong on stdout: whatever a subcommand still does is done, and its exit code says it.
-static STDOUT_FAULT: OnceLock<std::io::Error> = OnceLock::new();
-
-/// Keeps an error of stdout; a reader that has gone away is none.
-fn note_stdout(error: std::io::Error) {
-    if error.kind() != std::io::ErrorKind::BrokenPipe {
-        let _ = STDOUT_FAULT.set(error);
-    }
-}
-
-fn stdout_refusal() -> Option<u8> {
-    STDOUT_FAULT.get().map(|error| refuse(&format!("stdout: {error}, so the result could not be printed")))
-}
-
-/// A path as a line of results shows it.
-fn shown(path: &Path) -> String {
-    printable(&path.display().to_string())
-}
-
-/// The flag whose value is no UTF-8 text, which clap does not name.
-fn not_text(error: &clap::Error, words: &[OsString]) -> Option<String> {
-    if error.kind() != clap::error::ErrorKind::InvalidUtf8 {
-        return None;
-    }
-    let place = words.iter().position(|word| word.to_str().is_none())?;
-    let (word, before) = (words[place].to_string_lossy(), words[place.saturating_sub(1)].to_string_lossy());
-    Some(match word.split_once('=').filter(|(flag, _)| flag.starts_with("--")) {
-        Some((flag, value)) => format!("{flag}: its value '{value}' is not UTF-8 text"),
-        None if before.starts_with("--") => format!("{before}: its value '{word}' is not UTF-8 text"),
-        None => format!("argument {place}, '{word}', is not UTF-8 text"),
-    })
-}
-
-/// What is wrong with the arguments in one sentence: clap's first paragraph, on one line.
-fn usage_sentence(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = paragraph.split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
-}
-
-/// Writes to stdout. What goes wrong there is kept, and in the end refused with exit code 2.
-fn emit(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        note_stdout(error);
-    }
-}
-
-/// Writes one JSON document to stdout.
-fn emit_json(value: &impl serde::Serialize) {
-    emit(&(serde_json::to_string_pretty(value).expect("results serialise") + "\n"));
-}
-
-/// Writes a note to stderr unless asked not to.
-fn note(quiet: bool, text: &str) {
-    if !quiet {
-        let _ = writeln!(std::io::stderr(), "note: {}", printable(text));
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum LinkName {
+pub(super) enum LinkName {
     Step,
     Probit,
     Logistic,

@@ -5,7 +5,9 @@ use super::progress::timed_bar;
 use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::model::{Activation, Architecture};
 use crate::report;
-use crate::study::{self, Cache, Findings, KernelChoice, PerOptimizer, Progress, Request, Study, Workspace};
+use crate::study::{
+    self, Cache, Findings, KernelChoice, PerOptimizer, Progress, Request, Study, StudyError, WordError, Workspace,
+};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -137,7 +139,7 @@ impl Arguments {
         }
         let fault = |flag: &str, expected: &str| {
             let (flag, expected) = (flag.to_owned(), expected.to_owned());
-            move |found: String| UsageError(format!("{flag}: found {found}, expected {expected}"))
+            move |error: WordError| UsageError(format!("{flag}: found {error}, expected {expected}"))
         };
         let name = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let presets = PerOptimizer::parse(&self.preset, name)
@@ -216,7 +218,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         let findings = reproduce(study, &request, &folder, &networks, arguments.resume, quiet)
             .with_flag(&format!("study {}", study.id()))?;
         let line = arguments.line(study.id());
-        report::study::write(&folder, &findings, study.summary(), study.source(), &line).map_err(UsageError)?;
+        report::study::write(&folder, &findings, study.summary(), study.source(), &line)?;
         match arguments.format {
             Format::Text => emit(&format!("{}\nwrote {}\n", report::study::text(&findings), folder.display())),
             Format::Json => documents.push(report::study::document(&findings, &line)),
@@ -238,7 +240,7 @@ fn reproduce(
     networks: &Path,
     resume: bool,
     quiet: bool,
-) -> Result<Findings, study::StudyError> {
+) -> Result<Findings, UsageError> {
     let bar = timed_bar(quiet);
     let phase = Mutex::new(String::new());
     let progress = |now: Progress| {
@@ -254,5 +256,27 @@ fn reproduce(
     let cache = Cache::new(folder.join("measured"), resume);
     let found = study.run(request, &Workspace { networks: networks.to_owned(), cache, progress: &progress });
     bar.finish_and_clear();
-    found
+    found.map_err(flagged)
+}
+
+/// What of a request has another name on the command line.
+const FLAGS: [(&str, &str); 6] = [
+    ("architecture", "--arch"),
+    ("attacks", "--attack"),
+    ("extra_epochs", "--extra-epochs"),
+    ("presets", "--preset"),
+    ("rates", "--lr"),
+    ("train, test and attacks", "--train, --test and --attack"),
+];
+
+/// An error with the flag that it concerns.
+fn flagged(error: StudyError) -> UsageError {
+    match error {
+        StudyError::Request { name, found, expected } => {
+            let flag = FLAGS.iter().find(|(known, _)| *known == name);
+            let flag = flag.map_or_else(|| format!("--{name}"), |(_, flag)| (*flag).to_owned());
+            UsageError(format!("{flag}: found {found}, expected {expected}"))
+        }
+        other => other.into(),
+    }
 }

@@ -58,8 +58,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     let model = &checkpoint.network.model;
     let map = arguments.map(model)?;
     let flags = if arguments.layer.is_some() { "--layer and --alpha" } else { "--neurons or --permute" };
-    let action = map.action(model).with_flag(flags)?;
-    let rescaled = checkpoint.network.with_theta(action.apply(&checkpoint.network.theta));
+    let rescaled = map.apply(&checkpoint.network).with_flag(flags)?;
     if let Some(value) = rescaled.theta.iter().find(|value| !value.is_finite()) {
         return Err(UsageError(format!("{flags}: {} makes a parameter {value}, expected finite ones", map.describe())));
     }

@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// Most functions kept in memory; beyond it the rarest are dropped and reported [default: those of a table of 1 GiB]
     #[arg(long, value_parser = whole_number)]
     max_functions: Option<u64>,
-    /// List only so many functions, the most frequent [default: all]
+    /// List only this many functions, the most frequent [default: all]
     #[arg(long, value_parser = whole_number)]
     top: Option<u64>,
     /// Table to write, function<TAB>count (.tsv); unfinished work is kept beside it, in NAME.partial

@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     /// Rows of the attack set, with wrong labels; a range FIRST..LAST:STEP makes a sweep
     #[arg(long, default_value = "0")]
     attack: String,
-    /// Seeds of a sweep: SEED, SEED + 1, ... so many
+    /// Seeds of a sweep: SEED, SEED + 1, ..., this many of them
     #[arg(long)]
     seeds: Option<u64>,
     /// Fraction of the training set that is given wrong labels

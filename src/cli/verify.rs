@@ -3,7 +3,8 @@
 use super::cases::{CaseArguments, OfFile, keep_counterexamples, nothing_matches};
 use super::progress::bar;
 use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
-use crate::gate::{self, Context, Demonstration, Report, Tier};
+use crate::demonstration::{self, Demonstration};
+use crate::gate::{self, Context, Report, Tier};
 use crate::report;
 use crate::report::folder::GateDocument;
 use clap::{Args, ValueEnum};
@@ -70,7 +71,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
             (None, Report::new(gate::run(&laws, &context, only, &command, &progress), context.seed))
         }
         None => {
-            let (demonstration, report) = gate::verify(&context, only, command, &progress).map_err(UsageError)?;
+            let (demonstration, report) = demonstration::verify(&context, only, command, &progress)
+                .map_err(|error| UsageError(error.to_string()))?;
             (demonstration, arguments.cases.generate(report, &context, only, command, true, &progress))
         }
     };

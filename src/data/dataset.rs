@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 
 /// Inputs with labels.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Dataset {
     /// Where it came from, for messages and records.
     pub name: String,
@@ -20,6 +21,7 @@ pub struct Dataset {
 
 /// Rows for training and for testing, disjoint.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Split {
     /// The training set S.
     pub train: Dataset,
@@ -28,6 +30,26 @@ pub struct Split {
 }
 
 impl Dataset {
+    /// A data set of inputs (`n x features`) of a shape, and their targets (`n x 1` or `n x outputs`).
+    ///
+    /// # Errors
+    /// [`DataError::Inputs`]: features that do not make the shape, or not as many targets as inputs.
+    pub fn new(name: &str, inputs: Array2<f64>, shape: Vec<usize>, targets: Array2<f64>) -> Result<Self, DataError> {
+        let fault = |reason: String| DataError::Inputs { source_name: name.to_owned(), reason };
+        let features: usize = shape.iter().product();
+        if inputs.ncols() != features {
+            return Err(fault(format!("{} features per row, expected {features} (shape {shape:?})", inputs.ncols())));
+        }
+        if targets.nrows() != inputs.nrows() {
+            return Err(fault(format!(
+                "{} rows of targets, expected {} as of inputs",
+                targets.nrows(),
+                inputs.nrows()
+            )));
+        }
+        Ok(Self { name: name.to_owned(), inputs, shape, targets })
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.inputs.nrows()
@@ -64,7 +86,7 @@ impl Dataset {
     pub fn binary_targets(&self) -> Result<Array2<f64>, DataError> {
         let fault = |reason| DataError::Labels { source_name: self.name.clone(), reason };
         if self.targets.ncols() != 1 {
-            return Err(fault(format!("{} numbers a row, expected one label", self.targets.ncols())));
+            return Err(fault(format!("{} numbers per row, expected one label", self.targets.ncols())));
         }
         let negative = if self.targets.iter().any(|label| *label == 0.0) { 0.0 } else { -1.0 };
         match self.targets.iter().position(|&label| label != 1.0 && label != negative) {

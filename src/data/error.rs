@@ -2,6 +2,7 @@
 
 /// Errors of the data room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// A file cannot be used.
     #[error("file '{path}': {reason}")]
@@ -16,7 +17,7 @@ pub enum DataError {
     UnknownSource {
         /// What was asked for.
         source_name: String,
-        /// What there is.
+        /// What is known.
         known: String,
     },
     /// What is asked of a data source makes no sense.

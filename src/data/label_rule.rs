@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A rule from classes to labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LabelRule {
     /// The source's own: MNIST and its kin and the digits by class >= 5, CIFAR-10 car against cat (both as in
     /// arXiv 2103.06219), others as given.

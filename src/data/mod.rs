@@ -1,7 +1,17 @@
-//! Data sets and their loaders, one file a loader.
+//! Data sets and their loaders, one file per loader.
+//!
+//! ```
+//! use flatgauge::data::{Recipe, load_source};
+//!
+//! // 50 training rows, 10 rows with wrong labels beside them, 20 test rows; the seed decides which.
+//! let recipe = Recipe { train: 50, attack: 10, test: 20, seed: 1, ..Recipe::default() };
+//! let splits = recipe.take(&load_source("digits")?)?;
+//! assert_eq!((splits.training.len(), splits.clean, splits.test.len()), (60, 50, 20));
+//! # Ok::<(), flatgauge::data::DataError>(())
+//! ```
 
 mod array_file;
-pub mod attack;
+pub(crate) mod attack;
 mod boolean;
 mod bounded;
 mod cifar10;
@@ -10,6 +20,7 @@ mod digits;
 mod error;
 mod idx;
 mod label_rule;
+mod loader;
 mod mnist;
 mod normalisation;
 mod npy;
@@ -18,38 +29,20 @@ mod npz;
 mod recipe;
 mod source;
 
+pub use loader::Loader;
+
+#[doc(hidden)]
 pub use array_file::{write_npy, write_npy_vector, write_npz};
 pub use dataset::{Dataset, Split};
 pub use digits::digits;
 pub use error::DataError;
 pub use label_rule::LabelRule;
 pub use normalisation::Normalisation;
-pub use npy::{Fits, parse_npy, parse_npz, read_npy, read_npy_that, read_npz, read_npz_that, rows_of};
+pub use npy::{Fits, read_npy, read_npz};
+#[doc(hidden)]
+pub use npy::{parse_npy, parse_npz, read_npy_that, read_npz_that, rows_of};
 pub use recipe::{Recipe, Splits};
 pub use source::{Inputs, Rows, Source};
-
-/// A source of data sets, named `id` or `id:argument` on the command line.
-pub trait Loader: Send + Sync {
-    /// Registry name.
-    fn id(&self) -> &'static str;
-
-    /// One line for lists and help.
-    fn summary(&self) -> &'static str;
-
-    /// Loads everything the source has.
-    ///
-    /// # Errors
-    /// [`DataError`] naming the file and what is wrong with it.
-    fn load(&self, argument: &str) -> Result<Source, DataError>;
-
-    /// [`Loader::load`] of inputs of so many features, where that is known: other inputs may be refused before they are read.
-    ///
-    /// # Errors
-    /// As [`Loader::load`].
-    fn load_of(&self, argument: &str, _features: Option<usize>) -> Result<Source, DataError> {
-        self.load(argument)
-    }
-}
 
 /// All loaders, in the order users see them. A new loader is a file and a line here.
 pub fn registry() -> &'static [&'static dyn Loader] {
@@ -73,7 +66,7 @@ pub fn load_source(source: &str) -> Result<Source, DataError> {
     load_source_of(source, None)
 }
 
-/// [`load_source`] of inputs of so many features, where that is known: other inputs are refused, before they are read where
+/// [`load_source`] of inputs of this many features, where that is known: other inputs are refused, before they are read where
 /// the source allows it.
 ///
 /// # Errors
@@ -86,7 +79,7 @@ pub fn load_source_of(source: &str, features: Option<usize>) -> Result<Source, D
         None => Ok(source),
         Some(features) => {
             let reason =
-                format!("{there} features a row (shape {:?}), the architecture takes {features}", source.shape);
+                format!("{there} features per row (shape {:?}), the architecture takes {features}", source.shape);
             Err(DataError::Inputs { source_name: source.name, reason })
         }
     }

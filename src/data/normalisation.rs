@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// How inputs are shifted and scaled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Normalisation {
     /// As the loader gives them: images from 0 to 1.
     #[default]

@@ -5,9 +5,9 @@ use super::npy_header::{Kind, NpyHeader};
 use crate::data::DataError;
 use crate::io::open_file;
 use ndarray::{Array2, ArrayD, IxDyn, ShapeBuilder};
-use npyz::npz::{NpzArchive, file_name_from_array_name};
 use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
+use zip::ZipArchive;
 
 /// Bytes that are converted together.
 const BLOCK: usize = 1 << 16;
@@ -106,15 +106,15 @@ struct Member {
 }
 
 fn read_entry<R: Read + Seek>(reader: &mut R, name: &str, fits: Fits) -> Result<ArrayD<f64>, String> {
-    let file_name = file_name_from_array_name(name);
+    let file_name = format!("{name}.npy");
     let damaged = |what: &str| format!("array '{name}': the archive is damaged ({what})");
     let member = {
-        let mut archive = NpzArchive::new(&mut *reader).map_err(|error| format!("not an .npz archive ({error})"))?;
-        let mut names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+        let mut archive = ZipArchive::new(&mut *reader).map_err(|error| format!("not an .npz archive ({error})"))?;
+        let arrays = archive.file_names().filter_map(|file| file.strip_suffix(".npy"));
+        let mut names: Vec<String> = arrays.map(str::to_owned).collect();
         names.sort();
         names.truncate(20);
         let entry = archive
-            .zip_archive()
             .by_name(&file_name)
             .map_err(|error| format!("array '{name}' cannot be read ({error}); found {names:?}"))?;
         Member {
@@ -129,8 +129,8 @@ fn read_entry<R: Read + Seek>(reader: &mut R, name: &str, fits: Fits) -> Result<
     if member.unpacked > MOST_UNPACKED * member.packed.saturating_add(1) {
         return Err(damaged("its size is more than its bytes can unpack to"));
     }
-    let mut archive = NpzArchive::new(reader).map_err(|error| format!("not an .npz archive ({error})"))?;
-    let mut entry = archive.zip_archive().by_name(&file_name).map_err(|error| damaged(&error.to_string()))?;
+    let mut archive = ZipArchive::new(reader).map_err(|error| format!("not an .npz archive ({error})"))?;
+    let mut entry = archive.by_name(&file_name).map_err(|error| damaged(&error.to_string()))?;
     read_array(&mut entry, member.unpacked, fits).map_err(|reason| format!("array '{name}': {reason}"))
 }
 

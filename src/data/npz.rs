@@ -32,7 +32,7 @@ impl Loader for Npz {
         let (n, found) = (shape[0], shape[1..].iter().product::<usize>());
         if let Some(features) = features.filter(|features| *features != found) {
             return Err(fault(format!(
-                "x has shape {shape:?}, {found} features a row; the architecture takes {features}"
+                "x has shape {shape:?}, {found} features per row; the architecture takes {features}"
             )));
         }
         let labels = |shape: &[usize]| match matches!(shape.len(), 1 | 2) && shape[0] == n {

@@ -49,6 +49,7 @@ impl Default for Recipe {
 
 /// Data made by a [`Recipe`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Splits {
     /// The training set S, then the attack set.
     pub training: Dataset,

@@ -23,7 +23,7 @@ pub struct Source {
 /// Rows of a source.
 #[derive(Debug, Clone)]
 pub struct Rows {
-    /// One input a row, features flattened.
+    /// One input per row, features flattened.
     pub inputs: Inputs,
     /// Classes or targets, `n x 1` or `n x outputs`.
     pub targets: Array2<f64>,
@@ -31,6 +31,7 @@ pub struct Rows {
 
 /// Inputs as they were stored: images take one byte a pixel until rows are chosen.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Inputs {
     /// Pixels 0 to 255, row after row; they become numbers 0 to 1.
     Bytes(Vec<u8>),
@@ -102,7 +103,7 @@ impl Source {
         if rows.targets.ncols() == 1 {
             return Ok(());
         }
-        let reason = format!("{} numbers a row, expected one class", rows.targets.ncols());
+        let reason = format!("{} numbers per row, expected one class", rows.targets.ncols());
         Err(DataError::Labels { source_name: self.name.clone(), reason })
     }
 

@@ -1,5 +1,6 @@
 //! Adaptive sharpness (Kwon et al. 2021).
 
+use crate::description::{Description, references};
 use crate::flatness::ascent::{Ball, BallAscent, Domain, Lbfgsb, SignAscent};
 use crate::flatness::options::{Norm, non_negative};
 use crate::flatness::place::Place;
@@ -7,7 +8,7 @@ use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Respon
 use crate::numeric::Estimate;
 use crate::rescale::Action;
 
-/// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::p`]).
+/// `max_{|d / |theta||_p <= rho} L(theta + d) - L(theta)` for `p = 2` or infinity ([`Options::norm`]).
 ///
 /// Parameters that are 0 stay 0; `info` says how many, and it is an error if all are. The maximum is the best that
 /// an ascent found, a lower bound. Steps are taken in `d / |theta|`, which no rescaling changes.
@@ -63,6 +64,20 @@ impl Measure for AdaptiveSharpness {
 
     fn source(&self) -> &'static str {
         "Kwon et al. 2021"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "max L(theta + d) - L(theta), |(d_i / |theta_i|)_i|_p <= adaptive_radius, p = norm",
+            notes: "Parameters that are 0 stay 0. The maximum is the best that an ascent found, a lower bound.",
+            unit: "units of the loss",
+            use_for: "a sharpness that rescaling does not change",
+            not_for: "networks with many parameters that are 0",
+            cost: "no products but at points without slope; some hundred gradients",
+            options: &["adaptive_radius", "norm"],
+            refuses: "`adaptive_radius` below 0; parameters that are all 0; a loss that is not finite",
+            sources: &[references::KWON_2021],
+        })
     }
 
     fn responses(&self) -> Responses {

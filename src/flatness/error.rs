@@ -2,6 +2,7 @@
 
 /// Errors of the flatness room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FlatnessError {
     /// Parameters from outside cannot be used.
     #[error("{what}: found {found}, expected {expected}")]

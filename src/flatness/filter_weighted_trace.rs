@@ -1,5 +1,6 @@
 //! Trace of the Hessian with each parameter in units of itself.
 
+use crate::description::{Description, references};
 use crate::flatness::hessian_trace::weighted_trace;
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
@@ -27,6 +28,20 @@ impl Measure for FilterWeightedTrace {
 
     fn source(&self) -> &'static str {
         "Tsuzuku et al. 2020"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "sum_i theta_i^2 H_ii",
+            notes: "What relative perturbations of independent signs do to the loss, to second order. Parameters that are 0 do not count.",
+            unit: "units of the loss",
+            use_for: "a trace that no rescaling changes",
+            not_for: "-",
+            cost: "piecewise linear networks: one backward pass per logit and no product; others: one product per parameter up to `dense_limit` parameters, beyond that `product_budget` products",
+            options: &["trace", "dense_limit", "product_budget", "seed"],
+            refuses: "a trace or standard error that is not finite",
+            sources: &[references::TSUZUKU_2020],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Fisher-Rao norm (Liang et al. 2017).
 
+use crate::description::{Description, references};
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use crate::model::Loss;
@@ -44,6 +45,20 @@ impl Measure for FisherRao {
 
     fn source(&self) -> &'static str {
         "Liang et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "theta^T F theta, F = G for bce and ce, F = G / 2 for mse",
+            notes: "F is the Fisher information of the labels under the network's own predictions. For mse these are Gaussian with unit variance, whose negative log-likelihood is half of the loss here: hence the factor.",
+            unit: "none",
+            use_for: "a norm of the parameters that no rescaling changes",
+            not_for: "-",
+            cost: "one product with the Gauss-Newton matrix",
+            options: &[],
+            refuses: "a norm that is not finite",
+            sources: &[references::LIANG_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

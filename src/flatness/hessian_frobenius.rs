@@ -1,5 +1,6 @@
 //! Frobenius norm of the Hessian.
 
+use crate::description::{Description, references};
 use crate::flatness::curvature::{Scaled, Squared, for_each_row};
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses, trace};
@@ -8,7 +9,7 @@ use crate::numeric::linalg::{self, unit_of};
 use crate::rescale::Action;
 
 /// `(sum_ij H_ij^2)^(1/2)`: row by row up to [`Options::dense_limit`] parameters, beyond that the root of an
-/// estimate of `tr H^2` (two products a probe), with its standard error carried through the root.
+/// estimate of `tr H^2` (two products per probe), with its standard error carried through the root.
 pub(super) struct HessianFrobenius;
 
 fn norm(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> {
@@ -54,6 +55,20 @@ impl Measure for HessianFrobenius {
 
     fn source(&self) -> &'static str {
         "Wu et al. 2022"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "|H|_F = (sum_ij H_ij^2)^(1/2) = (sum_i lambda_i(H)^2)^(1/2)",
+            notes: "Beyond `dense_limit` parameters the root of an estimate of tr H^2.",
+            unit: "units of the loss",
+            use_for: "all curvatures, large ones most",
+            not_for: "comparing networks with different parametrisations",
+            cost: "one product per parameter up to `dense_limit` parameters, beyond that `product_budget` products (two per probe)",
+            options: &["trace", "dense_limit", "product_budget", "seed"],
+            refuses: "a norm or standard error that is not finite",
+            sources: &[references::WU_2022],
+        })
     }
 
     fn responses(&self) -> Responses {

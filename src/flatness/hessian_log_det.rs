@@ -1,5 +1,6 @@
 //! Log determinant of the shifted Hessian.
 
+use crate::description::{Description, references};
 use crate::flatness::hessian_max_eigenvalue::outermost;
 use crate::flatness::lanczos::End;
 use crate::flatness::options::positive;
@@ -66,6 +67,20 @@ impl Measure for HessianLogDet {
 
     fn source(&self) -> &'static str {
         "MacKay 1992 (Occam factor); quadrature: Ubaru et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log det(H + c I) = sum_i log(lambda_i(H) + c), c = log_det_shift",
+            notes: "Minus twice the log-volume, up to a constant, of the quadratic basin. Beyond `dense_limit` parameters by stochastic Lanczos quadrature, whose standard error does not hold the quadrature's own error.",
+            unit: "nats",
+            use_for: "the volume of a basin; the Occam factor of the evidence",
+            not_for: "points that are no minimum: the Hessian must be above -c",
+            cost: "one product per parameter and a Cholesky factorisation up to `dense_limit` parameters; beyond that `product_budget` products (64 per probe) and those for the smallest eigenvalue",
+            options: &["log_det_shift", "dense_limit", "product_budget", "seed"],
+            refuses: "`log_det_shift` of 0 or below; H + c I not positive definite (the error names the smallest eigenvalue); more than 16,384 parameters with a larger `dense_limit`",
+            sources: &[references::MACKAY_1992, references::UBARU_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

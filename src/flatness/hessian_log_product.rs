@@ -1,5 +1,6 @@
 //! Log-product of the largest eigenvalues of the Hessian (Wu, Zhu and E 2017).
 
+use crate::description::{Description, references};
 use crate::flatness::curvature;
 use crate::flatness::lanczos::{End, Lanczos, LanczosError};
 use crate::flatness::options::at_least;
@@ -9,7 +10,7 @@ use crate::numeric::{Estimate, Info, linalg};
 use crate::rescale::Action;
 
 /// `sum_{i <= k} log lambda_i` (in nats), `lambda_1 >= lambda_2 >= ...` the eigenvalues of the Hessian and `k` from
-/// [`Options::k`]: minus twice the log-volume, up to a constant, of the basin of the quadratic approximation in its `k`
+/// [`Options::eigenvalue_count`]: minus twice the log-volume, up to a constant, of the basin of the quadratic approximation in its `k`
 /// steepest directions.
 ///
 /// It does not apply where fewer than `k` eigenvalues are positive, or where the `k`-th is so small that rounding may
@@ -108,6 +109,20 @@ impl Measure for HessianLogProduct {
 
     fn source(&self) -> &'static str {
         "Wu, Zhu and E 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "sum_(i <= k) log lambda_i(H), lambda_1 >= lambda_2 >= ..., k = eigenvalue_count",
+            notes: "Minus twice the log-volume, up to a constant, of the quadratic basin in its k steepest directions.",
+            unit: "nats",
+            use_for: "volumes of basins of networks with a singular Hessian",
+            not_for: "networks with fewer than k positive curvatures; comparing different k",
+            cost: "one product per parameter up to 20 k of them (and `dense_limit`), beyond that Lanczos: some hundred products",
+            options: &["eigenvalue_count", "dense_limit", "seed"],
+            refuses: "`eigenvalue_count` of 0 or above the number of parameters; fewer than k eigenvalues that are positive beyond rounding; no convergence",
+            sources: &[references::WU_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Largest eigenvalue of the Hessian.
 
+use crate::description::{Description, references};
 use crate::flatness::lanczos::{End, Lanczos, LanczosError};
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
@@ -21,6 +22,20 @@ impl Measure for HessianMaxEigenvalue {
 
     fn source(&self) -> &'static str {
         "Lanczos 1950; as a measure of sharpness: Yao et al. 2018"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "lambda_max(H)",
+            notes: "By Lanczos with full reorthogonalisation; some eigenvalue lies within `residual` of the value.",
+            unit: "units of the loss",
+            use_for: "the steepest curvature",
+            not_for: "comparing networks with different parametrisations",
+            cost: "some tens of products, at most about 20,000",
+            options: &["seed"],
+            refuses: "no eigenvalue to a residual of 1e-10 of its size within that many products; products that are not finite",
+            sources: &[references::LANCZOS_1950, references::YAO_2018],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Spectral norm of the Hessian.
 
+use crate::description::{Description, references};
 use crate::flatness::hessian_max_eigenvalue::outermost;
 use crate::flatness::lanczos::End;
 use crate::flatness::place::Place;
@@ -28,6 +29,20 @@ impl Measure for HessianSpectralNorm {
 
     fn source(&self) -> &'static str {
         "Lanczos 1950; as a measure of sharpness: Dinh et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "|H|_2 = max_i |lambda_i(H)|",
+            notes: "By Lanczos at both ends of the spectrum; `info` has the eigenvalue with its sign.",
+            unit: "units of the loss",
+            use_for: "the steepest curvature, up or down",
+            not_for: "comparing networks with different parametrisations",
+            cost: "some tens of products, at most about 20,000",
+            options: &["seed"],
+            refuses: "as `hessian_max_eigenvalue`",
+            sources: &[references::LANCZOS_1950, references::DINH_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Trace of the Hessian.
 
+use crate::description::{Description, references};
 use crate::flatness::curvature::Scaled;
 use crate::flatness::options::TraceMethod;
 use crate::flatness::place::Place;
@@ -10,7 +11,7 @@ use crate::rescale::Action;
 /// `tr H`, the sum of the Hessian's eigenvalues.
 ///
 /// Where the network is piecewise linear, each layer's own second derivative of the logits vanishes, so
-/// `tr H = tr G` exactly, a sum of squared norms of per-sample gradients: one backward pass a logit.
+/// `tr H = tr G` exactly, a sum of squared norms of per-sample gradients: one backward pass per logit.
 /// Elsewhere the diagonal is read off products with the basis vectors up to [`Options::dense_limit`] parameters,
 /// and beyond that the trace is estimated. `info` holds the trace of each parameter tensor's block.
 pub(super) struct HessianTrace;
@@ -26,6 +27,25 @@ impl Measure for HessianTrace {
 
     fn source(&self) -> &'static str {
         "Dinh et al. 2017; estimators: Hutchinson 1990, Meyer et al. 2021, Epperly et al. 2024"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "tr H = sum_i H_ii = sum_i lambda_i(H)",
+            notes: "Exact for piecewise linear networks, where tr H = tr G: each layer's own second derivative of the logits vanishes.",
+            unit: "units of the loss",
+            use_for: "the cheapest curvature: exact in one pass on ReLU networks",
+            not_for: "comparing networks with different parametrisations",
+            cost: "piecewise linear networks: one backward pass per logit and no product; others: one product per parameter up to `dense_limit` parameters, beyond that `product_budget` products",
+            options: &["trace", "dense_limit", "product_budget", "seed"],
+            refuses: "a trace or standard error that is not finite",
+            sources: &[
+                references::DINH_2017,
+                references::HUTCHINSON_1990,
+                references::MEYER_2021,
+                references::EPPERLY_2024,
+            ],
+        })
     }
 
     fn responses(&self) -> Responses {

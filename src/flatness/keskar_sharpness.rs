@@ -1,5 +1,6 @@
 //! Sharpness over a box (Keskar et al. 2017).
 
+use crate::description::{Description, references};
 use crate::flatness::ascent::{Domain, Lbfgsb, Peak, SgdAscent, SignAscent};
 use crate::flatness::options::{AscentKind, at_least, non_negative, positive};
 use crate::flatness::place::Place;
@@ -91,6 +92,20 @@ impl Measure for KeskarSharpness {
 
     fn source(&self) -> &'static str {
         "Keskar et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "100 (max L(theta + d) - L(theta)) / (1 + L(theta)), |d_i| <= box_radius (|theta_i| + 1)",
+            notes: "The maximum is the best that any of `ascents` found, so the value is a lower bound; `info` says what each found.",
+            unit: "percent",
+            use_for: "the largest rise of the loss in a box, as most of the field defines sharpness",
+            not_for: "comparing networks with different parametrisations: rescaling changes it",
+            cost: "no products but where an ascent meets a point without slope; some hundred gradients for the default ascents and `epochs` passes over the data",
+            options: &["box_radius", "ascents", "learning_rate", "epochs", "batch_size"],
+            refuses: "`box_radius` below 0; no ascent named; for the SGD ascent a `learning_rate` of 0 or below, `epochs` or `batch_size` of 0; a loss that is not finite",
+            sources: &[references::KESKAR_2017, references::ZHANG_2021, references::BYRD_1995],
+        })
     }
 
     fn responses(&self) -> Responses {

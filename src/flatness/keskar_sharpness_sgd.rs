@@ -1,5 +1,6 @@
 //! Sharpness over a box as Zhang et al. 2021 compute it.
 
+use crate::description::{Description, references};
 use crate::flatness::keskar_sharpness::{rise_at_loss_scale, sharpness};
 use crate::flatness::options::AscentKind;
 use crate::flatness::place::Place;
@@ -45,6 +46,20 @@ impl Measure for KeskarSharpnessSgd {
 
     fn source(&self) -> &'static str {
         "Zhang et al. 2021"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "100 (max_t L(theta_t) - L(theta)) / (1 + L(theta)), theta_t visited by stochastic gradient ascent clipped to |d_i| <= box_radius (|theta_i| + 1)",
+            notes: "The number of the published program, which takes the rows in their order. It is no estimate of the maximum over the box: where gradients are small the ascent ends far below it.",
+            unit: "percent",
+            use_for: "comparing with the numbers of Zhang et al. 2021",
+            not_for: "the maximum over the box, which is what `keskar_sharpness` bounds",
+            cost: "no products; `epochs` passes of mini-batch gradients, and the loss of all samples after every step",
+            options: &["box_radius", "learning_rate", "epochs", "batch_size"],
+            refuses: "`box_radius` below 0; a `learning_rate` of 0 or below; `epochs` or `batch_size` of 0; a loss that is not finite",
+            sources: &[references::ZHANG_2021, references::KESKAR_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -21,6 +21,7 @@ const ROUNDING_UNITS: f64 = 64.0;
 
 /// Which end of the spectrum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// Largest eigenvalues.
     Largest,
@@ -71,6 +72,7 @@ pub struct Work {
 
 /// Why no eigenpairs were found.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LanczosError {
     /// The products ran out.
     #[error("no convergence in {products} products: residual {residual:e}, wanted {wanted:e}")]

@@ -38,6 +38,7 @@ pub struct Target<'t> {
 
 /// What a chain did.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ChainReport {
     /// Mean of `L` after the dropped steps.
     pub mean: f64,

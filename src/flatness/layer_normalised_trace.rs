@@ -1,5 +1,6 @@
 //! Trace of the Hessian with each layer in units of its own weights.
 
+use crate::description::{Description, references};
 use crate::flatness::hessian_trace::weighted_trace;
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
@@ -32,6 +33,20 @@ impl Measure for LayerNormalisedTrace {
 
     fn source(&self) -> &'static str {
         "Tsuzuku et al. 2020"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "sum_l |W_l|_F^2 tr H_ll, H_ll the block of the weights of layer l",
+            notes: "Weights only: no biases, no parameters of batch norms.",
+            unit: "units of the loss",
+            use_for: "a trace that layer scaling does not change",
+            not_for: "scalings of single hidden units, which change it",
+            cost: "piecewise linear networks: one backward pass per logit and no product; others: one product per parameter up to `dense_limit` parameters, beyond that `product_budget` products",
+            options: &["trace", "dense_limit", "product_budget", "seed"],
+            refuses: "a trace or standard error that is not finite",
+            sources: &[references::TSUZUKU_2020],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Local entropy (Chaudhari et al. 2017).
 
+use crate::description::{Description, references};
 use crate::flatness::noise::{Noise, mean_and_error};
 use crate::flatness::options::positive;
 use crate::flatness::place::Place;
@@ -9,9 +10,9 @@ use crate::rescale::Action;
 
 /// `log E exp(-beta L(theta'))` over `theta' ~ N(theta, I / gamma)`, in nats: Entropy-SGD's local entropy
 /// `log int exp(-beta L(theta') - gamma/2 |theta' - theta|^2) d theta'` up to the constant `P/2 log(2 pi / gamma)`. Larger is
-/// flatter. [`Options::beta`] is 1 unless given.
+/// flatter. [`Options::inverse_temperature`] is 1 unless given.
 ///
-/// The mean is over [`Options::draws`] perturbations in pairs `xi, -xi`; the logarithm of a mean over `m` pairs is low
+/// The mean is over [`Options::perturbation_count`] perturbations in pairs `xi, -xi`; the logarithm of a mean over `m` pairs is low
 /// by about half its variance, which `info` gives as `bias`.
 pub(super) struct LocalEntropy;
 
@@ -50,6 +51,20 @@ impl Measure for LocalEntropy {
 
     fn source(&self) -> &'static str {
         "Chaudhari et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log E[exp(-beta L(theta + xi))], xi ~ N(0, I / gamma), beta = inverse_temperature, gamma = entropy_precision",
+            notes: "Larger is flatter. The local entropy of Entropy-SGD up to the constant (P / 2) log(2 pi / gamma), P parameters. The logarithm of a mean is low by about half its variance, which `info` gives as `bias`.",
+            unit: "nats",
+            use_for: "the mean loss around the parameters rather than its maximum",
+            not_for: "comparing networks with different parametrisations",
+            cost: "no products; `perturbation_count` evaluations of the loss",
+            options: &["entropy_precision", "inverse_temperature", "perturbation_count", "seed"],
+            refuses: "`entropy_precision` or `inverse_temperature` of 0 or below; `perturbation_count` below 4; a mean that is not finite",
+            sources: &[references::CHAUDHARI_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Local learning coefficient (Lau et al. 2023).
 
+use crate::description::{Description, references};
 use crate::flatness::langevin::{Length, Potential, Target, adjusted_chains, stochastic_chains};
 use crate::flatness::noise::mean_and_error;
 use crate::flatness::options::{Sampler, at_least, non_negative, positive};
@@ -13,7 +14,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
 /// `n beta (E_beta[L(w)] - L(theta))`, the mean over `exp(-n beta L(w) - gamma/2 |w - theta|^2)` at `beta = 1 / log n`
-/// ([`Options::beta`]) with `gamma` = [`Options::localisation`].
+/// ([`Options::inverse_temperature`]) with `gamma` = [`Options::localisation`].
 ///
 /// It estimates the learning coefficient (real log canonical threshold) of the loss at `theta`: `d/2` for a regular
 /// model with `d` parameters, less for a singular one. The mean is that of several chains, the standard error the
@@ -109,6 +110,29 @@ impl Measure for LocalLearningCoefficient {
 
     fn source(&self) -> &'static str {
         "Lau et al. 2023; Watanabe 2013"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "n beta (E[L(w)] - L(theta)), w ~ exp(-n beta L(w) - (gamma / 2) |w - theta|^2), beta = inverse_temperature, gamma = localisation, n samples",
+            notes: "Half the number of parameters for a regular model, less for a singular one. The standard error is that between chains; `drift` in `info` is large where they have not settled. Negative where theta is far from a minimum.",
+            unit: "none",
+            use_for: "how singular a minimum is",
+            not_for: "quick answers, and points that are no minimum",
+            cost: "no products; `chain_count` x `chain_length` gradients, of mini-batches for sgld",
+            options: &[
+                "inverse_temperature",
+                "localisation",
+                "sampler",
+                "chain_count",
+                "chain_length",
+                "step_size",
+                "batch_size",
+                "seed",
+            ],
+            refuses: "a single sample; fewer than 2 chains or 6 steps; `batch_size` of 0; `inverse_temperature` or (sgld) `step_size` of 0 or below, `localisation` below 0; chains that leave the range of f64",
+            sources: &[references::LAU_2023, references::WATANABE_2013],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! A measure from a closure: what an estimator needs to be held to the laws, in one call.
 
+use crate::description::Description;
 use crate::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::Estimate;
 
@@ -54,6 +55,10 @@ where
 
     fn source(&self) -> &'static str {
         self.registered.source()
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        self.registered.description()
     }
 
     fn responses(&self) -> Responses {

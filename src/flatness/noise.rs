@@ -16,7 +16,7 @@ pub(super) struct Noise<'p> {
 }
 
 impl<'p> Noise<'p> {
-    /// Draws [`Options::draws`] perturbations of the parameters at a place; they are seen from its point.
+    /// Draws [`Options::perturbation_count`] perturbations of the parameters at a place; they are seen from its point.
     pub fn draw(
         measure: &'static str,
         place: &'p Place,

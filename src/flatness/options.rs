@@ -1,11 +1,13 @@
 //! Settings of the measures.
 
+use crate::description::OptionEntry;
 use crate::flatness::FlatnessError;
 use serde::{Deserialize, Serialize};
 
 /// An ascent of box sharpness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum AscentKind {
     /// Projected sign ascent.
     Sign,
@@ -17,6 +19,7 @@ pub enum AscentKind {
 
 /// The norm of adaptive sharpness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Norm {
     /// Euclidean.
     #[serde(rename = "2")]
@@ -29,6 +32,7 @@ pub enum Norm {
 /// How a trace is found where it is no cheap exact sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum TraceMethod {
     /// Exactly wherever the network or [`Options::dense_limit`] allow it, else by Hutch++.
     Auto,
@@ -44,6 +48,7 @@ pub enum TraceMethod {
 /// What PAC-Bayes noise must not raise by more than the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Criterion {
     /// The loss.
     Loss,
@@ -54,6 +59,7 @@ pub enum Criterion {
 /// The chain behind the local learning coefficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Sampler {
     /// Langevin steps with full gradients, accepted or rejected (Roberts and Tweedie 1996): no bias from
     /// the step size, which adapts itself.
@@ -65,7 +71,7 @@ pub enum Sampler {
 
 /// Settings of the measures; each reads its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, remote = "Self")]
 pub struct Options {
     /// Radius of sharpness boxes, relative to `|theta_i| + 1` (Keskar 2017).
     #[serde(alias = "eps")]
@@ -182,6 +188,60 @@ pub const FORMER_NAMES: [(&str, &str); 15] = [
     ("rate", "learning_rate"),
     ("products", "product_budget"),
 ];
+
+/// What each option accepts, in the order of [`Options`].
+const ACCEPTED: [(&str, &str); 24] = [
+    ("box_radius", "a finite number of at least 0"),
+    ("ascents", "at least one of sign, lbfgsb, sgd"),
+    ("log_det_shift", "a finite number above 0"),
+    ("eigenvalue_count", "at least 1, at most the number of parameters"),
+    ("layer", "a layer with weights, counted from 0; none for the last dense layer"),
+    ("adaptive_radius", "a finite number of at least 0"),
+    ("norm", "2 or inf"),
+    ("trace", "auto, hutchinson, hutch++ or xtrace"),
+    ("product_budget", "a count"),
+    ("dense_limit", "a count"),
+    ("allowed_rise", "a finite number above 0, in units of the loss or as a share of errors"),
+    ("criterion", "loss or error"),
+    ("perturbation_count", "at least 4"),
+    ("entropy_precision", "a finite number above 0"),
+    ("inverse_temperature", "a finite number above 0; none for 1 (local entropy) or 1 / log n (learning coefficient)"),
+    ("chain_count", "at least 2"),
+    ("chain_length", "at least 6; the first third is dropped"),
+    ("localisation", "a finite number of at least 0"),
+    ("sampler", "mala or sgld"),
+    ("step_size", "a finite number above 0 (sgld)"),
+    ("batch_size", "at least 1"),
+    ("epochs", "at least 1"),
+    ("learning_rate", "a finite number above 0"),
+    ("seed", "a whole number below 2^64"),
+];
+
+/// The option called `name` as a description shows it; `None` if there is no such option.
+pub fn describe(name: &str) -> Option<OptionEntry> {
+    let (name, accepts) = ACCEPTED.iter().find(|(known, _)| *known == name)?;
+    let all = serde_json::to_value(Options::default()).expect("options serialise");
+    Some(OptionEntry { name, default: all[*name].clone(), accepts })
+}
+
+impl Serialize for Options {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// Requests carry options under both names; where the two differ, the present one counts.
+impl<'de> Deserialize<'de> for Options {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut given = serde_json::Map::<String, serde_json::Value>::deserialize(deserializer)?;
+        for (former, name) in FORMER_NAMES {
+            if given.contains_key(name) {
+                given.remove(former);
+            }
+        }
+        Self::deserialize(serde_json::Value::Object(given)).map_err(serde::de::Error::custom)
+    }
+}
 
 /// Options that count things which take memory or time each.
 const COUNTS: [&str; 7] =
@@ -321,6 +381,18 @@ mod tests {
     }
 
     #[test]
+    fn every_option_says_what_it_accepts() {
+        let all = serde_json::to_value(Options::default()).unwrap();
+        let mut names: Vec<&str> = all.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut described = ACCEPTED.map(|(name, _)| name);
+        names.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(names, described);
+        assert_eq!(describe("box_radius").unwrap().default, serde_json::json!(1e-4));
+        assert_eq!(describe("eps"), None);
+    }
+
+    #[test]
     fn former_names_are_taken() {
         for (former, name) in FORMER_NAMES {
             let (mut by_former, mut by_name) = (Options::default(), Options::default());
@@ -333,6 +405,8 @@ mod tests {
             let read: Options = serde_json::from_value(serde_json::json!({ former: value })).unwrap();
             assert_eq!(read, by_name);
             assert_eq!(&by_name.with_former_names()[former], value);
+            let both: Options = serde_json::from_value(by_name.with_former_names()).unwrap();
+            assert_eq!(both, by_name);
         }
     }
 

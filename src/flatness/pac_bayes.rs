@@ -1,5 +1,6 @@
 //! PAC-Bayes noise levels (Neyshabur et al. 2017; Jiang et al. 2020).
 
+use crate::description::{Description, references};
 use crate::flatness::noise::Noise;
 use crate::flatness::options::{Criterion, positive};
 use crate::flatness::place::Place;
@@ -14,9 +15,9 @@ const LARGEST: f64 = 1e12;
 
 /// `1 / sigma^2`, `sigma` the largest level such that at it and every level below (as far as the search sees) Gaussian
 /// noise of standard deviation `sigma` (isotropic) or `sigma |theta_i|` (magnitude) raises the expected loss, or the
-/// share of errors, by no more than [`Options::bound`].
+/// share of errors, by no more than [`Options::allowed_rise`].
 ///
-/// The expectation is over [`Options::draws`] perturbations, the same at every level; the standard error is the
+/// The expectation is over [`Options::perturbation_count`] perturbations, the same at every level; the standard error is the
 /// one of that mean, carried to `1 / sigma^2` through its slope. Parameters that are 0 get no noise of magnitude
 /// 0; `info` says how many, and it is an error if all are.
 pub(super) struct PacBayes {
@@ -170,6 +171,32 @@ impl Measure for PacBayes {
 
     fn source(&self) -> &'static str {
         "Neyshabur et al. 2017; Jiang et al. 2020"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        const SIGMA: &Description = &Description {
+            formula: "1 / sigma^2, sigma the largest level with E[C(theta + s xi)] - C(theta) <= allowed_rise for all s <= sigma, xi ~ N(0, I)",
+            notes: "C is the loss, or the share of errors with `criterion` error; the expectation is over `perturbation_count` perturbations, the same at every level.",
+            unit: "the inverse square of the parameters' unit",
+            use_for: "a level of noise, as PAC-Bayes bounds have it",
+            not_for: "comparing networks with different parametrisations",
+            cost: "no products; `perturbation_count` evaluations of the loss at each of some tens of levels",
+            options: &["allowed_rise", "criterion", "perturbation_count", "seed"],
+            refuses: "`allowed_rise` of 0 or below; `perturbation_count` below 4; `criterion` error with mse; no level between 1e-12 and 1e12 that reaches the bound",
+            sources: &[references::NEYSHABUR_2017, references::JIANG_2020],
+        };
+        const MAGNITUDE: &Description = &Description {
+            formula: "1 / sigma^2, sigma the largest level with E[C(theta + s xi)] - C(theta) <= allowed_rise for all s <= sigma, xi_i ~ N(0, theta_i^2)",
+            notes: "C is the loss, or the share of errors with `criterion` error; the expectation is over `perturbation_count` perturbations, the same at every level.",
+            unit: "none",
+            use_for: "a level of noise that no rescaling changes",
+            not_for: "networks with many parameters that are 0, which get no noise",
+            cost: "no products; `perturbation_count` evaluations of the loss at each of some tens of levels",
+            options: &["allowed_rise", "criterion", "perturbation_count", "seed"],
+            refuses: "`allowed_rise` of 0 or below; `perturbation_count` below 4; `criterion` error with mse; no level between 1e-12 and 1e12 that reaches the bound; parameters that are all 0",
+            sources: &[references::NEYSHABUR_2017, references::JIANG_2020],
+        };
+        Some(if self.magnitude { MAGNITUDE } else { SIGMA })
     }
 
     fn responses(&self) -> Responses {

@@ -1,5 +1,6 @@
 //! Length of the parameter vector.
 
+use crate::description::{Description, references};
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
 use crate::numeric::Estimate;
@@ -30,6 +31,20 @@ impl Measure for ParameterNorm {
 
     fn source(&self) -> &'static str {
         "Bartlett 1998; Neyshabur et al. 2015"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "|theta|_2 = (sum_i theta_i^2)^(1/2)",
+            notes: "Of all parameters; `info` has the norm of each tensor. It knows neither data nor loss.",
+            unit: "none",
+            use_for: "a baseline",
+            not_for: "comparing networks with different parametrisations",
+            cost: "no products and no pass",
+            options: &[],
+            refuses: "a norm that is not finite",
+            sources: &[references::BARTLETT_1998, references::NEYSHABUR_2015],
+        })
     }
 
     fn responses(&self) -> Responses {

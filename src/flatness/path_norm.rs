@@ -1,5 +1,6 @@
 //! Path norm (Neyshabur, Tomioka and Srebro 2015).
 
+use crate::description::{Description, references};
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use crate::model::{LayerSpec, Padding};
 use crate::model::{Model, Role};
@@ -269,6 +270,20 @@ impl Measure for PathNorm {
 
     fn source(&self) -> &'static str {
         "Neyshabur et al. 2015"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "(sum over paths from an input or bias to an output of the product of squared weights)^(1/2)",
+            notes: "A mean over k entries passes each with weight 1 / k, a maximum passes the largest, a batch norm multiplies by scale / (variance + 1e-5)^(1/2). It knows neither data nor loss.",
+            unit: "none",
+            use_for: "a norm that no rescaling changes, without data",
+            not_for: "-",
+            cost: "no products; one pass of the network at one input",
+            options: &[],
+            refuses: "a norm that is not finite",
+            sources: &[references::NEYSHABUR_2015],
+        })
     }
 
     fn responses(&self) -> Responses {

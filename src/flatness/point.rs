@@ -1,11 +1,11 @@
 //! Where a measure is evaluated: an objective, parameters, and the curvature there.
 
 use crate::flatness::FlatnessError;
-use crate::model::{Linearisation, Model, Objective, oracle};
+use crate::model::{Linearisation, Loss, Model, ModelError, Network, Objective, oracle};
 use crate::numeric::Info;
 use crate::numeric::linalg::norm;
 use crate::rescale::{Action, NearKinks};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use std::sync::OnceLock;
 
 /// Gradient norm of a loss of order one below which a point is reported as stationary. Training stops far
@@ -24,6 +24,19 @@ impl<'a> Point<'a> {
     /// Linearises `objective` at `theta`.
     pub fn new(objective: Objective<'a>, theta: &'a [f64]) -> Self {
         Self { linearisation: objective.linearise(theta), near_kinks: OnceLock::new() }
+    }
+
+    /// The place where a network stands, under its mean loss on data.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`], as [`Objective::new`].
+    pub fn of(
+        network: &'a Network,
+        loss: Loss,
+        inputs: ArrayView2<'a, f64>,
+        targets: ArrayView2<'a, f64>,
+    ) -> Result<Self, ModelError> {
+        Ok(Self::new(Objective::new(network, loss, inputs, targets)?, &network.theta))
     }
 
     /// As [`Point::new`] for parameters from outside.

@@ -1,5 +1,6 @@
 //! Relative flatness of one layer (Petzka et al. 2021).
 
+use crate::description::{Description, references};
 use crate::flatness::noise::mean_and_error;
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Response, Responses};
@@ -114,6 +115,20 @@ impl Measure for RelativeFlatness {
 
     fn source(&self) -> &'static str {
         "Petzka et al. 2021"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "sum_(s,s') <w_s, w_s'> tr H_ss', w_s row s of the weight of the layer, H_ss' the block of rows s and s'",
+            notes: "The last dense layer unless `layer` names another; rows are outputs or output channels.",
+            unit: "units of the loss",
+            use_for: "one layer, relative to its weights",
+            not_for: "networks without a dense layer, unless `layer` is given",
+            cost: "min(rows, columns) x columns products where these are at most `dense_limit`, beyond that `product_budget`",
+            options: &["layer", "dense_limit", "product_budget", "seed"],
+            refuses: "no dense layer; a `layer` that has no weights",
+            sources: &[references::PETZKA_2021],
+        })
     }
 
     /// Scaling the units that a layer reads from changes it, scaling its own outputs does not.

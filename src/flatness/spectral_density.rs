@@ -1,5 +1,6 @@
 //! Density of the Hessian's eigenvalues.
 
+use crate::description::{Description, references};
 use crate::flatness::place::Place;
 use crate::flatness::quadrature::{gaussian_mixture, spectral_measure};
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
@@ -67,7 +68,7 @@ fn density(place: &Place, options: &Options) -> Result<Estimate, FlatnessError> 
         (0..POINTS).map(|k| low - 0.05 * range + 1.1 * range * k as f64 / (POINTS - 1) as f64).collect();
     let info =
         info.with("density", gaussian_mixture(&nodes, &points, width)).with("points", points).with("width", width);
-    Ok(Estimate { value, std_error: error, info })
+    Ok(Estimate { value, std_error: error, error_bound: 0.0, info })
 }
 
 impl Measure for SpectralDensity {
@@ -81,6 +82,20 @@ impl Measure for SpectralDensity {
 
     fn source(&self) -> &'static str {
         "Ghorbani et al. 2019; Ubaru et al. 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "(1 / P) sum_i |lambda_i(H)| = int |t| phi(t) dt, phi(t) = (1 / P) sum_i N(t; lambda_i, width^2) for width -> 0, P parameters",
+            notes: "The value is the mean absolute eigenvalue; `info` lists the density itself at 201 points, widened by a hundredth of its range.",
+            unit: "units of the loss",
+            use_for: "the whole spectrum",
+            not_for: "comparing networks with different parametrisations",
+            cost: "one product per parameter and all eigenvalues up to `dense_limit` parameters, beyond that `product_budget` products (64 per probe)",
+            options: &["dense_limit", "product_budget", "seed"],
+            refuses: "entries, eigenvalues or a range that are not finite; more than 16,384 parameters with a larger `dense_limit`",
+            sources: &[references::GHORBANI_2019, references::UBARU_2017],
+        })
     }
 
     fn responses(&self) -> Responses {

@@ -12,7 +12,7 @@ pub struct Function {
     inputs: usize,
 }
 
-/// Words that hold the labels of so many inputs.
+/// Words that hold the labels of this many inputs.
 pub(super) fn words_of(inputs: usize) -> usize {
     inputs.div_ceil(64)
 }

@@ -78,7 +78,9 @@ pub(super) fn check_own(path: &Path, key: &Value) -> Result<(), FunctionError> {
     let read = BufReader::new(file.take(LONGEST_HEADER)).read_until(b'\n', &mut line);
     match read.ok().and_then(|_| serde_json::from_slice::<Header>(&line).ok()) {
         Some(header) if header.run == *key => Ok(()),
-        _ => Err(fault(path, "it is not unfinished work of this run; remove it or choose another --out")),
+        _ => {
+            Err(fault(path, "it is not unfinished work of this run; remove it or choose another place for the result"))
+        }
     }
 }
 

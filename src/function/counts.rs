@@ -14,6 +14,7 @@ const FIRST_SLOTS: usize = 1 << 10;
 
 /// What [`Counts::keep_most_frequent`] took out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Dropped {
     /// Functions taken out; one that came back and was taken out again counts twice.
     pub functions: u64,
@@ -24,8 +25,9 @@ pub struct Dropped {
 }
 
 /// A table of functions with how many networks express each: packed labels and counts in an open-addressed hash table,
-/// 8 bytes a word and 8 a count.
+/// 8 bytes per word and 8 per count.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Counts {
     inputs: usize,
     words: usize,

@@ -1,10 +1,10 @@
 //! What can go wrong with sampling functions.
 
 use crate::model::ModelError;
-use crate::train::TrainError;
 
 /// Errors of the function room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FunctionError {
     /// A network has no single logit whose sign would be its label.
     #[error("the network has {outputs} logits, expected one: a function here is the sign of one logit on each input")]
@@ -68,7 +68,4 @@ pub enum FunctionError {
     /// The network cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A training failed.
-    #[error(transparent)]
-    Train(#[from] TrainError),
 }

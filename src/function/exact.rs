@@ -1,6 +1,6 @@
 //! Chains of dense layers and ReLUs in double precision.
 
-use super::forward::Dense;
+use super::chain::DenseLayer;
 use aligned_vec::{AVec, avec};
 use multiversion::multiversion;
 use ndarray::ArrayView2;
@@ -12,14 +12,14 @@ const LANES: usize = 8;
 /// Evaluates networks with parameters in f32 on single inputs, in f64.
 #[derive(Debug)]
 pub(super) struct Exact<'a> {
-    layers: &'a [Dense],
+    layers: &'a [DenseLayer],
     theta: AVec<f64>,
     /// `units` of some inputs.
     activations: [AVec<[f64; LANES]>; 2],
 }
 
 impl<'a> Exact<'a> {
-    pub fn new(layers: &'a [Dense]) -> Self {
+    pub fn new(layers: &'a [DenseLayer]) -> Self {
         Self { layers, theta: avec![], activations: [avec![], avec![]] }
     }
 

@@ -1,28 +1,18 @@
 //! Fully connected ReLU networks in single precision, with a bound on what rounding does to a logit.
 
+use super::chain::{DenseLayer, dense_layers};
 use super::exact::Exact;
 use super::fixed_point::{self, FixedPoint, LastLayers};
 use super::panel::{self, COLUMNS, Panel};
-use crate::model::{Architecture, LayerSpec};
+use crate::model::Architecture;
 use multiversion::multiversion;
 use ndarray::{Array2, Axis};
 use pulp::{Simd, WithSimd};
-use std::ops::Range;
-
-/// A dense layer within a flat parameter vector.
-#[derive(Debug, Clone)]
-pub(super) struct Dense {
-    pub inputs: usize,
-    pub units: usize,
-    pub weight: Range<usize>,
-    pub bias: Range<usize>,
-    pub relu: bool,
-}
 
 /// A chain of dense layers and ReLUs with one logit, ready to run on fixed inputs.
 #[derive(Debug, Clone)]
 pub(super) struct Forward {
-    layers: Vec<Dense>,
+    layers: Vec<DenseLayer>,
     /// The inputs in panels of [`COLUMNS`], feature by feature.
     panels: Vec<Panel>,
     /// Euclidean norm of the longest input.
@@ -91,25 +81,7 @@ impl Forward {
     /// The chain of an architecture on inputs (`n` rows), or `None` if it is not one of dense layers and ReLUs. The `silent`
     /// inputs are not labelled.
     pub fn new(architecture: &Architecture, inputs: &Array2<f64>, silent: &[bool]) -> Option<Self> {
-        let mut layers: Vec<Dense> = Vec::new();
-        let mut width = inputs.ncols();
-        let mut first = 0;
-        for spec in &architecture.layers {
-            match spec {
-                LayerSpec::Dense { units } => {
-                    let weight = first..first + units * width;
-                    let bias = weight.end..weight.end + units;
-                    first = bias.end;
-                    layers.push(Dense { inputs: width, units: *units, weight, bias, relu: false });
-                    width = *units;
-                }
-                LayerSpec::Relu => layers.last_mut()?.relu = true,
-                _ => return None,
-            }
-        }
-        if width != 1 || layers.is_empty() {
-            return None;
-        }
+        let layers = dense_layers(architecture, inputs.ncols())?;
         let rows = inputs.axis_chunks_iter(Axis(0), COLUMNS);
         let panels = rows.zip(silent.chunks(COLUMNS)).map(|(rows, silent)| Panel::new(rows, silent)).collect();
         let lengths = inputs.outer_iter().map(|row| row.dot(&row).sqrt());
@@ -144,7 +116,7 @@ impl Forward {
     /// adds at most `2^-150` a product, `K 2^-150` a unit of fan-in `K`; `gamma > K 2^-24`, so `2^-100` more for each unit
     /// covers it.
     pub fn bound(&self, theta: &[f32]) -> f32 {
-        let through = |magnitude: f32, layer: &Dense| {
+        let through = |magnitude: f32, layer: &DenseLayer| {
             let underflow = UNDERFLOW * layer.units as f32;
             norm(&theta[layer.weight.clone()]) * magnitude + norm(&theta[layer.bias.clone()]) + underflow
         };

@@ -1,6 +1,6 @@
 //! Inputs that run through layers together, in single precision.
 
-use super::forward::Dense;
+use super::chain::DenseLayer;
 use aligned_vec::{AVec, avec};
 use ndarray::ArrayView2;
 use pulp::{Simd, WithSimd};
@@ -9,7 +9,7 @@ use pulp::{Simd, WithSimd};
 pub(super) const COLUMNS: usize = 128;
 /// Vectors are at most this long; columns are padded to a multiple.
 const LANES: usize = 16;
-/// Blocks of so many columns in a panel.
+/// Blocks of this many columns in a panel.
 const BLOCKS: usize = COLUMNS / LANES;
 
 /// Some inputs.
@@ -60,7 +60,7 @@ impl Panel {
     }
 
     /// Some layers of network `theta` from the first on: `units x columns`.
-    pub fn run<'a>(&self, layers: &[Dense], theta: &[f32], scratch: &'a mut Scratch) -> &'a [f32] {
+    pub fn run<'a>(&self, layers: &[DenseLayer], theta: &[f32], scratch: &'a mut Scratch) -> &'a [f32] {
         let widest = layers.iter().map(|layer| layer.units).max().unwrap_or_default();
         for activations in &mut scratch.activations {
             activations.resize(activations.len().max(widest * COLUMNS), 0.0);
@@ -105,7 +105,7 @@ impl Separation {
 
 /// One layer on one panel: `output = relu(weights input + bias)`, `units x columns`.
 struct Affine<'a> {
-    layer: &'a Dense,
+    layer: &'a DenseLayer,
     weights: &'a [f32],
     bias: &'a [f32],
     input: &'a [f32],
@@ -120,7 +120,7 @@ impl WithSimd for Affine<'_> {
         let (input, rest) = S::as_simd_f32s(self.input);
         let (output, output_rest) = S::as_mut_simd_f32s(self.output);
         assert!(rest.is_empty() && output_rest.is_empty(), "columns are padded to whole vectors");
-        let Dense { inputs, units, relu, .. } = *self.layer;
+        let DenseLayer { inputs, units, relu, .. } = *self.layer;
         let vectors = output.len() / units;
         let tile = Tile { simd, weights: self.weights, bias: self.bias, input, inputs, vectors, relu };
         let mut unit = 0;
@@ -234,7 +234,7 @@ mod tests {
     /// The first layer of separated inputs is that of the same inputs where nothing is known of them.
     #[test]
     fn separated_inputs_give_the_same_sums() {
-        let layer = |features: usize| Dense {
+        let layer = |features: usize| DenseLayer {
             inputs: features,
             units: 3,
             weight: 0..3 * features,

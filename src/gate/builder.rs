@@ -1,15 +1,19 @@
 //! The gate for tests of other crates: a measure or method of their own, held to the law book in one line.
 
 use crate::flatness::Measure;
+use crate::gate::corpus::Corpus;
+use crate::gate::corpus_error::CorpusError;
 use crate::gate::finding::Verdict;
 use crate::gate::generated::run_generated;
-use crate::gate::law::Context;
+use crate::gate::known::Known;
+use crate::gate::law::{Context, Scope};
 use crate::gate::origin::Origin;
 use crate::gate::report::Report;
 use crate::gate::runner;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::prior::LogProbMethod;
+use std::path::PathBuf;
 
 /// Holds estimators written in Rust to the laws and certified values of what they claim to be.
 ///
@@ -55,12 +59,24 @@ pub struct Gate<'a> {
     seed: u64,
     only: Option<String>,
     cases: usize,
+    known: Known,
+    file: Option<PathBuf>,
 }
 
 impl<'a> Gate<'a> {
     /// A gate without estimators, at a tier.
     pub fn new(tier: Tier) -> Self {
-        Self { measures: Vec::new(), priors: Vec::new(), kernels: Vec::new(), tier, seed: 0, only: None, cases: 0 }
+        Self {
+            measures: Vec::new(),
+            priors: Vec::new(),
+            kernels: Vec::new(),
+            tier,
+            seed: 0,
+            only: None,
+            cases: 0,
+            known: Known::default(),
+            file: None,
+        }
     }
 
     /// Few cases of every law: some seconds an estimator.
@@ -104,22 +120,48 @@ impl<'a> Gate<'a> {
         self
     }
 
+    /// Excuses failures whose `law/estimator/case` matches `pattern`, for a reason or with the address of a report; see
+    /// [`Known`]. A declaration of which nothing fails any more is a failure.
+    pub fn known(mut self, pattern: &str, why: &str) -> Self {
+        self.known = self.known.with(pattern, why);
+        self
+    }
+
+    /// Judges the cases of a file in place of the corpus: a counterexample that a report kept, say.
+    pub fn case(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
     /// Runs only checks whose `law/estimator/case` contains this.
     pub fn only(mut self, pattern: &str) -> Self {
         self.only = Some(pattern.to_owned());
         self
     }
 
-    /// Runs every check; nothing is printed. [`Outcome::reproduce`](crate::gate::Outcome::reproduce) holds the calls that
+    /// Runs every check; nothing is printed. Panics where a file of cases ([`Gate::case`]) cannot be read. [`Outcome::reproduce`](crate::gate::Outcome::reproduce) holds the calls that
     /// narrow this gate to one check.
     #[must_use = "a report is looked at by nobody else"]
     pub fn report(self) -> Report {
         let context = Context::new(self.measures, self.priors, false, self.tier, self.seed).with_kernels(self.kernels);
-        let (only, origin) = (self.only.as_deref(), &Origin::RustTest { cases: 0 });
+        let only = self.only.as_deref();
+        if let Some(path) = &self.file {
+            let corpus = Corpus::read(path).unwrap_or_else(|error| panic!("{error}"));
+            let (networks, grams) = (corpus.networks(Tier::Full, self.seed), corpus.grams(Tier::Full, self.seed));
+            let fault = |error: CorpusError| -> ! { panic!("file '{}': {error}", path.display()) };
+            let context = context
+                .on_cases(networks.unwrap_or_else(|error| fault(error)), grams.unwrap_or_else(|error| fault(error)));
+            let laws: Vec<_> =
+                crate::gate::registry().iter().copied().filter(|law| law.scope() == Scope::Every).collect();
+            let origin = Origin::RustFile(path.display().to_string());
+            return Report::new(runner::run(&laws, &context, only, &origin, &|_, _, _| ()), self.seed)
+                .excusing(&self.known);
+        }
+        let origin = &Origin::RustTest { cases: 0 };
         let laws = crate::gate::registry();
         let report = Report::new(runner::run(laws, &context, only, origin, &|_, _, _| ()), self.seed);
         let (outcomes, counterexamples) = run_generated(&context, self.cases, only, origin, true, &|_, _, _| ());
-        report.with_generated(outcomes, counterexamples)
+        report.with_generated(outcomes, counterexamples).excusing(&self.known)
     }
 
     /// Runs every check, and panics with all failures unless the verdict is pass.

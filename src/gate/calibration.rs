@@ -9,7 +9,7 @@ use crate::gate::law::{Context, Law, Scope};
 use crate::gate::outcome::{Counts, Outcome};
 use crate::gate::runner::{Progress, run};
 use crate::gate::tier::Tier;
-use crate::numeric::tolerance::POWER_Z;
+use crate::gate::tolerance::POWER_Z;
 use crate::prior::{self, Exactness};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ const GRAM_OF_SEED: [usize; 6] = [0, 1, 0, 1, 0, 2];
 
 /// What one law said of one estimator over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct CalibrationRow {
     /// Id of the law.
     pub law: String,
@@ -40,6 +41,7 @@ pub struct CalibrationRow {
 
 /// The result of [`calibrate`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Calibration {
     /// Seeds `0..seeds`.
     pub seeds: u64,

@@ -2,6 +2,7 @@
 
 use crate::data::{parse_npy, parse_npz};
 use crate::gate::cases::FlatnessCase;
+use crate::kernel::Kind;
 use crate::model::{Activation, Architecture, Loss, Model, parse_network};
 use crate::prior::{Gram, Labels, Link};
 use ndarray::{Array2, Ix2};
@@ -45,13 +46,24 @@ pub(super) struct KernelRow {
     pub name: &'static str,
     pub architecture: Architecture,
     pub inputs: Array2<f64>,
-    pub nngp: Array2<f64>,
+    nngp: Array2<f64>,
+    ntk: Array2<f64>,
+}
+
+impl KernelRow {
+    /// The certified matrix of a kernel.
+    pub fn matrix(&self, kind: Kind) -> &Array2<f64> {
+        match kind {
+            Kind::Nngp => &self.nngp,
+            Kind::Ntk => &self.ntk,
+        }
+    }
 }
 
 /// The fully connected cases of `golden/kernel`.
 pub(super) fn kernels() -> Vec<KernelRow> {
     let record = json(golden!("kernel/kernel.json"));
-    let case = |name: &'static str, x: &[u8], nngp: &[u8]| {
+    let case = |name: &'static str, x: &[u8], nngp: &[u8], ntk: &[u8]| {
         let case = record["cases"].as_array().expect("a list").iter().find(|case| case["name"] == name);
         let case = case.expect("a record for every case");
         let number = |key: &str| case[key].as_f64().expect("a number");
@@ -60,7 +72,7 @@ pub(super) fn kernels() -> Vec<KernelRow> {
         let mut widths = vec![1; number("depth") as usize + 2];
         widths[0] = inputs.ncols();
         let architecture = Architecture::fully_connected(&widths, activation, number("weight_std"), number("bias_std"));
-        KernelRow { name, architecture, inputs, nngp: matrix(nngp) }
+        KernelRow { name, architecture, inputs, nngp: matrix(nngp), ntk: matrix(ntk) }
     };
     macro_rules! cases {
         ($($name:literal),*) => {
@@ -68,6 +80,7 @@ pub(super) fn kernels() -> Vec<KernelRow> {
                 $name,
                 golden!(concat!("kernel/", $name, ".x.npy")),
                 golden!(concat!("kernel/", $name, ".nngp.npy")),
+                golden!(concat!("kernel/", $name, ".ntk.npy")),
             )),*]
         };
     }

@@ -3,6 +3,8 @@
 
 use crate::data::{read_npy, read_npz, write_npy, write_npy_vector, write_npz};
 use crate::gate::cases::{FlatnessCase, PriorCase, draw_flatness_case, draw_prior_case, drawn_architecture};
+use crate::gate::corpus_error::CorpusError;
+
 use crate::gate::tier::Tier;
 use crate::io::{read_text, write_atomically};
 use crate::model::{
@@ -212,9 +214,9 @@ impl Corpus {
     /// Reads a file of cases.
     ///
     /// # Errors
-    /// A sentence that names the file and what is wrong in it: an unknown key, a name that comes twice, a missing part.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        let fault = |error: String| format!("file '{}': {error}", path.display());
+    /// [`CorpusError`], which names the file and what is wrong in it: an unknown key, a name that comes twice, a missing part.
+    pub fn read(path: &Path) -> Result<Self, CorpusError> {
+        let fault = |error: String| CorpusError::new(format!("file '{}': {error}", path.display()));
         let text = read_text(path, MOST_BYTES).map_err(|error| fault(error.to_string()))?;
         let corpus = Self::parse(&text, path.parent().unwrap_or(Path::new(""))).map_err(fault)?;
         corpus.check_names().map_err(fault)?;
@@ -251,22 +253,24 @@ impl Corpus {
     /// The networks of a tier.
     ///
     /// # Errors
-    /// A sentence that names the case.
-    pub fn networks(&self, tier: Tier, seed: u64) -> Result<Vec<FlatnessCase>, String> {
+    /// [`CorpusError`], which names the case.
+    pub fn networks(&self, tier: Tier, seed: u64) -> Result<Vec<FlatnessCase>, CorpusError> {
         let blocks = self.network.iter().filter(|block| block.tier <= tier);
-        let cases = blocks
-            .map(|block| self.network_case(block, seed).map_err(|error| format!("case '{}': {error}", block.name)));
+        let cases = blocks.map(|block| {
+            self.network_case(block, seed).map_err(|error| CorpusError::new(format!("case '{}': {error}", block.name)))
+        });
         cases.collect()
     }
 
     /// The Gram matrices of a tier.
     ///
     /// # Errors
-    /// A sentence that names the case.
-    pub fn grams(&self, tier: Tier, seed: u64) -> Result<Vec<PriorCase>, String> {
+    /// [`CorpusError`], which names the case.
+    pub fn grams(&self, tier: Tier, seed: u64) -> Result<Vec<PriorCase>, CorpusError> {
         let blocks = self.gram.iter().filter(|block| block.tier <= tier);
-        let cases =
-            blocks.map(|block| self.gram_case(block, seed).map_err(|error| format!("case '{}': {error}", block.name)));
+        let cases = blocks.map(|block| {
+            self.gram_case(block, seed).map_err(|error| CorpusError::new(format!("case '{}': {error}", block.name)))
+        });
         cases.collect()
     }
 
@@ -390,9 +394,9 @@ fn checked(case: FlatnessCase, what: &str) -> Result<FlatnessCase, String> {
     }
 }
 
-fn write_toml(path: &Path, document: &impl Serialize) -> Result<(), String> {
+fn write_toml(path: &Path, document: &impl Serialize) -> Result<(), CorpusError> {
     let text = toml::to_string(document).expect("cases serialise");
-    write_atomically(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+    write_atomically(path, text.as_bytes()).map_err(|error| CorpusError::new(format!("{}: {error}", path.display())))
 }
 
 impl FlatnessCase {
@@ -400,16 +404,17 @@ impl FlatnessCase {
     /// that file.
     ///
     /// # Errors
-    /// A sentence that names the file that could not be written.
-    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, String> {
+    /// [`CorpusError`], which names the file that could not be written.
+    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, CorpusError> {
         let name = |ending: &str| PathBuf::from(format!("{}.{ending}", self.name));
         let files =
             NetworkFiles { arch: format!("{}.arch.toml", self.name), net: name("safetensors"), data: name("npz") };
         let architecture = self.network.model.architecture();
         write_toml(&folder.join(&files.arch), architecture)?;
-        save_network(&folder.join(&files.net), &self.network, &BTreeMap::new()).map_err(|error| error.to_string())?;
+        save_network(&folder.join(&files.net), &self.network, &BTreeMap::new())
+            .map_err(|error| CorpusError::new(error.to_string()))?;
         write_npz(&folder.join(&files.data), self.inputs.view(), &architecture.input, self.targets.view())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| CorpusError::new(error.to_string()))?;
         let block = NetworkBlock {
             name: self.name.clone(),
             tier: Tier::Quick,
@@ -431,13 +436,15 @@ impl PriorCase {
     /// Writes the case into `folder` as `NAME.toml` with its matrix and labels, and gives the path of that file.
     ///
     /// # Errors
-    /// A sentence that names the file that could not be written.
-    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, String> {
+    /// [`CorpusError`], which names the file that could not be written.
+    pub fn save(&self, folder: &Path, source: &str) -> Result<PathBuf, CorpusError> {
         let name = |ending: &str| PathBuf::from(format!("{}.{ending}", self.name));
         let files = GramFiles { gram: name("gram.npy"), labels: name("labels.npy") };
         let signs: Vec<f64> = self.labels.signs().iter().map(|sign| f64::from(*sign)).collect();
-        write_npy(&folder.join(&files.gram), self.gram.matrix()).map_err(|error| error.to_string())?;
-        write_npy_vector(&folder.join(&files.labels), ArrayView1::from(&signs)).map_err(|error| error.to_string())?;
+        write_npy(&folder.join(&files.gram), self.gram.matrix())
+            .map_err(|error| CorpusError::new(error.to_string()))?;
+        write_npy_vector(&folder.join(&files.labels), ArrayView1::from(&signs))
+            .map_err(|error| CorpusError::new(error.to_string()))?;
         let block = GramBlock {
             name: self.name.clone(),
             tier: Tier::Quick,

@@ -1,6 +1,7 @@
 //! A failure shrunk to the smallest case that still fails.
 
 use crate::gate::cases::{FlatnessCase, PriorCase};
+use crate::gate::corpus_error::CorpusError;
 use crate::gate::outcome::Outcome;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 /// The smallest case found on which a law fails for an estimator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Counterexample {
     /// Id of the law.
     pub law: String,
@@ -25,6 +27,7 @@ pub struct Counterexample {
 
 /// A case of either kind.
 #[derive(Clone)]
+#[non_exhaustive]
 pub enum Content {
     /// A network with data.
     Network(Arc<FlatnessCase>),
@@ -61,8 +64,10 @@ impl Counterexample {
     /// Writes the case into `folder` (see the formats of the corpus) and gives the path of its TOML file.
     ///
     /// # Errors
-    /// A sentence that names the file that could not be written.
-    pub fn save(&self, folder: &Path) -> Result<PathBuf, String> {
+    /// [`CorpusError`], which names the file that could not be written.
+    pub fn save(&self, folder: &Path) -> Result<PathBuf, CorpusError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| CorpusError::new(format!("folder '{}': {error}", folder.display())))?;
         let source = format!("{} under {}, shrunk from {}", self.estimator, self.law, self.case);
         match &self.body {
             Content::Network(case) => case.save(folder, &source),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// All scores of one estimator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct EstimatorScore {
     /// The estimator.
     pub estimator: String,

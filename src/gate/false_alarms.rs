@@ -1,10 +1,11 @@
 //! How often the gate fails a correct estimator by chance.
 
-use crate::numeric::tolerance::{FALSE_ALARM_RATE, GATE_FALSE_ALARM, GATE_Z};
+use crate::gate::tolerance::{FALSE_ALARM_RATE, GATE_FALSE_ALARM, GATE_Z};
 use serde::Serialize;
 
 /// How often a correct estimator fails by chance, as the tests are built.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct FalseAlarms {
     /// Stochastic decisions that were made.
     pub decisions: usize,
@@ -14,7 +15,7 @@ pub struct FalseAlarms {
     pub per_decision: f64,
     /// Probability of any in this run, at most.
     pub per_run: f64,
-    /// Probability in a run of up to [`MOST_DECISIONS`](crate::numeric::tolerance::MOST_DECISIONS) decisions, at most.
+    /// Probability in a run of up to `MOST_DECISIONS` (20 000) decisions, at most.
     pub budget: f64,
 }
 

@@ -1,7 +1,8 @@
 //! What a check found: a comparison, or the words in place of one.
 
+use crate::gate::cause::Cause;
 use crate::gate::score::Score;
-use crate::numeric::tolerance::{GATE_Z, LEAST_POWER, POWER_Z};
+use crate::gate::tolerance::{GATE_Z, LEAST_POWER, POWER_Z, SUSPICIOUS_Z};
 use serde::Serialize;
 
 /// Pass, fail or skip.
@@ -18,6 +19,7 @@ pub enum Verdict {
 
 /// What one check measured, and what the law demands.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Finding {
     /// Pass, fail or skip.
     pub verdict: Verdict,
@@ -29,6 +31,8 @@ pub struct Finding {
     pub tolerance: Option<f64>,
     /// Why it failed or was skipped; empty for a pass that needs no words.
     pub reason: String,
+    /// Of what kind that is; `None` of a pass.
+    pub cause: Option<Cause>,
     /// How near it came to a certified value, where it was held to one.
     pub score: Option<Box<Score>>,
     /// The smallest bias of `measured` that would be caught, with probability 0.99 where errors are random.
@@ -43,7 +47,7 @@ pub struct Finding {
 
 /// Why a comparison that agrees decides nothing.
 const POWERLESS: &str =
-    "the standard error is so large that an error of five times the value would pass, so nothing is decided";
+    "the standard error is so large that an error of twice the value would pass, so nothing is decided";
 
 /// `used / allowed`; of nothing used 0, whatever is allowed, and of NaN more than anything.
 fn share(used: f64, allowed: f64) -> f64 {
@@ -61,6 +65,7 @@ impl Finding {
             if agrees { String::new() } else { format!("measured {measured}, expected {expected}, off by {off:e}") };
         Self {
             verdict: if agrees { Verdict::Pass } else { Verdict::Fail },
+            cause: (!agrees).then_some(if measured.is_nan() { Cause::Broken } else { Cause::Wrong }),
             measured: Some(measured),
             expected: Some(expected),
             tolerance: Some(tolerance),
@@ -71,7 +76,7 @@ impl Finding {
     }
 
     /// Compares numbers whose difference has a standard error: passes iff they differ by at most `rounding` and
-    /// [`GATE_Z`] standard errors. Where that would let through an error of [`LEAST_POWER`] times the expected number, a
+    /// [`GATE_Z`] standard errors; from [`SUSPICIOUS_Z`] of them on the runner asks again. Where that would let through an error of [`LEAST_POWER`] times the expected number, a
     /// number that agrees is not tried: a standard error that swallows the value is no way to pass.
     pub fn test(measured: f64, expected: f64, rounding: f64, std_error: f64) -> Self {
         Self::test_on_scale(measured, expected, rounding, std_error, expected.abs())
@@ -84,8 +89,9 @@ impl Finding {
             return finding;
         }
         let z = (measured - expected) / std_error;
-        let z_scores = Some(z).into_iter().filter(|z| z.is_finite()).collect();
-        Self { z_scores, ..finding.resting_on(rounding, std_error, scale) }
+        let finding = finding.resting_on(rounding + (SUSPICIOUS_Z + POWER_Z) * std_error, scale);
+        let decided = finding.verdict != Verdict::Skip && z.is_finite();
+        Self { z_scores: decided.then_some(z).into_iter().collect(), ..finding }
     }
 
     /// Passes iff `measured` is at most `bound`, but for `rounding` and [`GATE_Z`] standard errors; not tried where
@@ -95,16 +101,20 @@ impl Finding {
         let finding = Self::at_most(measured, bound + allowed, what);
         let over = share((measured - bound).max(0.0), allowed);
         let finding = Self { share: if finding.verdict == Verdict::Pass { over } else { over.max(1.0) }, ..finding };
-        if std_error > 0.0 { finding.resting_on(rounding, std_error, bound.abs()) } else { finding }
+        if std_error > 0.0 {
+            finding.resting_on(rounding + (GATE_Z + POWER_Z) * std_error, bound.abs())
+        } else {
+            finding
+        }
     }
 
-    /// The same as a decision that rests on a standard error, of a number of size `scale`.
-    fn resting_on(self, rounding: f64, std_error: f64, scale: f64) -> Self {
-        let catches = rounding + (GATE_Z + POWER_Z) * std_error;
+    /// The same as a decision about a number of size `scale` that sees errors of `catches`.
+    fn resting_on(self, catches: f64, scale: f64) -> Self {
         let finding = Self { catches: Some(catches), ..self };
         // Written so that NaN has no power.
         if finding.verdict == Verdict::Pass && !(catches <= LEAST_POWER * scale) {
-            return Self { verdict: Verdict::Skip, reason: POWERLESS.to_owned(), ..finding };
+            let (verdict, cause) = (Verdict::Skip, Some(Cause::Undecided));
+            return Self { verdict, cause, reason: POWERLESS.to_owned(), ..finding };
         }
         Self { decisions: 1, ..finding }
     }
@@ -114,6 +124,7 @@ impl Finding {
         let differs = (measured - other).abs() > tolerance;
         Self {
             verdict: if differs { Verdict::Pass } else { Verdict::Fail },
+            cause: (!differs).then_some(Cause::Wrong),
             measured: Some(measured),
             expected: Some(other),
             tolerance: Some(tolerance),
@@ -127,6 +138,7 @@ impl Finding {
         let holds = measured <= bound;
         Self {
             verdict: if holds { Verdict::Pass } else { Verdict::Fail },
+            cause: (!holds).then_some(Cause::Wrong),
             measured: Some(measured),
             expected: Some(bound),
             tolerance: Some(0.0),
@@ -135,19 +147,45 @@ impl Finding {
         }
     }
 
-    /// A failure that is no comparison: an error, a wrong shape.
+    /// A failure that is no comparison: an error, a panic, a wrong shape, something that is no number.
     pub fn fail(reason: impl Into<String>) -> Self {
-        Self::without_numbers(Verdict::Fail, reason.into())
+        Self::without_numbers(Verdict::Fail, Cause::Broken, reason.into())
     }
 
-    /// Not tried, and why.
+    /// A law that is broken in words.
+    pub fn wrong(reason: impl Into<String>) -> Self {
+        Self::without_numbers(Verdict::Fail, Cause::Wrong, reason.into())
+    }
+
+    /// Not tried, since the law says nothing of the case, and why.
     pub fn skip(reason: impl Into<String>) -> Self {
-        Self::without_numbers(Verdict::Skip, reason.into())
+        Self::without_numbers(Verdict::Skip, Cause::NotApplicable, reason.into())
     }
 
-    fn without_numbers(verdict: Verdict, reason: String) -> Self {
+    /// Not tried, since the estimator does not cover the case, in its own words.
+    pub fn unsupported(reason: impl Into<String>) -> Self {
+        Self::without_numbers(Verdict::Skip, Cause::Unsupported, reason.into())
+    }
+
+    /// Not decided, since standard errors are too large.
+    pub fn undecided(reason: impl Into<String>) -> Self {
+        Self::without_numbers(Verdict::Skip, Cause::Undecided, reason.into())
+    }
+
+    /// Not owed by this estimator on any case, and why.
+    pub fn not_owed(reason: impl Into<String>) -> Self {
+        Self::without_numbers(Verdict::Skip, Cause::NotOwed, reason.into())
+    }
+
+    /// A law of which no case was decided.
+    pub(super) fn nothing_verified(reason: String) -> Self {
+        Self::without_numbers(Verdict::Fail, Cause::NothingVerified, reason)
+    }
+
+    fn without_numbers(verdict: Verdict, cause: Cause, reason: String) -> Self {
         Self {
             verdict,
+            cause: Some(cause),
             measured: None,
             expected: None,
             tolerance: None,
@@ -159,6 +197,23 @@ impl Finding {
             // An error or a panic is as bad as can be.
             share: if verdict == Verdict::Fail { f64::INFINITY } else { 0.0 },
         }
+    }
+
+    /// The same for answers that vouch for an accuracy only, of a number of size `scale`: a declaration so loose that an answer
+    /// of 0 would pass decides nothing.
+    pub(super) fn vouched(self, error_bound: f64, scale: f64) -> Self {
+        // Written so that NaN decides nothing.
+        if self.verdict != Verdict::Pass || error_bound == 0.0 || error_bound < scale {
+            return self;
+        }
+        let reason =
+            format!("the declared accuracy of {error_bound:.2e} would let 0 pass for a number of size {scale:.2e}");
+        Self { verdict: Verdict::Skip, cause: Some(Cause::Undecided), reason, ..self }
+    }
+
+    /// The same comparison as a law that is broken after all.
+    pub(super) fn broken(self, reason: String) -> Self {
+        Self { verdict: Verdict::Fail, cause: Some(Cause::Wrong), reason, ..self }
     }
 
     /// The same with a score.
@@ -217,11 +272,11 @@ mod tests {
     fn a_standard_error_that_swallows_the_value_decides_nothing() {
         let (expected, rounding) = (8.31, 1e-9);
         // The largest standard error with which an error of that size is caught with probability 0.99.
-        let most = (LEAST_POWER * expected - rounding) / (GATE_Z + POWER_Z);
+        let most = (LEAST_POWER * expected - rounding) / (SUSPICIOUS_Z + POWER_Z);
         let judged = |measured, std_error| Finding::test(measured, expected, rounding, std_error);
         for std_error in [0.0, 0.01, 0.999 * most] {
             assert_eq!(judged(expected, std_error).verdict, Verdict::Pass, "{std_error}");
-            let wrong = (1.0 + LEAST_POWER) * expected;
+            let wrong = (2.0 + LEAST_POWER) * expected + 2.0 * GATE_Z * std_error;
             assert_eq!(judged(wrong, std_error).verdict, Verdict::Fail, "{std_error}");
             assert_eq!(judged(expected, std_error).decisions, u32::from(std_error > 0.0));
         }

@@ -1,9 +1,11 @@
 //! Laws, and the checks they consist of.
 
+use crate::description::Reference;
 use crate::flatness::Measure;
 use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
+use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
@@ -108,8 +110,8 @@ pub struct Check<'a> {
     pub estimator: String,
     /// Name of the case.
     pub case: String,
-    /// Runs it.
-    pub run: Box<dyn Fn() -> Finding + Send + Sync + 'a>,
+    /// Runs it once, with an effort.
+    pub run: Box<dyn Fn(Effort) -> Finding + Send + Sync + 'a>,
 }
 
 impl<'a> Check<'a> {
@@ -117,7 +119,7 @@ impl<'a> Check<'a> {
     pub fn new(
         estimator: impl Into<String>,
         case: impl Into<String>,
-        run: impl Fn() -> Finding + Send + Sync + 'a,
+        run: impl Fn(Effort) -> Finding + Send + Sync + 'a,
     ) -> Self {
         Self { estimator: estimator.into(), case: case.into(), run: Box::new(run) }
     }
@@ -125,6 +127,7 @@ impl<'a> Check<'a> {
 
 /// On which cases a law holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scope {
     /// On every network or Gram matrix, so that cases may be generated for it.
     Every,
@@ -134,6 +137,16 @@ pub enum Scope {
     Certified,
 }
 
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Every => "every network or Gram matrix",
+            Self::Generic => "generic networks or Gram matrices: there are some on which it rightly does not hold",
+            Self::Certified => "the certified cases of golden/",
+        })
+    }
+}
+
 /// A law of the law book.
 pub trait Law: Send + Sync {
     /// Registry name, `subject.law`.
@@ -141,6 +154,18 @@ pub trait Law: Send + Sync {
 
     /// The law in one sentence.
     fn statement(&self) -> &'static str;
+
+    /// The law as a formula.
+    fn formula(&self) -> &'static str;
+
+    /// By how much an answer may be off, in words and numbers.
+    fn tolerance(&self) -> String;
+
+    /// Errors that it catches.
+    fn catches(&self) -> &'static str;
+
+    /// Publications that it comes from; none for laws that follow from the definitions, or that compare with certified values.
+    fn sources(&self) -> &'static [Reference];
 
     /// On which cases it holds.
     fn scope(&self) -> Scope;

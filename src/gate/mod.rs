@@ -1,18 +1,24 @@
 //! The gate: laws, the cases they are checked on, the runner, and verdicts.
 
+mod averaged;
 mod base_answers;
 mod builder;
 mod calibration;
 mod cases;
+mod cause;
 mod certified;
 mod corpus;
+mod corpus_error;
 mod counterexample;
-mod demonstration;
+mod effort;
 mod estimator_score;
+#[doc(hidden)]
 pub mod external;
 mod false_alarms;
 mod finding;
 mod generated;
+mod honesty;
+mod known;
 mod law;
 mod laws;
 mod origin;
@@ -21,26 +27,40 @@ mod printable;
 mod report;
 mod runner;
 mod score;
+mod sequential;
 mod tier;
+mod tolerance;
 
 pub use builder::Gate;
 #[cfg(feature = "report")]
 pub(crate) use calibration::median;
+#[doc(hidden)]
 pub use calibration::{Calibration, CalibrationRow, calibrate};
+#[doc(hidden)]
 pub use cases::{FlatnessCase, PriorCase};
+pub use cause::Cause;
+#[doc(hidden)]
 pub use corpus::Corpus;
+pub use corpus_error::CorpusError;
 pub use counterexample::{Content, Counterexample};
-pub use demonstration::{Demonstration, Row, TrainedNetwork, demonstrate};
+pub use effort::Effort;
 pub use estimator_score::EstimatorScore;
 pub use false_alarms::FalseAlarms;
 pub use finding::{Finding, Verdict};
+#[doc(hidden)]
 pub use generated::run_generated;
-pub use law::{Check, Context, Law, Scope};
+pub use known::{Known, KnownError};
+#[doc(hidden)]
+pub use law::{Check, Context};
+pub use law::{Law, Scope};
 pub use laws::registry;
+#[doc(hidden)]
 pub use origin::Origin;
 pub use outcome::{Counts, Outcome};
+#[doc(hidden)]
 pub use printable::printable;
 pub use report::Report;
-pub use runner::{Progress, count, run, verify};
+#[doc(hidden)]
+pub use runner::{Progress, count, run};
 pub use score::Score;
 pub use tier::Tier;

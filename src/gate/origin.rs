@@ -4,9 +4,12 @@ use crate::gate::tier::Tier;
 
 /// Who holds the estimators to the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// A command line, to which `--tier`, `--seed` and `--only` can be added.
     CommandLine(String),
+    /// A test in Rust whose gate judges the cases of this file.
+    RustFile(String),
     /// A test in Rust that builds a [`Gate`](crate::gate::Gate); with how many generated cases.
     RustTest {
         /// The argument of [`Gate::cases`](crate::gate::Gate::cases).
@@ -23,6 +26,10 @@ impl Origin {
                 let tier = tier.name();
                 format!("{command} --tier {tier} --seed {seed} --only '{address}'")
             }
+            Self::RustFile(path) => {
+                let tier = tier.name();
+                format!("Gate::{tier}().case({path:?}).only({address:?}).seed({seed})")
+            }
             Self::RustTest { cases } => {
                 let generated = if *cases == 0 { String::new() } else { format!(".cases({cases})") };
                 let tier = tier.name();
@@ -35,6 +42,7 @@ impl Origin {
     pub(super) fn with_cases(&self, cases: usize) -> Self {
         match self {
             Self::CommandLine(command) => Self::CommandLine(format!("{command} --cases {cases}")),
+            Self::RustFile(path) => Self::RustFile(path.clone()),
             Self::RustTest { .. } => Self::RustTest { cases },
         }
     }

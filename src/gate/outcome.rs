@@ -1,5 +1,6 @@
 //! One line of a report, and how many ended how.
 
+use crate::gate::cause::Cause;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::printable::printable;
 use crate::gate::score::Score;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Outcome {
     /// Id of the law.
     pub law: String,
@@ -28,6 +30,8 @@ pub struct Outcome {
     pub tolerance: Option<f64>,
     /// Why it failed or was skipped.
     pub reason: String,
+    /// Of what kind that is; `null` of a pass.
+    pub cause: Option<Cause>,
     /// What runs this case alone: one command line, or the calls that narrow the [`Gate`](crate::gate::Gate) of a test.
     pub reproduce: String,
     /// How near it came to a certified value, where it was held to one.
@@ -56,6 +60,7 @@ impl Outcome {
             expected: finding.expected,
             tolerance: finding.tolerance,
             reason: printable(&finding.reason),
+            cause: finding.cause,
             reproduce,
             score: finding.score.map(|score| *score),
             catches: finding.catches,
@@ -67,6 +72,7 @@ impl Outcome {
 
 /// How many checks ended how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Laws that held.
     pub pass: usize,

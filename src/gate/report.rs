@@ -1,14 +1,18 @@
 //! The report of a whole run, and its verdict.
 
+use crate::gate::cause::Cause;
 use crate::gate::counterexample::Counterexample;
 use crate::gate::estimator_score::{EstimatorScore, scores};
 use crate::gate::false_alarms::FalseAlarms;
 use crate::gate::finding::{Finding, Verdict};
+use crate::gate::known::Known;
 use crate::gate::outcome::{Counts, Outcome};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Everything a run of the gate found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Pass iff something was verified and nothing failed.
     pub verdict: Verdict,
@@ -33,32 +37,23 @@ pub struct Report {
 /// verifies nothing.
 pub(super) const PROTOCOL: &str = "protocol.answers";
 
-/// Laws that an estimator may decline as a whole if it answers one of the others: they hold the same number to values, and
-/// the cases of the first (20 points and more) are beyond methods that enumerate or have closed forms.
-const DECLINED_FOR: [(&str, &[&str]); 1] = [("certified.prior", &["certified.closed_form", "prior.normalisation"])];
-
 impl Report {
-    /// Judges a list of outcomes: something must hold beyond the protocol of a command, and nothing fail. A law that no case answered is a failure of its own (but for those that may be declined):
-    /// an estimator that skips everything does not pass.
+    /// Judges a list of outcomes: something must hold beyond the protocol of a command, and nothing fail. A law that is owed and
+    /// that no case decided is a failure of its own: an estimator that says nothing, or nothing that could be wrong, does not
+    /// pass.
     pub fn new(mut laws: Vec<Outcome>, seed: u64) -> Self {
-        let mut unanswered: Vec<(String, String)> = Vec::new();
-        for outcome in &laws {
-            let key = (outcome.law.clone(), outcome.estimator.clone());
-            let answers = |law: &str| {
-                laws.iter().any(|other| other.law == law && other.estimator == key.1 && other.verdict != Verdict::Skip)
-            };
-            let declined =
-                DECLINED_FOR.iter().any(|(law, others)| *law == key.0 && others.iter().any(|other| answers(other)));
-            if !answers(&key.0) && !declined && !unanswered.contains(&key) {
-                unanswered.push(key);
-            }
+        let mut groups: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+        for (index, outcome) in laws.iter().enumerate() {
+            groups.entry((outcome.law.clone(), outcome.estimator.clone())).or_default().push(index);
         }
-        for (law, estimator) in unanswered {
-            let reproduce = laws
-                .iter()
-                .find(|outcome| outcome.law == law && outcome.estimator == estimator)
-                .map_or(String::new(), |outcome| outcome.reproduce.clone());
-            let finding = Finding::fail("nothing verified: every case was skipped");
+        let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
+        groups.sort_by_key(|members| members[0]);
+        for members in groups {
+            let finding = match nothing_verified(members.iter().map(|index| &laws[*index])) {
+                Some(reason) => Finding::nothing_verified(reason),
+                None => continue,
+            };
+            let Outcome { law, estimator, reproduce, .. } = laws[members[0]].clone();
             laws.push(Outcome::new(&law, &estimator, "all", finding, reproduce));
         }
         let counts = Counts::of(&laws);
@@ -70,6 +65,16 @@ impl Report {
         Self { verdict, laws, counts, scores, false_alarms, counterexamples: Vec::new(), seed, version }
     }
 
+    /// The same with known failures excused: see [`Known`].
+    pub fn excusing(self, known: &Known) -> Self {
+        if known.is_empty() {
+            return self;
+        }
+        // Whether a law has verified nothing is found anew.
+        let own = self.laws.into_iter().filter(|outcome| outcome.cause != Some(Cause::NothingVerified)).collect();
+        Self { counterexamples: self.counterexamples, ..Self::new(known.excuse(own), self.seed) }
+    }
+
     /// The same with the outcomes of further cases, and what their failures were shrunk to.
     pub fn with_generated(self, outcomes: Vec<Outcome>, counterexamples: Vec<Counterexample>) -> Self {
         let mut laws = self.laws;
@@ -77,6 +82,24 @@ impl Report {
         let counterexamples = [self.counterexamples, counterexamples].concat();
         Self { counterexamples, ..Self::new(laws, self.seed) }
     }
+}
+
+/// Why a law has verified nothing of an estimator; `None` if a case was decided, or the law is not owed.
+fn nothing_verified<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Option<String> {
+    let causes = outcomes.clone().map(|outcome| outcome.cause);
+    if outcomes.clone().any(|outcome| outcome.verdict != Verdict::Skip)
+        || causes.clone().all(|cause| matches!(cause, Some(Cause::NotOwed | Cause::Known)))
+    {
+        return None;
+    }
+    let reason_of =
+        |cause| outcomes.clone().find(|outcome| outcome.cause == Some(cause)).map(|outcome| &outcome.reason);
+    let words = match (reason_of(Cause::Undecided), reason_of(Cause::Unsupported)) {
+        (Some(reason), _) => format!("every case was skipped: {reason}; more draws per answer would decide"),
+        (None, Some(reason)) => format!("every case was skipped, as the estimator covers none: {reason}"),
+        (None, None) => "every case was skipped".to_owned(),
+    };
+    Some(format!("nothing verified: {words}"))
 }
 
 #[cfg(test)]

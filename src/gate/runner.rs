@@ -1,13 +1,12 @@
 //! Runs the laws and gathers what they find.
 
-use crate::gate::demonstration::{Demonstration, demonstrate};
-use crate::gate::finding::Finding;
+use crate::gate::cause::Cause;
+use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::origin::Origin;
 use crate::gate::outcome::Outcome;
-use crate::gate::report::Report;
+use crate::gate::sequential::decide;
 use rayon::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How far a run has come: checks done, checks in all, and what was done last.
@@ -16,23 +15,6 @@ pub type Progress<'p> = &'p (dyn Fn(usize, usize, &str) + Sync);
 /// Name under which `--only` finds a check.
 fn address(law: &str, estimator: &str, case: &str) -> String {
     format!("{law}/{estimator}/{case}")
-}
-
-/// The demonstration on digits, then the whole law book.
-///
-/// # Errors
-/// A sentence, where the demonstration cannot be made at all.
-pub fn verify(
-    context: &Context,
-    only: Option<&str>,
-    command: &str,
-    progress: Progress,
-) -> Result<(Option<Demonstration>, Report), String> {
-    let shown = demonstrate(context, only, command, &|what| progress(0, 0, what))?;
-    let laws = run(crate::gate::registry(), context, only, command, progress);
-    let (demonstration, mut outcomes) = shown.map_or((None, Vec::new()), |(shown, outcomes)| (Some(shown), outcomes));
-    outcomes.extend(laws);
-    Ok((demonstration, Report::new(outcomes, context.seed)))
 }
 
 /// The checks of `laws` whose `law/estimator/case` contains `only`.
@@ -61,24 +43,67 @@ pub fn run(
     let origin = origin.into();
     let checks = plan(laws, context, only);
     let done = AtomicUsize::new(0);
-    checks
+    let mut findings: Vec<Finding> = checks
         .par_iter()
         .map(|(law, check)| {
-            let finding = settle(check);
+            let finding = decide(check, 1);
             let address = address(law, &check.estimator, &check.case);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
+            finding
+        })
+        .collect();
+    average_the_undecided(&checks, &mut findings, context.by_tier(&AVERAGED_QUICK, &AVERAGED_FULL), progress);
+    (checks.iter().zip(findings))
+        .map(|((law, check), finding)| {
+            let address = address(law, &check.estimator, &check.case);
             let alone = origin.alone(context.tier, context.seed, &address);
             Outcome::new(law, &check.estimator, &check.case, finding, alone)
         })
         .collect()
 }
 
-/// Runs one check. A panicking estimator fails its case; the others still run.
-pub(super) fn settle(check: &Check) -> Finding {
-    catch_unwind(AssertUnwindSafe(|| (check.run)())).unwrap_or_else(|panic| {
-        let message = (panic.downcast_ref::<String>().map(String::as_str))
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Finding::fail(format!("panicked: {message}"))
-    })
+/// Answers that are averaged, one number after the other, where an estimator is too noisy for every case of a law: noise
+/// is no error, and an honest estimator must not fail for it.
+const AVERAGED_QUICK: [usize; 2] = [4, 16];
+const AVERAGED_FULL: [usize; 4] = [4, 16, 64, 256];
+/// Cases of a law that are asked again in this way.
+const AVERAGED_CASES: usize = 8;
+
+/// Asks again, for the average of several answers, where none of a law's cases was decided and standard errors are the
+/// reason, until one is.
+fn average_the_undecided(
+    checks: &[(&'static str, Check)],
+    findings: &mut [Finding],
+    replicates: &[usize],
+    progress: Progress,
+) {
+    let mut groups: Vec<((&str, &str), Vec<usize>)> = Vec::new();
+    for (index, (law, check)) in checks.iter().enumerate() {
+        let key = (*law, check.estimator.as_str());
+        match groups.iter_mut().rev().find(|(known, _)| *known == key) {
+            Some((_, members)) => members.push(index),
+            None => groups.push((key, vec![index])),
+        }
+    }
+    let is_open = |members: &[usize], findings: &[Finding]| {
+        members.iter().all(|index| findings[*index].verdict == Verdict::Skip)
+            && members.iter().any(|index| findings[*index].cause == Some(Cause::Undecided))
+    };
+    for ((law, estimator), members) in groups {
+        for &replicates in replicates {
+            if !is_open(&members, findings) {
+                break;
+            }
+            progress(0, 0, &format!("averaging {replicates} answers, {law}/{estimator}"));
+            let undecided = members.iter().filter(|index| findings[**index].cause == Some(Cause::Undecided));
+            let undecided: Vec<usize> = undecided.copied().take(AVERAGED_CASES).collect();
+            let again: Vec<Finding> = undecided.par_iter().map(|index| decide(&checks[*index].1, replicates)).collect();
+            for (index, mut finding) in undecided.into_iter().zip(again) {
+                if finding.cause == Some(Cause::Undecided) {
+                    finding.reason += &format!(", on the average of {replicates} answers too");
+                }
+                findings[index] = finding;
+            }
+        }
+    }
 }

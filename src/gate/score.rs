@@ -9,6 +9,7 @@ const MOST_DIGITS: f64 = 15.0;
 
 /// How near one answer came to a certified value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Score {
     /// Log relative error `-log10 |value - certified| / |certified|`, between 0 and 15 (NIST, Statistical Reference
     /// Datasets).

@@ -5,7 +5,7 @@ use super::pair::{Pair, Source, Tables};
 use super::plan::Plan;
 use super::source::{Images, Vectors, interleave, repeat};
 use super::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind, Progress};
-use crate::model::{Architecture, Mode, Model, Sequence, Weights};
+use crate::model::{Architecture, Mode, Model, Weights, chain};
 use crate::numeric::Info;
 use crate::numeric::linalg::{mirror_lower, par_gram_lower};
 use ndarray::parallel::prelude::*;
@@ -103,8 +103,8 @@ impl<'a> Problem<'a> {
         let features: CowArray<f64, Ix2> = if plan.prefix == 0 {
             inputs.as_standard_layout().into_owned().into()
         } else {
-            let prefix = Sequence::new(&architecture.layers[..plan.prefix], &architecture.input, "")
-                .expect("the model was compiled");
+            let prefix =
+                chain(&architecture.layers[..plan.prefix], &architecture.input, "").expect("the model was compiled");
             let inputs = inputs.as_standard_layout();
             let none = Weights { theta: &[], buffers: &[] };
             prefix.infer(none, inputs.view(), Mode::Eval).into()

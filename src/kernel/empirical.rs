@@ -93,7 +93,7 @@ impl Run<'_> {
         self.options.samples.saturating_mul(self.model.feature_width()).saturating_add(bias)
     }
 
-    /// Bytes taken with so many networks at a time in every process.
+    /// Bytes taken with this many networks at a time in every process.
     fn bytes(&self, networks: usize) -> u64 {
         let [n, groups, networks] = [self.inputs.nrows(), self.options.groups, networks].map(|size| size as u64);
         let each = 2 * n * n

@@ -4,6 +4,7 @@ use crate::model::ModelError;
 
 /// Errors of the kernel room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// The architecture itself cannot be compiled.
     #[error(transparent)]
@@ -19,7 +20,7 @@ pub enum KernelError {
         reason: &'static str,
     },
     /// The inputs do not fit the architecture.
-    #[error("the inputs have {found} features a row, the architecture takes {expected}")]
+    #[error("the inputs have {found} features per row, the architecture takes {expected}")]
     Inputs {
         /// Features found.
         found: usize,
@@ -111,7 +112,7 @@ pub enum KernelError {
         /// Number of the network.
         network: usize,
     },
-    /// The file of unfinished work is of no use.
+    /// The file of unfinished work cannot be used.
     #[error("file '{path}': {reason}")]
     Partial {
         /// The file.

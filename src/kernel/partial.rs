@@ -53,7 +53,7 @@ pub(super) fn load(path: &Path, key: &Value, n: usize, groups: usize) -> Result<
     };
     let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let header: Value = serde_json::from_slice(&bytes[..end])
-        .map_err(|_| fault(path, "it is no unfinished kernel; remove it or choose another --out"))?;
+        .map_err(|_| fault(path, "it is no unfinished kernel; remove it or choose another place for the result"))?;
     let damaged = || fault(path, "it is damaged; remove it to start anew");
     let (rest, checksum) = bytes.split_last_chunk().ok_or_else(damaged)?;
     // Whose file it is can only be said of one that is whole.

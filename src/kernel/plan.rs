@@ -3,7 +3,7 @@
 use super::dual::{Dual, GROUP};
 use super::plane::{HERE, Offset, Region, all_offsets};
 use super::{KernelError, Kind};
-use crate::model::{Architecture, LayerSpec, Padding, Sequence, Window};
+use crate::model::{Architecture, LayerSpec, Padding, Window, chain};
 use std::collections::BTreeSet;
 
 /// Most offsets that a pooling collects images for; those of a plane of 1024 x 1024 positions, whose images would take
@@ -95,7 +95,7 @@ impl Plan {
         let prefix = architecture.layers.iter().position(begins).unwrap_or(architecture.layers.len());
         let features = match prefix {
             0 => architecture.input.clone(),
-            _ => Sequence::new(&architecture.layers[..prefix], &architecture.input, "")?.output_shape().to_vec(),
+            _ => chain(&architecture.layers[..prefix], &architecture.input, "")?.output_shape().to_vec(),
         };
         let mut writer = Writer {
             kind,
@@ -204,7 +204,7 @@ impl Writer {
         for (index, layer) in layers.iter().enumerate() {
             let index = format!("{place}{}", first + index);
             self.labels.push((self.table, index.clone()));
-            let one = Sequence::new(std::slice::from_ref(layer), &shape, "").expect("the model was compiled");
+            let one = chain(std::slice::from_ref(layer), &shape, "").expect("the model was compiled");
             let after = one.output_shape().to_vec();
             let (op, next) = self.layer(layer, &index, &shape, &after, nature)?;
             ops.push(op);

@@ -1,18 +1,14 @@
-//! Architectures as data: what a network is made of, in TOML, JSON or the shorthand `fcn:64-40-40-1`.
+//! Architectures as data: what a network is made of, in TOML or JSON.
 
-use crate::io::read_text;
-use crate::model::{ModelError, Padding, preset};
+use crate::model::{Padding, TomlError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
 
 /// Standard deviation of weights (times the root of the fan-in) in the paper, `sqrt 2`.
 pub const DEFAULT_WEIGHT_STD: f64 = std::f64::consts::SQRT_2;
 /// Standard deviation of biases in the paper.
 pub const DEFAULT_BIAS_STD: f64 = 1.0;
 
-/// Longest file that is read: a hundred thousand layers, one a line.
-const MOST_BYTES: u64 = 1 << 22;
 /// Most layers that a line for people names; of more it says how many there are.
 const MOST_NAMED: usize = 64;
 
@@ -61,6 +57,7 @@ fn is_zero(value: &[usize; 2]) -> bool {
 /// One layer of an [`Architecture`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum LayerSpec {
     /// Affine map to `units` outputs.
     Dense {
@@ -126,6 +123,7 @@ pub enum LayerSpec {
 /// An elementwise nonlinearity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// `max(x, 0)`, derivative 0 at 0.
     Relu,
@@ -212,78 +210,12 @@ impl Architecture {
         Self { input: vec![widths[0]], weight_std, bias_std, layers }
     }
 
-    /// Reads `fcn:64-40-40-1`, a [preset](crate::model::presets) as `resnet20:3x32x32-10`, or the path of a
-    /// TOML file.
-    ///
-    /// `activation`, `weight_std` and `bias_std` complete the shorthand; a file states its own, and
-    /// giving them beside a file is an error.
-    ///
-    /// # Errors
-    /// [`ModelError::Architecture`] naming the text or file and what is wrong with it.
-    pub fn read(
-        text: &str,
-        activation: Option<Activation>,
-        weight_std: Option<f64>,
-        bias_std: Option<f64>,
-    ) -> Result<Self, ModelError> {
-        let fault = |reason: String| ModelError::Architecture { origin: text.to_owned(), reason };
-        let architecture = if let Some(widths) = text.strip_prefix("fcn:") {
-            let widths: Vec<usize> = widths
-                .split('-')
-                .map(|width| match width.parse() {
-                    Ok(width) if width > 0 => Ok(width),
-                    _ => {
-                        Err(fault(format!("'{width}' is not a width; expected positive integers as in fcn:64-40-40-1")))
-                    }
-                })
-                .collect::<Result<_, _>>()?;
-            if widths.len() < 2 {
-                return Err(fault("expected at least an input and an output width as in fcn:64-1".to_owned()));
-            }
-            Self::fully_connected(
-                &widths,
-                activation.unwrap_or(Activation::Relu),
-                weight_std.unwrap_or(DEFAULT_WEIGHT_STD),
-                bias_std.unwrap_or(DEFAULT_BIAS_STD),
-            )
-        } else if let Some(preset) = preset::read(text, weight_std, bias_std) {
-            if activation.is_some() {
-                return Err(fault("--activation completes the fcn: shorthand; a preset states its own".to_owned()));
-            }
-            preset.map_err(fault)?
-        } else {
-            if activation.is_some() || weight_std.is_some() || bias_std.is_some() {
-                return Err(fault(
-                    "--activation, --weight-std and --bias-std complete the fcn: shorthand; a file states its own"
-                        .to_owned(),
-                ));
-            }
-            let content = read_text(Path::new(text), MOST_BYTES).map_err(|error| {
-                fault(format!("cannot read the file ({error}); expected a TOML file or a shorthand as fcn:64-40-40-1"))
-            })?;
-            Self::from_toml(&content).map_err(fault)?
-        };
-        for (name, value) in [("weight_std", architecture.weight_std), ("bias_std", architecture.bias_std)] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(fault(format!("{name} is {value}, expected a finite number of at least 0")));
-            }
-        }
-        Ok(architecture)
-    }
-
     /// Reads the TOML form; unknown keys are errors that name the key.
     ///
     /// # Errors
-    /// What is wrong, with line and key, in one sentence.
-    pub fn from_toml(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            let message = error.message().replace('\n', " ");
-            match line {
-                Some(line) => format!("line {line}: {message}"),
-                None => message,
-            }
-        })
+    /// [`TomlError`]: what is wrong, with line and key, in one sentence.
+    pub fn from_toml(text: &str) -> Result<Self, TomlError> {
+        toml::from_str(text).map_err(|source| TomlError::new(text, source))
     }
 
     /// The widths and the activation if this is a plain fully connected network.

@@ -19,6 +19,7 @@ const MOST_LISTED: usize = 20;
 
 /// A network read from a file, and what else was in it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Checkpoint {
     /// The network.
     pub network: Network,
@@ -103,6 +104,7 @@ fn checksum<'a>(
     tensors.text()
 }
 
+#[cfg(feature = "studies")]
 /// Reads a vector that [`save_network_with`] put beside a network; `path` names the bytes in errors.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 /// Errors of the model room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// The description of an architecture cannot be used.
     #[error("architecture '{origin}': {reason}")]

@@ -8,6 +8,7 @@ use std::fmt;
 /// A loss. Data set losses are means over samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Loss {
     /// Binary cross-entropy on one logit `z` with label `y` in {0, 1}: `log(1 + e^z) - y z`.
     Bce,
@@ -18,6 +19,11 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Columns of its targets for a network of this many outputs.
+    pub(crate) fn columns(self, outputs: usize) -> usize {
+        if self == Self::Mse { outputs } else { 1 }
+    }
+
     /// All losses.
     pub const ALL: [Self; 3] = [Self::Bce, Self::Ce, Self::Mse];
 

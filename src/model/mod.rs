@@ -8,26 +8,33 @@ mod layer;
 mod loss;
 mod network;
 mod objective;
+#[doc(hidden)]
 pub mod oracle;
 mod oracle_graph;
 mod padding;
 mod preset;
+mod shorthand;
 mod size;
 mod summary;
+mod toml_error;
 
 pub use architecture::{Activation, Architecture, LayerSpec};
-pub use batch_gradient::BatchGradient;
+#[cfg(feature = "studies")]
 pub(crate) use checkpoint::MOST_BYTES;
-pub use checkpoint::{Checkpoint, load_network, parse_network, parse_vector, save_network, save_network_with};
+pub use checkpoint::{Checkpoint, load_network, parse_network, save_network};
+#[cfg(feature = "studies")]
+pub(crate) use checkpoint::{parse_vector, save_network_with};
 pub use error::ModelError;
-pub use layer::{Mode, Role};
-pub(crate) use layer::{Sequence, Weights, Window};
+pub(crate) use layer::Mode;
+pub use layer::Role;
+pub(crate) use layer::{Weights, Window, chain};
 pub use loss::{Loss, sigmoid};
 pub use network::{Model, Network, Tensor};
 pub use objective::{Linearisation, Objective};
 pub use padding::Padding;
 pub use preset::{Preset, presets};
-pub use size::{MOST_NESTED, MOST_NUMBERS};
+pub(crate) use size::MOST_NUMBERS;
+pub use toml_error::TomlError;
 
 /// Added to variances by batch norms, PyTorch's default.
-pub const BATCH_NORM_EPSILON: f64 = 1e-5;
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;

@@ -2,7 +2,7 @@
 
 use crate::model::ModelError;
 use crate::model::architecture::Architecture;
-use crate::model::layer::{Mode, Role, Sequence, TensorSpec, Weights};
+use crate::model::layer::{Mode, Role, Sequence, TensorSpec, Weights, chain};
 use crate::model::size;
 use crate::numeric::Streams;
 use ndarray::parallel::prelude::*;
@@ -18,6 +18,7 @@ const CHUNK_NUMBERS: usize = 1 << 23;
 
 /// One parameter tensor or buffer: its name in files, shape, and place in the flat vector.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Tensor {
     /// Name in checkpoints: layer number and PyTorch's name, as `0.weight`.
     pub name: String,
@@ -80,7 +81,7 @@ impl Model {
         if architecture.layers.is_empty() {
             return Err(fault("there are no layers"));
         }
-        let body = Sequence::new(&architecture.layers, &architecture.input, "")?;
+        let body = chain(&architecture.layers, &architecture.input, "")?;
         if body.output_shape().len() != 1 {
             return Err(fault("the output is not a vector; end with a dense layer"));
         }
@@ -215,6 +216,7 @@ impl Model {
 
 /// A model with parameters.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Network {
     /// The compiled architecture.
     pub model: Arc<Model>,
@@ -268,7 +270,8 @@ impl Network {
         })
     }
 
-    /// The same network with other parameters.
+    /// The same network with other parameters and the same statistics. A rescaling moves both: see `Rescaling::apply`.
+    #[doc(hidden)]
     pub fn with_theta(&self, theta: Vec<f64>) -> Self {
         assert_eq!(theta.len(), self.theta.len(), "parameters do not fit the model");
         Self { model: Arc::clone(&self.model), theta, buffers: self.buffers.clone() }

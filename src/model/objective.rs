@@ -12,6 +12,7 @@ const LANES: usize = 16;
 
 /// `L(theta) = scale / n sum_i loss(f(x_i; theta), target_i)` on fixed data.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Objective<'a> {
     /// The network up to its parameters.
     pub model: &'a Model,
@@ -28,6 +29,49 @@ pub struct Objective<'a> {
 }
 
 impl<'a> Objective<'a> {
+    /// The same for a shorter life, so that data of that life can take the place of its own.
+    pub fn reborrow(&self) -> Objective<'_> {
+        Objective { inputs: self.inputs.view(), targets: self.targets.view(), ..*self }
+    }
+
+    /// The same with another factor on the loss.
+    #[must_use]
+    pub fn with_scale(self, scale: f64) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// The same with another loss of one sample; [`Objective::with_data`] gives it targets.
+    #[must_use]
+    pub fn with_loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// The same with other stored statistics of batch norms.
+    ///
+    /// # Panics
+    /// If they do not fit the model.
+    #[must_use]
+    pub fn with_buffers(self, buffers: &'a [f64]) -> Self {
+        assert_eq!(buffers.len(), self.model.buffer_count(), "stored statistics do not fit the model");
+        Self { buffers, ..self }
+    }
+
+    /// The same on other data, of a checked set as some of its rows.
+    ///
+    /// # Panics
+    /// If there are no rows, or not as many targets as inputs, or of another width.
+    #[must_use]
+    pub fn with_data(self, inputs: ArrayView2<'a, f64>, targets: ArrayView2<'a, f64>) -> Self {
+        assert!(inputs.nrows() > 0, "an objective needs data");
+        assert_eq!(inputs.ncols(), self.inputs.ncols(), "features of an input");
+        assert_eq!(
+            targets.dim(),
+            (inputs.nrows(), self.loss.columns(self.model.output_count())),
+            "shape of the targets"
+        );
+        Self { inputs, targets, ..self }
+    }
+
     /// The objective of a network on data, once they are seen to fit together.
     ///
     /// # Errors
@@ -53,7 +97,7 @@ impl<'a> Objective<'a> {
                 format!("{} (the architecture's input {:?})", model.input_count(), model.architecture().input),
             );
         }
-        let columns = if loss == Loss::Mse { outputs } else { 1 };
+        let columns = loss.columns(outputs);
         if targets.dim() != (inputs.nrows(), columns) {
             return mismatch(
                 "shape of the targets",

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Zero padding of a convolution: `"same"`, `"valid"`, or `[vertical, horizontal]` zeros in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Padding {
     /// Output size `ceil(input / stride)`, zeros split evenly with the odd one at the end.
     Same,

@@ -74,6 +74,7 @@ pub fn kendall(x: &[f64], y: &[f64]) -> Option<f64> {
 
 /// The three coefficients of a sample with bootstrap intervals; `None` where a coefficient is not defined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Correlation {
     /// Pearson's coefficient.
     pub pearson: Option<f64>,

@@ -10,6 +10,9 @@ pub struct Estimate {
     pub value: f64,
     /// Standard error; `None` for deterministic methods only.
     pub std_error: Option<f64>,
+    /// Absolute error, beside rounding and sampling, that a method vouches to stay below; 0 of one that claims full
+    /// precision.
+    pub error_bound: f64,
     /// Iterations, products, jitter, convergence: whatever happened on the way.
     pub info: Info,
 }
@@ -17,17 +20,29 @@ pub struct Estimate {
 impl Estimate {
     /// The result of a deterministic method.
     pub fn deterministic(value: f64, info: Info) -> Self {
-        Self { value, std_error: None, info }
+        Self { value, std_error: None, error_bound: 0.0, info }
     }
 
     /// The result of a stochastic method with its standard error.
     pub fn stochastic(value: f64, std_error: f64, info: Info) -> Self {
-        Self { value, std_error: Some(std_error), info }
+        Self { value, std_error: Some(std_error), error_bound: 0.0, info }
+    }
+
+    /// The same as an approximate value that is off by at most `bound`.
+    pub fn within(self, bound: f64) -> Self {
+        Self { error_bound: bound, ..self }
+    }
+
+    /// The same as an approximate value that is off by at most `share` of itself: an iteration stopped at that tolerance.
+    pub fn within_relative(self, share: f64) -> Self {
+        let size = if self.value.is_finite() { self.value.abs() } else { 0.0 };
+        self.within(share * size)
     }
 }
 
 /// One diagnostic.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum InfoValue {
     /// A count.
     Count(u64),

@@ -184,6 +184,7 @@ pub fn add_scaled(y: &mut [f64], scale: f64, x: &[f64]) {
 /// A matrix met a non-positive (or NaN) pivot where a positive definite one was needed.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("the matrix is not positive definite: pivot {pivot} is {value:e}")]
+#[non_exhaustive]
 pub struct NotPositiveDefinite {
     /// Row of the pivot.
     pub pivot: usize,

@@ -1,19 +1,33 @@
 //! Numbers: normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
-pub mod bootstrap;
-pub mod correlation;
+#[cfg(feature = "studies")]
+pub(crate) mod bootstrap;
+#[cfg(feature = "studies")]
+pub(crate) mod correlation;
 mod double_double;
 mod estimate;
+mod fnv;
+#[cfg(feature = "studies")]
 mod gaussian;
+#[doc(hidden)]
 pub mod linalg;
 mod mills_table;
 pub mod normal;
 mod stream;
+#[doc(hidden)]
 pub mod tolerance;
+#[cfg(feature = "studies")]
 mod wide_chacha;
 
-pub use double_double::DoubleDouble;
-pub use estimate::{Estimate, Info, InfoValue, serialize_optional_real, serialize_real};
-pub use gaussian::fill_normals;
+pub(crate) use double_double::DoubleDouble;
+pub(crate) use estimate::serialize_optional_real;
+#[cfg(feature = "studies")]
+pub(crate) use estimate::serialize_real;
+pub use estimate::{Estimate, Info, InfoValue};
+#[cfg(feature = "studies")]
+pub(crate) use fnv::fnv1a;
+#[cfg(feature = "studies")]
+pub(crate) use gaussian::fill_normals;
 pub use stream::Streams;
-pub use wide_chacha::{Numbers, WideChaCha};
+#[cfg(feature = "studies")]
+pub(crate) use wide_chacha::{Numbers, WideChaCha};

@@ -1,5 +1,6 @@
 //! Seeded random streams: every random number is a function of (seed, stream name, index).
 
+use crate::numeric::fnv::fnv1a;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -46,10 +47,7 @@ impl Streams {
 
 /// FNV-1a of the name, then of the index, finished by a full-avalanche mix (Steele et al. 2014).
 fn address(name: &str, index: u64) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in name.bytes().chain([0xff]).chain(index.to_le_bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
+    let mut hash = fnv1a(name.bytes().chain([0xff]).chain(index.to_le_bytes()));
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

@@ -1,23 +1,7 @@
-//! Every tolerance of the project by name, with its derivation.
+//! Tolerances that several rooms share, by name and with their derivations. Those of one room are in its own `tolerance.rs`.
 
 /// Unit roundoff of f64, `2^-53`: the relative error of one rounded operation.
 pub const UNIT_ROUNDOFF: f64 = f64::EPSILON / 2.0;
-
-/// Unit roundoff of float32, `2^-24`.
-pub const SINGLE_ROUNDOFF: f64 = 1.0 / 16_777_216.0;
-
-/// Largest asymmetry `|K_ij - K_ji|` accepted in a Gram matrix, relative to `sqrt(K_ii K_jj)`.
-///
-/// Two programs that sum a few thousand products in different orders differ by about `1e-13`;
-/// `1e-10` leaves room for a kernel of depth 100 and is far below any real asymmetry.
-pub const GRAM_ASYMMETRY: f64 = 1e-10;
-
-/// Most negative eigenvalue accepted in a Gram matrix of unit diagonal, per point.
-///
-/// A kernel computed in f64 carries relative errors of some tens of roundings an entry; the spectral
-/// norm of such an error matrix is at most `n` times as large. `1e-13 n` is refused by no computed
-/// kernel we know and found in no matrix that is really indefinite.
-pub const GRAM_NEGATIVITY: f64 = 1e-13;
 
 /// Relative agreement of a curvature measure with its dense definition.
 ///
@@ -32,135 +16,12 @@ pub const CURVATURE_AGREEMENT: f64 = 1e-9;
 /// iteration or faster it is then within `1e-8` of its fixed point.
 pub const PRIOR_SYMMETRY: f64 = 1e-8;
 
-/// Probability that a run of the gate fails a correct estimator by chance.
-pub const FALSE_ALARM_RATE: f64 = 1e-6;
-
-/// Stochastic decisions over which [`FALSE_ALARM_RATE`] is split: more than any run of the law book makes, so that
-/// what is decided of one case does not depend on what else is run.
-pub const MOST_DECISIONS: f64 = 20_000.0;
-
-/// Independent replicates behind a standard error, at least: what the built-in methods take, and what
-/// [`GATE_FALSE_ALARM`] allows for.
-pub const LEAST_REPLICATES: usize = 32;
-
-/// Standard errors by which two honest answers may differ in the gate.
-pub const GATE_Z: f64 = 10.0;
-
-/// Probability that a correct answer is further off than [`GATE_Z`] of its standard errors.
-///
-/// A standard error from 32 replicates is itself uncertain by an eighth, so the deviate is Student's with 31 degrees of
-/// freedom, which exceeds 10 in size with probability `3.21e-11` (a normal one: `1.5e-23`). Over [`MOST_DECISIONS`]
-/// that is `6.6e-7`, below [`FALSE_ALARM_RATE`].
-pub const GATE_FALSE_ALARM: f64 = 3.3e-11;
-
-/// Standard errors by which an answer must move to be seen to move.
-///
-/// An answer that stays where it is is further off than 6.6 of its standard errors with probability `2.3e-7` (Student's
-/// distribution as for [`GATE_FALSE_ALARM`]). Where nothing is seen, nothing is decided, so no correct estimator fails by this.
-pub const SEEN_Z: f64 = 6.6;
-
-/// Size of an error, in units of the number itself, that a comparison must be able to catch with probability 0.99 to say
-/// anything.
-///
-/// With [`GATE_Z`] and [`POWER_Z`] it takes a standard error below 40% of the number. The noisiest built-in measure whose
-/// invariance is tested has 32% at the draws it takes by default.
-pub const LEAST_POWER: f64 = 5.0;
-
-/// Standard errors of a prediction up to which the standard error of the answer held to it is no fault of the answer's: a
-/// measure whose own definition is that noisy decides no more.
-pub const NO_NOISIER: f64 = 2.0;
-
-/// Standard errors beyond [`GATE_Z`] at which a bias is caught with probability 0.99: Student's quantile with 31
-/// degrees of freedom.
-pub const POWER_Z: f64 = 2.46;
-
-/// Two points are one when their correlation is within this many roundings of 1 in absolute value, unless the matrix
-/// tells them apart (`prior/rank.rs`, rule 4).
-///
-/// Three computed entries of one rounding each move `1 - |rho|` by two roundings, rescaling by three more numbers of one
-/// rounding each by as many again.
-pub const COPY_CORRELATION: f64 = 4.0;
-
-/// ... and their correlations with all other points agree to this many roundings.
-///
-/// `1e-12` in f64: rounding moves them by about `1e-15`, a real difference of two points allowed by [`COPY_CORRELATION`]
-/// by up to `sqrt(2 * 4.4e-16) = 3e-8`.
-pub const COPY_ROW: f64 = 1e4;
-
-/// Conditional variance, per point and for unit diagonal, at which a point depends on others, in roundings of the format.
-///
-/// An error of one rounding in every entry moves a conditional variance by `u |w|_1^2`, `w` its coefficients with 1 for the
-/// point itself. With the largest pivots first `w` is of the size of 1 and errors add up at random, to some `u` to
-/// `sqrt(n) u`; `2 n` leaves four standard deviations at three points and ten at twelve.
-pub const RANK_ROUNDINGS: f64 = 2.0;
-
-/// Pivot of a Cholesky factorisation in f64 below which a matrix is looked at again in double-double arithmetic.
-///
-/// Pivots carry errors of up to some `n u`, so at `n = 1000` one of `1e-9` still has four digits, which moves log P by
-/// less than `1e-4` of its standard error.
-pub const SMALL_PIVOT: f64 = 1e-9;
-
-/// Smallest pivot with which samplers guided by f64 iterations answer: these carry relative errors of `u` over the pivot, `1e-5`
-/// here, in what they propose and bound; the factor they draw with has all its digits.
-pub const SAMPLING_PIVOT: f64 = 1e-11;
-
-/// Distance of a correlation from 1 in absolute value below which one of two points is taken as a near copy of the other.
-pub const NEAR_COPY: f64 = 1e-6;
-
-/// Smallest pivot for which the inverse of a matrix in f64 serves the moves of `splitting`: it has eight digits then.
-pub const SPLITTING_PIVOT: f64 = 1e-8;
-
-/// Change of `log Z` between two iterations below which expectation propagation has converged, in nats
-/// (relative to `log Z` where that is larger than 1).
-///
-/// Ten times what rounding leaves of a sum of a few thousand terms (`1e3 * 64 * 1.1e-16 = 1e-11`).
-pub const EP_CONVERGENCE: f64 = 1e-10;
-
-/// `1 - b` below which the posterior variance `(1 - b) / tau` is computed another way.
-///
-/// The subtraction costs `1.1e-16 / (1 - b)` in relative accuracy: `1e-11` at this value, well below what
-/// moves `log Z`, which is stationary in the sites.
-pub const EP_DIAGONAL_LOSS: f64 = 1e-5;
-
-/// Largest deviation of a correlation from a product of two loadings that is put down to rounding.
-///
-/// Loadings come from two divisions and a root and carry about ten roundings; the probability of `n` points
-/// moves by at most `n^2 / 4` times the deviation, `2.5e-9` in log P at worst for `n = 1000`, where such a
-/// matrix would have to be built to deceive.
-/// Where loadings come close to 1 it is relative to `sqrt(1 - l^2)`, `l` the smaller loading of the two: a deviation `d` moves
-/// a probability by less than `d / (2 pi sqrt(1 - R_ij^2))`.
-pub const ONE_FACTOR_ENTRY: f64 = 1e-14;
-
-/// The same where the deviation is of no more than two roundings: what a computed product of loadings carries.
-pub const ONE_FACTOR_ROUNDING: f64 = 1e-8;
-
-/// Relative agreement of log Phi and the hazard with their certified values: a few hundred roundings.
-pub const CERTIFIED_NORMAL: f64 = 1e-13;
-
-/// Agreement of a Gram matrix with its certified one, relative to `sqrt(K_ii K_jj)`.
-///
-/// Both are computed in f64; a layer adds some ten roundings to an entry, the product over features
-/// `sqrt(d)` to `d` of them: below `1e-13` for a few hundred features and ten layers.
-pub const CERTIFIED_KERNEL: f64 = 1e-12;
-
 /// Relative agreement of a curvature measure with its certified value.
 ///
 /// Two float64 programs with dense Hessians of 921 parameters: eigenvalues carry `921 u norm(H)`, `1e-13`
 /// relative to the largest; log det adds the relative errors of the smallest shifted ones, up to `1e-10`.
 pub const CERTIFIED_CURVATURE: f64 = 1e-8;
-/// Change of `log P`, relative to its size where that is above 1, at which the trapezoid rule stops.
-///
-/// Each halving of the step squares the rule's error on an analytic integrand, so the last value is far better
-/// than its distance to the one before; a sum of a thousand log probabilities carries `1e-13` of rounding.
-pub const QUADRATURE_STANDSTILL: f64 = 1e-11;
 
-/// Agreement of a method with the certified fixed point of its own iteration, in nats, beside what the
-/// certified value is uncertain by: each side stops within about `1e-10` of it.
-pub const CERTIFIED_FIXED_POINT: f64 = 1e-7;
-
-/// Agreement with closed forms of log P, relative to `max(1, |log P|)`: a few hundred roundings of a
-/// quadrature's sum, and as many of `log P` itself.
-pub const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 /// Agreement of NNGP Gram matrices, relative to `sqrt(K_ii K_jj)`: a depth of ten adds about ten
 /// roundings a layer to a product of some hundred terms; `1e-12` is `1e4` roundings.
 pub const NNGP_AGREEMENT: f64 = 1e-12;
@@ -169,27 +30,12 @@ pub const NNGP_AGREEMENT: f64 = 1e-12;
 /// thousand products in different orders, times the conditioning of a second derivative.
 pub const DERIVATIVE_AGREEMENT: f64 = 1e-10;
 
-/// Agreement of an analytic directional derivative with a central difference, relative to the largest
-/// entry: the step `1e-5` leaves `1e-10` of curvature and `u / 1e-5 = 1e-11` of rounding, times a
-/// hundredfold margin for derivatives that cancel.
-pub const DIFFERENCE_AGREEMENT: f64 = 1e-8;
-
 /// Agreement of sums of up to some thousand terms that are added in different orders, relative to the sum of
 /// their sizes: `1000 u = 1e-13`, with room for the few roundings of each term. The laws of curvature add it to
 /// [`CURVATURE_AGREEMENT`], which is relative to the sum itself, so that a sum that cancels is held to what its summands
 /// leave room for; an eigenvalue is off by at most the norm of the errors of what is added up (Weyl).
 pub const SUMMATION_AGREEMENT: f64 = 1e-12;
 
-/// Relative agreement of parameters after fifty steps of an optimiser with those of another float64 program.
-///
-/// A step adds some tens of roundings, `1e-14`; over the fifty steps of the certified problems an error grows by
-/// less than a thousandfold.
-pub const CERTIFIED_TRAJECTORY: f64 = 1e-10;
-/// Newton decrement at which the minimax tilt is solved: twice what is left of its convex function, in nats.
-///
-/// The bound it gives holds at any point, so this only says how tight it is; `1e-12` is the rounding of a sum of a
-/// thousand terms.
-pub const TILT_GRADIENT: f64 = 1e-12;
 /// Agreement of fully connected tangent kernels, relative to `sqrt(T_ii T_jj)`: ten layers of some ten
 /// roundings each on angles known to `1e-15`; `1e-11` is `1e5` roundings.
 pub const NTK_AGREEMENT: f64 = 1e-11;
@@ -208,41 +54,3 @@ pub const NTK_SPATIAL_AGREEMENT: f64 = 1e-10;
 /// their covariance: eight roundings `u` in `1 - cos^2` leave `theta` off by `sqrt(8 u)` and its factor
 /// `(pi - theta) / (2 pi)` by `sqrt(8 u) / (2 pi) = 4.7e-9`, relative to the factor `1/2`: `1e-8`.
 pub const COVARIANCE_ANGLE_ERROR: f64 = 1e-8;
-
-/// Largest last step of Laplace's mode, relative to the mode where that exceeds 1.
-///
-/// Newton's method converges quadratically, so the step after one of `1e-9` is `1e-18`: the mode is good to rounding,
-/// and with it `log det`, which (unlike `psi`) is not stationary there.
-pub const LAPLACE_MODE: f64 = 1e-9;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::f64::consts::PI;
-
-    /// `P(|t| > x)` for Student's distribution with 31 degrees of freedom, by Simpson's rule in `1 / t`.
-    fn student_tail(x: f64) -> f64 {
-        // Gamma(16) / Gamma(31/2) from Gamma(1) / Gamma(1/2).
-        let ratio = (1..16).fold(1.0 / PI.sqrt(), |ratio, k| ratio * f64::from(k) / (f64::from(k) - 0.5));
-        let density = |t: f64| ratio / (31.0 * PI).sqrt() * (1.0 + t * t / 31.0).powi(-16);
-        let integrand = |w: f64| if w == 0.0 { 0.0 } else { density(1.0 / w) / (w * w) };
-        let steps = 2000;
-        let width = 1.0 / x / f64::from(steps);
-        let sum: f64 = (0..=steps)
-            .map(|k| {
-                integrand(f64::from(k) * width) * if k == 0 || k == steps { 1.0 } else { f64::from(2 + 2 * (k % 2)) }
-            })
-            .sum();
-        2.0 * sum * width / 3.0
-    }
-
-    #[test]
-    fn the_gates_false_alarms_are_those_of_student() {
-        assert!((student_tail(2.0395) - 0.05).abs() < 1e-5, "{}", student_tail(2.0395));
-        let rate = student_tail(GATE_Z);
-        assert!(rate <= GATE_FALSE_ALARM && rate > 0.95 * GATE_FALSE_ALARM, "{rate:e}");
-        const { assert!(GATE_FALSE_ALARM * MOST_DECISIONS <= FALSE_ALARM_RATE) };
-        assert!((student_tail(SEEN_Z) / 2.25e-7 - 1.0).abs() < 0.01, "{:e}", student_tail(SEEN_Z));
-        assert!((student_tail(POWER_Z) - 0.02).abs() < 1e-3, "{}", student_tail(POWER_Z));
-    }
-}

@@ -4,6 +4,7 @@
 //! quasi-Monte-Carlo for common functions; sequential Monte Carlo for rare ones; splitting where the matrix has no
 //! inverse or expectation propagation, which tells common from rare and guides the sampler, finds no fixed point.
 
+use crate::description::Description;
 use crate::numeric::Estimate;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
@@ -31,6 +32,20 @@ impl LogProbMethod for Auto {
 
     fn source(&self) -> &'static str {
         "the methods it chooses from"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log P by `exact` where there is a closed form, else by `genz` where expectation propagation says log P > -6, else by `smc`; by `splitting` where these need an inverse that is not there",
+            notes: "The diagnostics say which method was chosen and why.",
+            unit: "nats",
+            use_for: "everything, unless you know better",
+            not_for: "-",
+            cost: "as the method it chooses, and one run of expectation propagation",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "as the method it chooses",
+            sources: &[],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

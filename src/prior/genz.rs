@@ -8,14 +8,15 @@
 //! between shifts. The rule is no better than Monte Carlo once there are many dimensions that matter, and then the
 //! integrand's own spread explodes: up to some hundred points, or easy functions, it is the cheapest of all.
 
+use crate::description::{Description, references};
 use crate::numeric::Streams;
 use crate::numeric::linalg::add_scaled;
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{open_uniform, summarise};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::Array2;
 use std::time::Instant;
@@ -42,6 +43,20 @@ impl LogProbMethod for Genz {
 
     fn source(&self) -> &'static str {
         "Genz 1992; Genz, Bretz 2009"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "P = int over [0, 1]^(n-1) of prod_i Phi(m_i(u)) du, m_i the mean of constraint i given the points before, in units of its deviation",
+            notes: "The average over a Richtmyer lattice with random shifts; 32 shifts of 1024 points by default.",
+            unit: "nats",
+            use_for: "common functions (log P above -6)",
+            not_for: "rare functions at many points",
+            cost: "n^3 once, then n^2 per lattice point",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "a matrix of lower rank, or one with a pivot below 1e-11; the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set)",
+            sources: &[references::GENZ_1992, references::GENZ_2009],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

@@ -1,13 +1,14 @@
 //! The inputs of every method: a validated Gram matrix and a vector of labels.
 
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
-use crate::numeric::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY, SINGLE_ROUNDOFF, SMALL_PIVOT};
 use crate::prior::Link;
 use crate::prior::rank::Format;
+use crate::prior::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY, SINGLE_ROUNDOFF, SMALL_PIVOT};
 use ndarray::{Array2, ArrayView2};
 
 /// What can be wrong with the inputs of `log P(f)`, or go wrong on the way.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PriorError {
     /// The matrix is not square.
     #[error("the Gram matrix is {rows} x {columns}, expected square")]

@@ -6,11 +6,12 @@
 //! expand in, so the method offers the smooth links alone: probit, `p(z) = Phi(z)`, and logistic,
 //! `p(z) = 1 / (1 + exp(-z))`.
 
+use crate::description::{Description, references};
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::LAPLACE_MODE;
 use crate::numeric::{Estimate, Info};
 use crate::prior::problem::{check_label_count, check_link};
+use crate::prior::tolerance::LAPLACE_MODE;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2};
 
@@ -32,6 +33,20 @@ impl LogProbMethod for Laplace {
 
     fn source(&self) -> &'static str {
         "Williams, Barber 1998; Rasmussen, Williams 2006"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log P = psi(g*) - (1/2) log det(I + W^(1/2) K W^(1/2)), psi(g) = sum_i log p(y_i | g_i) - g^T K^-1 g / 2, g* its maximum, W = -d^2 log p / dg^2",
+            notes: "A step has no curvature to expand in, so there is no step link. p(y | g) is Phi(y g) (probit) or 1 / (1 + exp(-y g)) (logistic).",
+            unit: "nats",
+            use_for: "comparison with logistic GP classifiers",
+            not_for: "the true value",
+            cost: "n^3 per Newton step",
+            options: &["link"],
+            refuses: "the step link; no maximum within 200 steps",
+            sources: &[references::WILLIAMS_1998, references::RASMUSSEN_2006],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

@@ -8,12 +8,14 @@ pub struct MethodFn<F> {
     id: &'static str,
     exactness: Exactness,
     links: &'static [Link],
+    within: Option<f64>,
     log_prob: F,
 }
 
 /// The closure `log_prob` as a method called `id` that offers `links` (the first is its default) and claims `exactness`, which
 /// decides what it is held to: the true value for [`Exactness::Exact`] and [`Exactness::Unbiased`], the fixed point of the
-/// registered method of that name for [`Exactness::Approximate`].
+/// registered method of that name for [`Exactness::Approximate`], or where there is none the true value as near as it vouches
+/// to come ([`MethodFn::vouching`]).
 ///
 /// ```
 /// use flatgauge::gate::Gate;
@@ -29,7 +31,14 @@ pub fn method_fn<F>(id: &'static str, exactness: Exactness, links: &'static [Lin
 where
     F: Fn(&Gram, &Labels, &PriorOptions) -> Result<LogProb, PriorError> + Send + Sync,
 {
-    MethodFn { id, exactness, links, log_prob }
+    MethodFn { id, exactness, links, within: None, log_prob }
+}
+
+impl<F> MethodFn<F> {
+    /// The same, vouching to come within so many nats of the true value: what an approximation of its own name is held to.
+    pub fn vouching(self, nats: f64) -> Self {
+        Self { within: Some(nats), ..self }
+    }
 }
 
 impl<F> LogProbMethod for MethodFn<F>
@@ -54,6 +63,10 @@ where
 
     fn exactness(&self) -> Exactness {
         self.exactness
+    }
+
+    fn within(&self) -> Option<f64> {
+        self.within
     }
 
     fn log_prob(&self, gram: &Gram, labels: &Labels, options: &PriorOptions) -> Result<LogProb, PriorError> {

@@ -1,5 +1,6 @@
 //! What a method is asked to do, and how it reports on the way.
 
+use crate::description::OptionEntry;
 use crate::prior::{Link, PriorError};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +18,32 @@ pub struct PriorOptions {
     /// how many more fit, and with it the last digits, depends on the machine. Methods whose first replicates may take
     /// minutes (`splitting`, `ep_sequential`) look at it all the time and refuse where it ends too early.
     pub max_seconds: Option<f64>,
-    /// Who hears of the current estimate while a stochastic method works.
+    /// Called with the current estimate while a stochastic method works.
     pub progress: ProgressSink,
+}
+
+/// The option called `name` as a description shows it, with `links` those that the method offers; `None` if there is no such
+/// option.
+pub fn describe(name: &str, links: &'static [Link]) -> Option<OptionEntry> {
+    let (name, default, accepts) = match name {
+        "link" => {
+            let accepts = match links {
+                [Link::Step, Link::Probit] => "step or probit",
+                [Link::Probit, Link::Logistic] => "probit or logistic",
+                _ => "one of the links that the method offers",
+            };
+            ("link", links.first().map_or(serde_json::Value::Null, |link| link.to_string().into()), accepts)
+        }
+        "seed" => ("seed", 0.into(), "a whole number below 2^64"),
+        "target_std_error" => (
+            "target_std_error",
+            serde_json::Value::Null,
+            "a finite number above 0, in nats; none for the default effort",
+        ),
+        "max_seconds" => ("max_seconds", serde_json::Value::Null, "a finite number above 0; none for no budget"),
+        _ => return None,
+    };
+    Some(OptionEntry { name, default, accepts })
 }
 
 impl Default for PriorOptions {
@@ -54,6 +79,7 @@ impl Deadline {
 
 /// Where a stochastic method stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Interim {
     /// Current estimate of `log P(f)` in nats.
     pub log_prob: f64,

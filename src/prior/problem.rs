@@ -2,17 +2,17 @@
 //!
 //! After it, all methods see the same problem, `Pr[h_i > 0 for all i]` with `h ~ N(0, R)` and `R` a
 //! correlation matrix: labels are folded into the signs, scales divided out, the probit's unit noise
-//! added, and points that cannot matter taken away. So every method owes, and gets, invariance under
+//! added, and points that cannot matter taken away. So every method is held to, and has, invariance under
 //! scaling, diagonal scaling, label flips and duplicated points.
 //!
 //! The rank is decided here too, by the rules of `rank.rs`, and with it whether any function of the prior has the labels:
 //! a matrix of full rank has functions for all labels, one of lower rank for some, and the others are impossible.
 
 use crate::numeric::linalg::Cholesky;
-use crate::numeric::tolerance::{COPY_CORRELATION, COPY_ROW, SAMPLING_PIVOT, SMALL_PIVOT};
 use crate::numeric::{DoubleDouble, Estimate, Info};
 use crate::prior::feasibility::{self, Feasibility};
 use crate::prior::rank::{self, Factor, Literal};
+use crate::prior::tolerance::{COPY_CORRELATION, COPY_ROW, SAMPLING_PIVOT, SMALL_PIVOT};
 use crate::prior::{Gram, Labels, Link, LogProb, PriorError};
 use ndarray::{Array2, ArrayView2};
 use std::sync::Arc;

@@ -16,7 +16,8 @@
 //! Pivots near 1 of points that have a near copy come first, so that the copy's own coordinate is the small difference.
 
 use crate::numeric::DoubleDouble;
-use crate::numeric::tolerance::{NEAR_COPY, RANK_ROUNDINGS, SINGLE_ROUNDOFF, UNIT_ROUNDOFF};
+use crate::numeric::tolerance::UNIT_ROUNDOFF;
+use crate::prior::tolerance::{NEAR_COPY, RANK_ROUNDINGS, SINGLE_ROUNDOFF};
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 

@@ -13,6 +13,7 @@
 //! correlated points it is far from the truth (tens of nats at a few hundred points): what regression says of
 //! classification, not a way to compute it.
 
+use crate::description::{Description, references};
 use crate::numeric::Estimate;
 use crate::prior::problem::{Reduced, check_link, reduce};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions, ep};
@@ -33,6 +34,20 @@ impl LogProbMethod for Regression {
 
     fn source(&self) -> &'static str {
         "Rasmussen, Williams 2006 (section 5.4.2)"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log P = log N(t 1; 0, R + s^2 I) + sum_i [log Phi(m_i / v_i^(1/2)) - log N(t; m_i, v_i + s^2)], t^2 = pi / 2, s^2 = pi / 2 - 1",
+            notes: "m_i and v_i are mean and variance of h_i given all labels but its own, regressed on as values t with noise s^2. Exact for independent points; tens of nats off at a few hundred correlated ones.",
+            unit: "nats",
+            use_for: "comparison with the regression literature",
+            not_for: "the true value",
+            cost: "n^3 once",
+            options: &["link"],
+            refuses: "I + R / s^2 without a Cholesky factor; the logistic link",
+            sources: &[references::RASMUSSEN_2006],
+        })
     }
 
     fn links(&self) -> &'static [Link] {
@@ -62,7 +77,7 @@ impl LogProbMethod for Regression {
 mod tests {
     use super::*;
     use crate::numeric::normal::log_ndtr;
-    use crate::numeric::tolerance::EP_CONVERGENCE;
+    use crate::prior::tolerance::EP_CONVERGENCE;
     use faer::prelude::Solve;
     use ndarray::Array2;
 

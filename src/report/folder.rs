@@ -1,13 +1,15 @@
 //! A report as a folder of files, one for each reader.
 
-use super::{html, junit, markdown, text};
-use crate::gate::{Demonstration, Report};
+use super::{ReportError, html, junit, markdown, text};
+use crate::demonstration::Demonstration;
+use crate::gate::Report;
 use crate::io::write_atomically;
 use serde::Serialize;
 use std::path::Path;
 
 /// The JSON document of a gate: its report, and the demonstration where there is one.
 #[derive(Debug, Serialize)]
+#[non_exhaustive]
 pub struct GateDocument<'a> {
     /// Verdict, outcomes, counts, seed, version.
     #[serde(flatten)]
@@ -23,14 +25,14 @@ const FILES: [&str; 5] = ["report.txt", "report.json", "junit.xml", "report.md",
 /// Makes the folder and sees that files can be written there, before hours are spent on what goes into it.
 ///
 /// # Errors
-/// A sentence that names the path.
-pub fn prepare(folder: &Path) -> Result<(), String> {
+/// [`ReportError`], which names the path.
+pub fn prepare(folder: &Path) -> Result<(), ReportError> {
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
         .map(drop)
-        .map_err(|error| format!("{}: {error}", folder.display()))?;
+        .map_err(ReportError::at(folder))?;
     match FILES.map(|name| folder.join(name)).iter().find(|path| path.is_dir()) {
-        Some(path) => Err(format!("{}: it is a folder, expected a file or nothing", path.display())),
+        Some(path) => Err(ReportError::Folder { path: path.clone() }),
         None => Ok(()),
     }
 }
@@ -39,8 +41,8 @@ pub fn prepare(folder: &Path) -> Result<(), String> {
 /// is missing; each file appears whole or not at all.
 ///
 /// # Errors
-/// A sentence that names the path.
-pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Report) -> Result<(), String> {
+/// [`ReportError`], which names the path.
+pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Report) -> Result<(), ReportError> {
     prepare(folder)?;
     let document = GateDocument { report, demonstration };
     let json = serde_json::to_string_pretty(&document).expect("results serialise") + "\n";
@@ -53,7 +55,7 @@ pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Repo
     ];
     for (name, content) in FILES.into_iter().zip(contents) {
         let path = folder.join(name);
-        write_atomically(&path, content.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        write_atomically(&path, content.as_bytes()).map_err(ReportError::at(&path))?;
     }
     Ok(())
 }

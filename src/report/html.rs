@@ -5,7 +5,8 @@ use super::matrix::{Matrix, failures, verdict};
 use super::plot::{Axes, Series, plot};
 use super::table::number;
 use super::text::{false_alarm_sentence, score_cells, smallest_bias, verdict_line};
-use crate::gate::{Counts, Demonstration, Outcome, Report, Row, TrainedNetwork, Verdict};
+use crate::demonstration::{Demonstration, Row, TrainedNetwork};
+use crate::gate::{Counts, Outcome, Report, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 

@@ -8,7 +8,7 @@ pub(super) struct Matrix<'r> {
     pub laws: Vec<&'r str>,
     /// Rows.
     pub estimators: Vec<&'r str>,
-    /// `cells[estimator][law]`; `None` where the estimator does not owe the law.
+    /// `cells[estimator][law]`; `None` where the estimator is not held to the law.
     pub cells: Vec<Vec<Option<Counts>>>,
 }
 

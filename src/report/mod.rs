@@ -1,23 +1,31 @@
 //! Verdicts and tables in, text and JSON out.
 
+mod error;
 mod escape;
+#[doc(hidden)]
 #[cfg(feature = "plots")]
 pub mod figure;
 pub mod folder;
 pub mod html;
+#[doc(hidden)]
 pub mod json;
 pub mod junit;
 pub mod markdown;
 mod matrix;
 mod plot;
+pub mod reference;
+#[doc(hidden)]
 #[cfg(feature = "plots")]
 pub mod study;
 mod table;
 pub mod text;
 
+pub use error::ReportError;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+#[doc(hidden)]
 /// One line of a list: what `flatgauge list` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -33,6 +41,7 @@ pub struct Entry {
     pub presets: Vec<EntryPreset>,
 }
 
+#[doc(hidden)]
 /// A set of settings with a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryPreset {

@@ -1,4 +1,7 @@
 //! Plots as inline SVG: no script, no request, colours by the page's style sheet.
+//!
+//! Reports of the gate are written where the feature `plots` and its drawing library are not, and follow the reader's light or dark
+//! style; figures of the studies (`figure`) are files of their own, SVG and PNG, for papers.
 
 use super::escape::escaped;
 use super::table::number;

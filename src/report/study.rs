@@ -1,6 +1,7 @@
 //! Findings of a study as a folder: `results.json`, a CSV file per table, SVG and PNG of each figure, and one page that says in
 //! words what was found.
 
+use super::ReportError;
 use super::escape::escaped;
 use super::figure::{png, svg};
 use super::table::number;
@@ -25,18 +26,24 @@ pub fn document(findings: &Findings, reproduce: &str) -> Value {
 /// the results last. `summary` and `source` are the study's, `reproduce` the line that runs it again.
 ///
 /// # Errors
-/// A sentence that names the path.
-pub fn write(folder: &Path, findings: &Findings, summary: &str, source: &str, reproduce: &str) -> Result<(), String> {
-    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+/// [`ReportError`], which names the path or the figure.
+pub fn write(
+    folder: &Path,
+    findings: &Findings,
+    summary: &str,
+    source: &str,
+    reproduce: &str,
+) -> Result<(), ReportError> {
+    std::fs::create_dir_all(folder).map_err(ReportError::at(folder))?;
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+        write_atomically(&path, bytes).map_err(ReportError::at(&path))
     };
     let mut drawn = Vec::new();
     for figure in &findings.figures {
-        let text = svg(figure).map_err(|error| error.to_string())?;
+        let text = svg(figure)?;
         put(&format!("{}.svg", figure.name), text.as_bytes())?;
-        put(&format!("{}.png", figure.name), &png(figure).map_err(|error| error.to_string())?)?;
+        put(&format!("{}.png", figure.name), &png(figure)?)?;
         drawn.push(text);
     }
     for table in &findings.tables {

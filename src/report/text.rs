@@ -2,7 +2,8 @@
 
 use super::table::{Table, number};
 use super::{Entry, EntryPreset};
-use crate::gate::{Calibration, Demonstration, EstimatorScore, Report, Verdict, median, printable};
+use crate::demonstration::Demonstration;
+use crate::gate::{Calibration, EstimatorScore, Report, Verdict, median, printable};
 use crate::numeric::{Estimate, Info, InfoValue};
 use crate::prior::{Link, LogProb};
 use std::collections::BTreeMap;

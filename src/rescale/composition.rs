@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::numeric::Streams;
-use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind, registry};
+use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
 
 /// Rescalings applied from first to last.
@@ -50,7 +50,10 @@ impl Rescaling for Composition {
 }
 
 /// Registry entry.
-pub(super) struct Kind;
+pub(super) struct Kind {
+    /// What it composes.
+    pub of: &'static [&'static dyn RescalingKind],
+}
 
 /// Parts of a drawn composition.
 const PARTS: usize = 3;
@@ -67,11 +70,8 @@ impl RescalingKind for Kind {
     fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {
         let spread = spread.powf(1.0 / PARTS as f64);
         let of = |kind: &dyn RescalingKind, index| kind.draw(model, spread, streams.child(kind.id(), index));
-        let kinds: Vec<&dyn RescalingKind> = registry()
-            .iter()
-            .copied()
-            .filter(|kind| kind.id() != self.id() && of(*kind, 0).is_ok_and(|drawn| drawn.is_exact()))
-            .collect();
+        let kinds: Vec<&dyn RescalingKind> =
+            self.of.iter().copied().filter(|kind| of(*kind, 0).is_ok_and(|drawn| drawn.is_exact())).collect();
         if kinds.is_empty() {
             return Err(RescaleError::NotApplicable {
                 id: self.id(),

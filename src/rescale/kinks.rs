@@ -22,6 +22,7 @@ pub struct NearKinks {
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NearKink {
     /// Number of the ReLU, counted from 0 in forward order (a residual's branch before its shortcut).
     pub activation: usize,

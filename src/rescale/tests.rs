@@ -1,7 +1,7 @@
 //! Every kind of rescaling on every kind of network it applies to.
 
 use super::*;
-use crate::model::{Activation, Architecture};
+use crate::model::{Activation, Architecture, Model, Network};
 use crate::numeric::Streams;
 use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};

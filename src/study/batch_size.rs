@@ -26,7 +26,7 @@ impl Study for BatchSizeStudy {
     fn run(&self, request: &Request, workspace: &Workspace) -> Result<Findings, StudyError> {
         if let Some(batch) = request.batch {
             return Err(StudyError::Request {
-                name: "--batch",
+                name: "batch",
                 found: batch.to_string(),
                 expected: "no batch size: this study compares several".to_owned(),
             });

@@ -6,13 +6,14 @@
 
 use crate::data::load;
 use crate::flatness::{Options, Point};
-use crate::function::{CountOptions, Function, Sampler, Task, count, lempel_ziv_complexity, optimise};
-use crate::model::{Activation, Architecture, Loss, Objective};
+use crate::function::{CountOptions, Function, Sampler, count, lempel_ziv_complexity};
+use crate::model::{Activation, Architecture, Loss};
 use crate::numeric::Streams;
 use crate::numeric::correlation::spearman;
 use crate::study::claims::below;
 use crate::study::counted::{Frequent, INPUTS, SGD_ASCENT_EPOCHS, complexities};
 use crate::study::measured::Choices;
+use crate::study::optimised::{Task, optimise};
 use crate::study::{
     Axis, Defaults, Effect, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style,
     Table, Test, Workspace, real,
@@ -210,8 +211,7 @@ fn learn(
                 let task = Task { inputs: inputs.clone(), target, training: (0..INPUTS).collect() };
                 let optimised = optimise(&architecture(), &trainer, &task, seeds.clone())?;
                 let measured = optimised.found.iter().map(|found| {
-                    let objective = Objective::new(&found.network, Loss::Bce, inputs.view(), targets.view())?;
-                    let point = Point::new(objective, &found.network.theta);
+                    let point = Point::of(&found.network, Loss::Bce, inputs.view(), targets.view())?;
                     let value = |measure: &&dyn crate::flatness::Measure| {
                         Ok((measure.id().to_owned(), measure.evaluate(&point, &choices.options)?.value))
                     };

@@ -7,9 +7,10 @@
 use crate::numeric::correlation::{kendall, pearson, spearman};
 use crate::prior::Labels;
 use crate::study::claims::{correlated_in_sign, correlated_strongly};
-use crate::study::measured::{Choices, Number, measure_all};
+use crate::study::measured::{Choices, measure_all};
 use crate::study::networks::{Population, Trained, population};
 use crate::study::predictors::{ACCURACY, SHARPNESSES, axis, networks_table, predictors, value};
+use crate::study::reading::Number;
 use crate::study::setting::source_name;
 use crate::study::{
     Axis, Defaults, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study, StudyError, Style,
@@ -127,7 +128,7 @@ fn add_posterior(
             let number: Number = workspace.cache.get(&format!("training-labels-{}", trained.name), &key, || {
                 let clean = &trained.ground.clean;
                 let labels = Labels::from_signs(clean.signs()?);
-                Ok(Number::from(&crate::study::measured::read(reading, &trained.ground.gram_of_training()?, &labels)?))
+                Ok(Number::from(&crate::study::reading::read(reading, &trained.ground.gram_of_training()?, &labels)?))
             })?;
             Ok(number.real())
         })
@@ -331,7 +332,8 @@ mod tests {
     use super::*;
     use crate::study::Verdict::{Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::{LOG_PROB, SHARPNESS};
+    use crate::study::predictors::SHARPNESS;
+    use crate::study::reading::LOG_PROB;
 
     /// Levels of complexity with these slopes of log P(f), log P(f|S) and sharpness on accuracy, `n` networks in all.
     fn found(n: usize, log_prob: f64, given: f64, sharpness: f64) -> Findings {

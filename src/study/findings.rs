@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 /// A cell of a table.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Cell {
     /// Words.
     Text(String),
@@ -80,6 +81,7 @@ impl Table {
 
 /// How a series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Style {
     /// A mark at each point.
     Marks,

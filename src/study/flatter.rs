@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::study::Verdict;
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::LOG_PROB;
+    use crate::study::reading::LOG_PROB;
 
     /// Networks of which sharpness follows log P(f) by `of_log_prob`, or accuracy directly by `of_accuracy`.
     fn networks(n: usize, of_log_prob: f64, of_accuracy: f64) -> Vec<Measured> {

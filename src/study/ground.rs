@@ -3,10 +3,10 @@
 use crate::data::{Dataset, Recipe, load_source};
 use crate::kernel::{self, KernelOptions, KernelResult};
 use crate::model::Architecture;
+use crate::numeric::fnv1a;
 use crate::prior::{Gram, Labels, PriorError};
 use crate::processes::SingleProcess;
-use crate::study::measured::{Number, Quantity, READINGS, read};
-use crate::study::networks::fingerprint;
+use crate::study::reading::{Number, Quantity, READINGS, read};
 use crate::study::{KernelChoice, Progress, StudyError, Workspace};
 use ndarray::{Array2, s};
 use serde_json::json;
@@ -57,7 +57,7 @@ impl Ground {
                 let groups = if inputs.nrows() <= MOST_POINTS_OF_GROUPS && samples >= 2 * GROUPS { GROUPS } else { 0 };
                 let key =
                     json!({ "recipe": recipe, "architecture": architecture, "samples": samples, "groups": groups });
-                let name = format!("kernel-{:016x}.partial", fingerprint(&key.to_string()));
+                let name = format!("kernel-{:016x}.partial", fnv1a(key.to_string().bytes()));
                 let fault = |error: std::io::Error| StudyError::File {
                     path: workspace.networks.display().to_string(),
                     reason: error.to_string(),

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::study::Verdict::{Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::LOG_PROB;
+    use crate::study::reading::LOG_PROB;
 
     /// Two groups, of which the second has these noises of log P(f) and sharpness.
     fn found(n: usize, log_prob: f64, sharpness: f64) -> Findings {

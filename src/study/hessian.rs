@@ -1,7 +1,7 @@
 //! Measures of the Hessian against generalisation, sharpness and log P(f), and its spectrum.
 
 use crate::flatness::{self, Options, Point};
-use crate::model::{Loss, Objective};
+use crate::model::Loss;
 use crate::numeric::InfoValue;
 use crate::study::claims::{correlated_in_sign, stronger_than};
 use crate::study::flatter::flatness_against_log_prob;
@@ -141,8 +141,7 @@ fn spectrum(trained: &Trained, workspace: &Workspace) -> Result<Spectrum, StudyE
     workspace.cache.get(&format!("spectrum-{}", trained.name), &key, || {
         let clean = &trained.ground.clean;
         let (inputs, targets) = (clean.inputs.view(), clean.targets.view());
-        let objective = Objective::new(&trained.network, Loss::Bce, inputs, targets)?;
-        let point = Point::new(objective, &trained.network.theta);
+        let point = Point::of(&trained.network, Loss::Bce, inputs, targets)?;
         let measure = flatness::find("spectral_density").expect("a registered measure");
         let info = measure.evaluate(&point, &options)?.info;
         let list = |name: &str| match info.get(name) {
@@ -261,7 +260,7 @@ mod tests {
     use super::*;
     use crate::study::Verdict::{self, Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::LOG_PROB;
+    use crate::study::reading::LOG_PROB;
 
     /// Networks with a trace that follows accuracy with noise `trace`, sharpness that follows the trace by `slope`, and
     /// log P(f) that follows accuracy with noise `log_prob`.

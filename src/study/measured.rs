@@ -1,10 +1,10 @@
 //! Everything that is measured on a network: flatness measures and readings of log P(f).
 
 use crate::flatness::{self, Options, Point};
-use crate::model::{Loss, Network, Objective};
-use crate::prior::{self, Labels, Link, PriorOptions};
+use crate::model::{Loss, Network};
+use crate::prior::{self, Labels};
 use crate::study::networks::Trained;
-use crate::study::predictors::LOG_PROB;
+use crate::study::reading::{LOG_PROB, Number, Quantity, readings};
 use crate::study::rescaled::rescaling;
 use crate::study::{Cache, Progress, Request, StudyError, Workspace};
 use rayon::prelude::*;
@@ -24,42 +24,6 @@ pub(super) const UNASKED: [(&str, &str); 2] = [
     ("local_learning_coefficient", "it takes longer than all others together"),
     ("hessian_log_det", "it does not exist where the Hessian has eigenvalues below -c, as at most ends of training"),
 ];
-
-/// A reading of log P(f).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quantity {
-    /// Name among the predictors.
-    pub name: &'static str,
-    /// Registry name of the method.
-    pub method: &'static str,
-    /// Its link.
-    pub link: Link,
-}
-
-/// EP with the step link, EP with the probit link as the paper has it, and the certified one.
-pub(super) const READINGS: [Quantity; 3] = [
-    Quantity { name: "log_prob_ep_step", method: "ep", link: Link::Step },
-    Quantity { name: "log_prob_ep_probit", method: "ep", link: Link::Probit },
-    Quantity { name: "log_prob_smc", method: "smc", link: Link::Step },
-];
-
-/// The readings called so, all of them unless asked.
-fn readings(asked: Option<&[String]>) -> Result<Vec<Quantity>, StudyError> {
-    let Some(asked) = asked else { return Ok(READINGS.to_vec()) };
-    let all = || READINGS.map(|reading| reading.name).join(", ");
-    let refuse = |found: String| {
-        Err(StudyError::Request { name: "--readings", found, expected: format!("names among {}", all()) })
-    };
-    if asked.is_empty() {
-        return refuse("nothing".to_owned());
-    }
-    for name in asked {
-        if READINGS.iter().all(|reading| reading.name != name) {
-            return refuse(format!("'{name}'"));
-        }
-    }
-    Ok(READINGS.into_iter().filter(|reading| asked.iter().any(|name| name == reading.name)).collect())
-}
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
@@ -93,7 +57,7 @@ impl Choices {
                 .iter()
                 .map(|id| {
                     flatness::find(id).ok_or_else(|| StudyError::Request {
-                        name: "--measures",
+                        name: "measures",
                         found: format!("'{id}'"),
                         expected: format!(
                             "all, or names among {}",
@@ -124,27 +88,6 @@ impl Choices {
             .map(|measure| measure.id())
             .chain(self.readings.iter().map(|reading| reading.name))
             .collect()
-    }
-}
-
-/// A number with its standard error, as kept on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Number {
-    /// The value; `None` is `-inf`, an impossible function.
-    pub value: Option<f64>,
-    /// Its standard error, of stochastic methods.
-    pub std_error: Option<f64>,
-}
-
-impl Number {
-    pub fn real(&self) -> f64 {
-        self.value.unwrap_or(f64::NEG_INFINITY)
-    }
-}
-
-impl From<&crate::numeric::Estimate> for Number {
-    fn from(estimate: &crate::numeric::Estimate) -> Self {
-        Self { value: estimate.value.is_finite().then_some(estimate.value), std_error: estimate.std_error }
     }
 }
 
@@ -185,7 +128,7 @@ impl Measured {
     }
 }
 
-/// Measures networks, each as trained and then rescaled by its `alphas`, one network a core. What is in the cache is
+/// Measures networks, each as trained and then rescaled by its `alphas`, one network per core. What is in the cache is
 /// not measured again.
 ///
 /// # Errors
@@ -265,8 +208,7 @@ fn flatness_of(
         return Ok((numbers, skipped));
     }
     let clean = &trained.ground.clean;
-    let objective = Objective::new(network, Loss::Bce, clean.inputs.view(), clean.targets.view())?;
-    let point = Point::new(objective, &network.theta);
+    let point = Point::of(network, Loss::Bce, clean.inputs.view(), clean.targets.view())?;
     for measure in &choices.measures {
         match measure.evaluate(&point, &choices.options) {
             Ok(estimate) => {
@@ -288,15 +230,4 @@ fn read_all(trained: &Trained, labels: &Labels, choices: &Choices) -> Result<Num
         .iter()
         .map(|reading| Ok((reading.name.to_owned(), trained.ground.read(reading, labels).map_err(fault)?)))
         .collect()
-}
-
-/// log P(f) in one reading.
-pub(super) fn read(
-    reading: &Quantity,
-    gram: &prior::Gram,
-    labels: &Labels,
-) -> Result<crate::numeric::Estimate, prior::PriorError> {
-    let method = prior::find(reading.method).expect("a registered method");
-    let options = PriorOptions { link: reading.link, ..PriorOptions::default() };
-    Ok(method.log_prob(gram, labels, &options)?.estimate)
 }

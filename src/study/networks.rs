@@ -2,6 +2,7 @@
 
 use crate::data::Recipe;
 use crate::model::{Architecture, Model, ModelError, Network, load_network};
+use crate::numeric::fnv1a;
 use crate::prior::Labels;
 use crate::processes::SingleProcess;
 use crate::study::ground::Ground;
@@ -113,7 +114,7 @@ fn path(workspace: &Workspace, name: &str) -> PathBuf {
 
 /// A name that says the most of a network, and ends in a hash of everything that decides it.
 fn name(settings: &Settings) -> String {
-    let hash = fingerprint(&serde_json::to_string(settings).expect("settings serialise"));
+    let hash = fnv1a(serde_json::to_string(settings).expect("settings serialise").bytes());
     let data = &settings.data;
     format!(
         "{}-{}-attack-{}-seed-{}-{:08x}",
@@ -123,12 +124,6 @@ fn name(settings: &Settings) -> String {
         settings.seed,
         (hash ^ (hash >> 32)) as u32
     )
-}
-
-/// The hash FNV-1a of a text (Fowler, Noll, Vo).
-pub(super) fn fingerprint(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// `text` as a part of a file's name.

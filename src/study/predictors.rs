@@ -15,9 +15,6 @@ pub(super) const SHARPNESS_SGD: &str = "log10_keskar_sharpness_sgd";
 /// Both, with what claims call them.
 pub(super) const SHARPNESSES: [(&str, &str); 2] =
     [(SHARPNESS, "the best ascent found"), (SHARPNESS_SGD, "SGD ascent, the paper's number")];
-/// log P(f) as defined, by the cheapest method.
-pub(super) const LOG_PROB: &str = "log_prob_ep_step";
-
 /// Names of predictors: readings and measures as they are, and the logarithm of each measure that is always above 0.
 pub(super) fn predictors(choices: &Choices, measured: &[Measured]) -> Vec<String> {
     let mut names = Vec::new();
@@ -145,7 +142,7 @@ pub(super) fn coefficients(name: &str, title: &str, kind: &str, rows: &[Row]) ->
     table
 }
 
-/// One row a network, with standard errors of what is stochastic.
+/// One row per network, with standard errors of what is stochastic.
 pub(super) fn networks_table(choices: &Choices, measured: &[Measured]) -> Table {
     let names = choices.names();
     let stochastic: Vec<&str> =

@@ -13,11 +13,12 @@ pub(super) const QUICK_KERNEL_SAMPLES: usize = 100;
 /// How the Gram matrix of the prior is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum KernelChoice {
     /// In closed form, in the limit of infinite width.
     #[default]
     Analytic,
-    /// Averaged over so many sampled networks; the default number if `None`.
+    /// Averaged over this many sampled networks; the default number if `None`.
     Empirical(Option<usize>),
 }
 
@@ -47,17 +48,17 @@ impl<T: Clone> PerOptimizer<T> {
     /// Reads words of the form `VALUE` or `OPTIMIZER=VALUE`.
     ///
     /// # Errors
-    /// The word that is neither, or comes twice.
-    pub fn parse(words: &[String], read: impl Fn(&str) -> Option<T>) -> Result<Self, String> {
+    /// [`WordError`]: a word that is neither, or comes twice.
+    pub fn parse(words: &[String], read: impl Fn(&str) -> Option<T>) -> Result<Self, WordError> {
         let mut all: Vec<(Option<String>, T)> = Vec::new();
         for word in words {
             let (id, text) = word.split_once('=').map_or((None, word.as_str()), |(id, text)| (Some(id), text));
-            let value = read(text).ok_or_else(|| format!("'{word}'"))?;
+            let value = read(text).ok_or_else(|| WordError::Unknown { word: word.clone() })?;
             if all.iter().any(|(known, _)| match (known.as_deref(), id) {
                 (Some(known), Some(id)) => names(id, known),
                 (known, id) => known == id,
             }) {
-                return Err(format!("'{word}' beside another value for {}", id.unwrap_or("all")));
+                return Err(WordError::Twice { word: word.clone(), optimizer: id.unwrap_or("all").to_owned() });
             }
             all.push((id.map(str::to_owned), value));
         }
@@ -76,6 +77,26 @@ impl<T: fmt::Display> fmt::Display for PerOptimizer<T> {
         }
         Ok(())
     }
+}
+
+/// A word that sets nothing of an optimiser.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WordError {
+    /// It is no value.
+    #[error("'{word}'")]
+    Unknown {
+        /// The word.
+        word: String,
+    },
+    /// It sets what another one has set.
+    #[error("'{word}' beside another value for {optimizer}")]
+    Twice {
+        /// The word.
+        word: String,
+        /// The optimiser, or `all`.
+        optimizer: String,
+    },
 }
 
 /// What is asked of a study; what is not given, the study decides.
@@ -147,7 +168,7 @@ impl Request {
         match &self.architecture {
             None => Ok(()),
             Some(architecture) => Err(StudyError::Request {
-                name: "--arch",
+                name: "architecture",
                 found: architecture.to_string(),
                 expected: format!("no architecture: the networks of this study are {own}"),
             }),
@@ -168,7 +189,7 @@ mod tests {
         assert_eq!(rates.to_string(), "0.1,adam=0.001");
         assert_eq!(read("adam=0.5").unwrap().of("sgd"), None);
         for (bad, word) in [("fast", "fast"), ("adam=", "adam="), ("1,2", "2"), ("adam=1,adam=2", "adam=2")] {
-            assert!(read(bad).unwrap_err().contains(word), "{bad}");
+            assert!(read(bad).unwrap_err().to_string().contains(word), "{bad}");
         }
     }
 }

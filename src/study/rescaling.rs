@@ -1,11 +1,12 @@
 //! Every flatness measure against the factor of a layer, beside what it is predicted to be; log P(f) beside them.
 
 use crate::flatness::{Options, Point, Response};
-use crate::model::{Loss, Objective};
+use crate::model::Loss;
 use crate::numeric::tolerance::CURVATURE_AGREEMENT;
 use crate::study::claims::equal;
-use crate::study::measured::{Choices, Number};
+use crate::study::measured::Choices;
 use crate::study::networks::{Trained, population};
+use crate::study::reading::Number;
 use crate::study::rescaled::rescaling;
 use crate::study::{
     Axis, Defaults, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
@@ -125,7 +126,7 @@ fn over_alpha(
     let clean = &trained.ground.clean;
     let fault = |reason: String| StudyError::Network { network: trained.name.clone(), reason };
     let (inputs, targets) = (clean.inputs.view(), clean.targets.view());
-    let before = Point::new(Objective::new(&trained.network, Loss::Bce, inputs, targets)?, &trained.network.theta);
+    let before = Point::of(&trained.network, Loss::Bce, inputs, targets)?;
     let done = AtomicUsize::new(0);
     let all: Result<Vec<Vec<Reading>>, StudyError> = alphas
         .par_iter()
@@ -136,7 +137,7 @@ fn over_alpha(
                 let map = rescaling(&trained.network.model, alpha)?;
                 let action = map.action(&trained.network.model)?;
                 let rescaled = map.apply(&trained.network)?;
-                let after = Point::new(Objective::new(&rescaled, Loss::Bce, inputs, targets)?, &rescaled.theta);
+                let after = Point::of(&rescaled, Loss::Bce, inputs, targets)?;
                 let options: &Options = &choices.options;
                 let mut readings = Vec::new();
                 for measure in &choices.measures {

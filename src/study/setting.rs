@@ -76,10 +76,10 @@ impl Setting {
     pub fn resolve(request: &Request, defaults: &Defaults) -> Result<Self, StudyError> {
         let source = load_source(&request.data)?;
         for (name, zero) in [
-            ("--seeds", request.seeds == Some(0)),
-            ("--train", request.train == Some(0)),
-            ("--test", request.test == Some(0)),
-            ("--batch", request.batch == Some(0)),
+            ("seeds", request.seeds == Some(0)),
+            ("train", request.train == Some(0)),
+            ("test", request.test == Some(0)),
+            ("batch", request.batch == Some(0)),
         ] {
             if zero {
                 return refuse(name, 0, "at least 1");
@@ -97,7 +97,7 @@ impl Setting {
                 let found =
                     format!("{architecture} with {} inputs and {} outputs", model.input_count(), model.output_count());
                 return refuse(
-                    "--arch",
+                    "architecture",
                     found,
                     format!("{features} inputs, those of '{}', and one output", request.data),
                 );
@@ -111,17 +111,17 @@ impl Setting {
             sizes.split(spare, testing, request.test, request.attacks.as_ref().and_then(|a| a.last().copied()));
         let attacks = request.attacks.clone().unwrap_or_else(|| sizes.attacks(largest, defaults.attacks));
         if attacks.is_empty() {
-            return refuse("--attack", "nothing", "at least one size");
+            return refuse("attacks", "nothing", "at least one size");
         }
         let most = attacks.iter().copied().max().unwrap_or(0);
         let needed = train.saturating_add(most).saturating_add(if testing.is_none() { test } else { 0 });
         if needed > training || test == 0 {
             let expected = format!("at most the {training} rows of '{}'", request.data);
-            return refuse("--train, --test and --attack", format!("{needed} rows together"), expected);
+            return refuse("train, test and attacks", format!("{needed} rows together"), expected);
         }
         let seeds = request.seeds.unwrap_or(defaults.seeds);
         if seeds > MOST_SEEDS {
-            return refuse("--seeds", seeds, format!("at most {MOST_SEEDS}"));
+            return refuse("seeds", seeds, format!("at most {MOST_SEEDS}"));
         }
         let kernel = match request.kernel {
             KernelChoice::Analytic => KernelChoice::Analytic,
@@ -236,21 +236,21 @@ impl Setting {
 /// Every optimiser is known, has its preset, and its rate is one; presets and rates are of optimisers that take part.
 fn check_optimizers(optimizers: &[String], request: &Request) -> Result<(), StudyError> {
     if optimizers.is_empty() {
-        return refuse("--optimizers", "nothing", "at least one optimiser");
+        return refuse("optimizers", "nothing", "at least one optimiser");
     }
     for id in optimizers {
         if !train::registry().iter().any(|known| crate::id::names(id, known.id())) {
             let known: Vec<&str> = train::registry().iter().map(|known| known.id()).collect();
-            return refuse("--optimizers", format!("'{id}'"), format!("names among {}", known.join(", ")));
+            return refuse("optimizers", format!("'{id}'"), format!("names among {}", known.join(", ")));
         }
         OptimizerSettings { preset: request.presets.of(id), ..OptimizerSettings::named(id) }.build()?;
         if let Some(rate) = request.rates.of(id).filter(|rate| !(*rate > 0.0 && rate.is_finite())) {
-            return refuse("--lr", rate, "a finite number above 0");
+            return refuse("rates", rate, "a finite number above 0");
         }
     }
     for (name, mut named) in [
-        ("--preset", Box::new(request.presets.named()) as Box<dyn Iterator<Item = &str>>),
-        ("--lr", Box::new(request.rates.named())),
+        ("presets", Box::new(request.presets.named()) as Box<dyn Iterator<Item = &str>>),
+        ("rates", Box::new(request.rates.named())),
     ] {
         if let Some(id) = named.find(|id| !optimizers.iter().any(|known| crate::id::names(id, known))) {
             return refuse(name, format!("'{id}'"), format!("optimisers of this study: {}", optimizers.join(", ")));
@@ -314,16 +314,16 @@ mod tests {
         assert!(rows.contains("1797"), "{rows}");
         let unknown = error(Request { optimizers: Some(vec!["sdg".to_owned()]), ..base() });
         assert!(unknown.contains("'sdg'") && unknown.contains("entropy_sgd"), "{unknown}");
-        assert!(error(Request { seeds: Some(0), ..base() }).contains("--seeds"));
+        assert!(error(Request { seeds: Some(0), ..base() }).contains("seeds"));
         assert!(error(Request { seeds: Some(u64::MAX), ..base() }).contains("at most 100000"));
-        assert!(error(Request { batch: Some(0), ..base() }).contains("--batch"));
+        assert!(error(Request { batch: Some(0), ..base() }).contains("batch"));
         assert!(error(Request { train: Some(usize::MAX), ..base() }).contains("1797"));
         assert!(error(Request { data: "digit".to_owned(), ..base() }).contains("digit"));
         assert!(error(Request { presets: one("adam", "none"), ..base() }).contains("'none'"));
-        assert!(error(Request { presets: one("sam", "customary"), ..base() }).contains("--preset"));
-        assert!(error(Request { rates: PerOptimizer(vec![(None, f64::NAN)]), ..base() }).contains("--lr"));
+        assert!(error(Request { presets: one("sam", "customary"), ..base() }).contains("presets"));
+        assert!(error(Request { rates: PerOptimizer(vec![(None, f64::NAN)]), ..base() }).contains("rates"));
         let wide = Architecture::fully_connected(&[9, 1], Activation::Relu, 1.0, 1.0);
         let fits = error(Request { architecture: Some(wide), ..base() });
-        assert!(fits.contains("--arch") && fits.contains("64 inputs"), "{fits}");
+        assert!(fits.contains("architecture") && fits.contains("64 inputs"), "{fits}");
     }
 }

@@ -5,6 +5,7 @@ use crate::model::ModelError;
 
 /// Errors of the training room.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A setting is out of its range.
     #[error("training setting {name} is {found}, expected {expected}")]

@@ -12,7 +12,7 @@ use ndarray::Array2;
 /// | `bce` | two values | 0 and 1 |
 /// | `ce` | class indices | the same |
 /// | `mse`, one logit | two values | -1 and +1, so that a label is `+` iff the logit is above 0 |
-/// | `mse`, several logits | class indices, or a row a sample | 1 at the class and 0 elsewhere, or the same |
+/// | `mse`, several logits | class indices, or a row per sample | 1 at the class and 0 elsewhere, or the same |
 ///
 /// # Errors
 /// [`TrainError::Labels`] where the labels do not fit.
@@ -26,7 +26,7 @@ pub fn targets(loss: Loss, outputs: usize, data: &Dataset) -> Result<Array2<f64>
         (Loss::Ce, 0 | 1) => Err(fault("a network of at least 2 outputs is needed for ce, this one has 1".to_owned())),
         (Loss::Ce | Loss::Mse, _) => {
             if data.targets.ncols() != 1 {
-                return Err(fault(format!("{} numbers a row, expected one class index", data.targets.ncols())));
+                return Err(fault(format!("{} numbers per row, expected one class index", data.targets.ncols())));
             }
             let is_class = |class: f64| class >= 0.0 && class < outputs as f64 && class.fract() == 0.0;
             if let Some((row, class)) = data.targets.iter().enumerate().find(|(_, class)| !is_class(**class)) {

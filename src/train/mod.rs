@@ -26,11 +26,10 @@ mod sweep;
 mod trainer;
 
 pub use error::TrainError;
-pub use labels::{is_correct, targets};
-pub use optimizer::{
-    Adagrad, Adam, Batches, EntropySgd, Momentum, Nesterov, Optimizer, OptimizerSettings, Preset, RmsProp, Sam, Sgd,
-    State, Step, registry,
-};
+pub use labels::targets;
+#[doc(hidden)]
+pub use optimizer::{Batches, State, Step};
+pub use optimizer::{HyperparameterError, Optimizer, OptimizerSettings, Preset, registry};
 pub use run::Run;
 pub use schedule::Schedule;
 pub use settings::{Settings, Summary};

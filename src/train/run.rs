@@ -242,6 +242,41 @@ impl Run {
     }
 }
 
+impl Trainer {
+    /// Trains `network` on all rows of `data`; `progress` hears of every epoch.
+    ///
+    /// # Errors
+    /// [`TrainError`]: a setting out of range, labels or shapes that do not fit, divergence.
+    pub fn run(
+        &self,
+        network: Network,
+        data: &Dataset,
+        progress: &mut dyn FnMut(&Epoch),
+    ) -> Result<Trained, TrainError> {
+        self.run_with_attack(network, data, data.len(), progress)
+    }
+
+    /// Trains on all rows of `data`, of which the first `clean` are the training set S and the others an
+    /// attack set: zero error is asked for on S only.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_with_attack(
+        &self,
+        network: Network,
+        data: &Dataset,
+        clean: usize,
+        progress: &mut dyn FnMut(&Epoch),
+    ) -> Result<Trained, TrainError> {
+        let mut run = Run::new(self, network, data, clean)?;
+        progress(&run.last());
+        while !run.is_finished() {
+            progress(&run.advance()?);
+        }
+        Ok(run.finish())
+    }
+}
+
 /// What a checkpoint holds beside the network and the optimiser's vectors.
 #[derive(Clone, Serialize, Deserialize)]
 struct SavedState {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A factor on the learning rate that depends on the epoch, counted from 0. Schedules in a list multiply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Schedule {
     /// `factor^(number of whole spans of `every` epochs passed)`.
     Step {

@@ -37,6 +37,7 @@ pub struct Settings {
 
 /// How a training ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Optimiser.
     pub optimizer: String,

@@ -1,4 +1,4 @@
-//! Many trainings, one network a core.
+//! Many trainings, one network per core.
 
 use crate::data::{DataError, Source, load_source};
 use crate::io::write_atomically;
@@ -26,6 +26,7 @@ pub struct Job {
 
 /// What a sweep tells while it runs; `job` counts from 0 in the order of the jobs.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// A network passed an epoch (the first one it tells of is where it begins or resumes).
     Epoch {
@@ -59,9 +60,9 @@ pub fn grid(base: &Settings, attacks: &[usize], seeds: &[u64]) -> Vec<Job> {
 
 /// Trains all jobs into `folder`, each on one thread, on all threads. Networks that are there are not trained again,
 /// those that were begun go on where they were saved; the files are the same bytes for any number of threads and
-/// interruptions. At the end `summary.jsonl` holds one line a network.
+/// interruptions. At the end `summary.jsonl` holds one line per network.
 ///
-/// Processes take the jobs in turn, one network a core in each. Process 0 then reads what the others wrote; what it does
+/// Processes take the jobs in turn, one network per core in each. Process 0 then reads what the others wrote; what it does
 /// not find (a folder that is not shared, a training that failed) it trains itself, to the same bytes or the same
 /// error. Elsewhere the outcomes are those of the process's own jobs.
 ///

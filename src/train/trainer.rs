@@ -1,9 +1,8 @@
 //! How a network is trained, as data, and what comes of it.
 
-use crate::data::Dataset;
 use crate::model::{Loss, Network};
 use crate::train::optimizer::OptimizerSettings;
-use crate::train::{Run, Schedule, TrainError};
+use crate::train::{Schedule, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// How a network is trained: everything but the network and the data.
@@ -54,6 +53,7 @@ impl Default for Trainer {
 
 /// Where training stands at the end of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Epoch {
     /// Passes over the data so far; 0 is the network before training.
     pub epoch: usize,
@@ -67,6 +67,7 @@ pub struct Epoch {
 
 /// A network and how it came about.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Trained {
     /// The network at the end.
     pub network: Network,
@@ -84,39 +85,6 @@ impl Trained {
 }
 
 impl Trainer {
-    /// Trains `network` on all rows of `data`; `progress` hears of every epoch.
-    ///
-    /// # Errors
-    /// [`TrainError`]: a setting out of range, labels or shapes that do not fit, divergence.
-    pub fn run(
-        &self,
-        network: Network,
-        data: &Dataset,
-        progress: &mut dyn FnMut(&Epoch),
-    ) -> Result<Trained, TrainError> {
-        self.run_with_attack(network, data, data.len(), progress)
-    }
-
-    /// Trains on all rows of `data`, of which the first `clean` are the training set S and the others an
-    /// attack set: zero error is asked for on S only.
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    pub fn run_with_attack(
-        &self,
-        network: Network,
-        data: &Dataset,
-        clean: usize,
-        progress: &mut dyn FnMut(&Epoch),
-    ) -> Result<Trained, TrainError> {
-        let mut run = Run::new(self, network, data, clean)?;
-        progress(&run.last());
-        while !run.is_finished() {
-            progress(&run.advance()?);
-        }
-        Ok(run.finish())
-    }
-
     pub(crate) fn check(&self) -> Result<(), TrainError> {
         let fault = |name: &str, found: String, expected: &str| {
             Err(TrainError::Setting { name: name.to_owned(), found, expected: expected.to_owned() })

@@ -55,11 +55,8 @@ fn unequal_batches(point: &Point, _: &Options, bug: bool) -> Run {
     let (mut total, mut weights) = (0.0, 0.0);
     for start in (0..samples).step_by(5) {
         let end = (start + 5).min(samples);
-        let part = Objective {
-            inputs: whole.inputs.slice_move(s![start..end, ..]),
-            targets: whole.targets.slice_move(s![start..end, ..]),
-            ..*whole
-        };
+        let rows = s![start..end, ..];
+        let part = whole.with_data(whole.inputs.slice_move(rows), whole.targets.slice_move(rows));
         let weight = if bug { 1.0 } else { (end - start) as f64 };
         total += weight * hessian(&Point::new(part, point.theta())).diag().sum();
         weights += weight;
@@ -117,10 +114,7 @@ fn unit_weights(point: &Point, _: &Options, bug: bool) -> Run {
         let length = norm(&theta[tensor.range.clone()]);
         theta[tensor.range.clone()].iter_mut().for_each(|weight| *weight /= length);
     }
-    let Objective { model, buffers, loss, inputs, targets, scale } = point.objective();
-    let objective =
-        Objective { model, buffers, loss: *loss, inputs: inputs.view(), targets: targets.view(), scale: *scale };
-    Ok((hessian(&Point::new(objective, &theta)).diag().sum(), None))
+    Ok((hessian(&Point::new(point.objective().reborrow(), &theta)).diag().sum(), None))
 }
 
 fn built_in(id: &str, point: &Point, options: &Options) -> Result<f64, FlatnessError> {
@@ -156,9 +150,7 @@ fn train_mode(point: &Point, options: &Options, bug: bool) -> Run {
     let has_batch_norm = eval.model.buffer_count() > 0;
     let before = if bug && has_batch_norm {
         let buffers = batch_statistics(point);
-        let Objective { model, loss, inputs, targets, scale, .. } = eval;
-        let (inputs, targets) = (inputs.view(), targets.view());
-        Objective { model, buffers: &buffers, loss: *loss, inputs, targets, scale: *scale }.value(point.theta())
+        eval.reborrow().with_buffers(&buffers).value(point.theta())
     } else {
         loss
     };
@@ -326,7 +318,7 @@ fn error_over_n(point: &Point, options: &Options, bug: bool) -> Run {
 /// `theta^T F theta` of the softmax from `p_c (f_c - sum_k p_k f_k)`, `f` the derivative of the logits along theta: what
 /// is left of it is rounding where one class has all but `1e-16` of the probability.
 fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run {
-    let Objective { model, buffers, loss, inputs, .. } = *point.objective();
+    let Objective { loss, inputs, .. } = point.objective().reborrow();
     if loss != flatgauge::model::Loss::Ce {
         return Ok((built_in("fisher_rao", point, options)?, None));
     }
@@ -340,14 +332,8 @@ fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run 
             let mut targets = z.to_owned().insert_axis(Axis(0));
             targets[[0, c]] -= 0.5;
             let half = z[c] - targets[[0, c]];
-            let square = Objective {
-                model,
-                buffers,
-                loss: flatgauge::model::Loss::Mse,
-                inputs: input.view(),
-                targets: targets.view(),
-                scale: 0.5 / half,
-            };
+            let square = point.objective().reborrow().with_loss(flatgauge::model::Loss::Mse).with_scale(0.5 / half);
+            let square = square.with_data(input.view(), targets.view());
             dot(&square.gradient(point.theta()).1, point.theta())
         };
         let slopes: Vec<f64> = (0..classes).map(slope).collect();

@@ -253,7 +253,7 @@ fn architecture_files() {
     let known: Vec<Vec<u8>> = [62, 75, 79, 200].map(|depth| nested(depth).into_bytes()).into();
     let parse = |input: &[u8]| {
         let text = std::str::from_utf8(input).map_err(|error| error.to_string())?;
-        let architecture = Architecture::from_toml(text)?;
+        let architecture = Architecture::from_toml(text).map_err(|error| error.to_string())?;
         let model = Model::new(architecture.clone()).map_err(|error| error.to_string())?;
         let json = serde_json::to_string(&architecture).unwrap();
         // NaN is not equal to itself, and no JSON.
@@ -283,7 +283,7 @@ fn case_files() {
     };
     fuzz("case_files", 300, &[], mutate, |input| {
         std::fs::write(&path, input).unwrap();
-        Corpus::read(&path).map(drop)
+        Corpus::read(&path).map(drop).map_err(|error| error.to_string())
     });
 }
 
@@ -374,12 +374,9 @@ fn unfinished_trainings() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.partial");
     let model = small_model();
-    let data = flatgauge::data::Dataset {
-        name: "fuzz".to_owned(),
-        inputs: array![[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [1.0, 1.0, -0.5], [0.3, 0.1, 0.0]],
-        shape: vec![3],
-        targets: array![[0.0], [1.0], [1.0], [0.0]],
-    };
+    let inputs = array![[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [1.0, 1.0, -0.5], [0.3, 0.1, 0.0]];
+    let targets = array![[0.0], [1.0], [1.0], [0.0]];
+    let data = flatgauge::data::Dataset::new("fuzz", inputs, vec![3], targets).unwrap();
     let trainer = Trainer { optimizer: OptimizerSettings::named("adam"), ..Trainer::default() };
     let network = Network::sample(Arc::clone(&model), Streams::new(1));
     let mut run = Run::new(&trainer, network, &data, 4).unwrap();

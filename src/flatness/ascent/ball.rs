@@ -2,7 +2,7 @@
 //! 2021), iterated.
 
 use super::stationary::{Surroundings, climb_ball};
-use super::{Peak, sign};
+use super::{Peak, sign_of};
 use crate::model::Objective;
 use crate::numeric::linalg::norm;
 
@@ -65,7 +65,7 @@ impl BallAscent {
         let moving = ball.scale.iter().filter(|scale| **scale > 0.0).count() as f64;
         let share = if moving > 0.0 { ball.radius / moving.sqrt() } else { 0.0 };
         let outward =
-            ball.theta.iter().zip(ball.scale).map(|(t, scale)| if *scale > 0.0 { share * sign(*t) } else { 0.0 });
+            ball.theta.iter().zip(ball.scale).map(|(t, scale)| if *scale > 0.0 { share * sign_of(*t) } else { 0.0 });
         let around = Surroundings { objective: ball.objective, theta: ball.theta, unit: ball.scale };
         climb_ball(&around, ball.radius, outward.collect(), |u| self.climb_from(ball, u))
     }

@@ -41,7 +41,7 @@ impl SgdAscent {
         self.climb_watched(domain, &mut |_, _| {})
     }
 
-    /// The same; `watch` hears of the loss of all data and of `u` after every step.
+    /// The same; `watch` is called with the loss of all data and with `u` after every step.
     pub fn climb_watched(&self, domain: &Domain, watch: &mut dyn FnMut(f64, &[f64])) -> Peak {
         let objective = domain.objective;
         let rows = objective.sample_count();

@@ -1,7 +1,7 @@
 //! Projected sign ascent with a step of its own for each coordinate (resilient propagation, Riedmiller and Braun
 //! 1993; the first step is the fast gradient sign method of Goodfellow et al. 2015, on parameters).
 
-use super::{Domain, Peak, sign};
+use super::{Domain, Peak, sign_of};
 
 /// Growth of a coordinate's step while its gradient keeps its sign, and shrinkage when it flips.
 const GROWTH: f64 = 1.2;
@@ -42,7 +42,7 @@ impl SignAscent {
         while best.iterations < self.max_iterations {
             let mut moved = false;
             for index in 0..u.len() {
-                let agreement = sign(gradient[index]) * sign(last[index]);
+                let agreement = sign_of(gradient[index]) * sign_of(last[index]);
                 if agreement > 0.0 {
                     steps[index] = f64::min(GROWTH * steps[index], 2.0);
                 } else if agreement < 0.0 {
@@ -52,7 +52,7 @@ impl SignAscent {
                     moved = true;
                     continue;
                 }
-                let next = (u[index] + steps[index] * sign(gradient[index])).clamp(-1.0, 1.0);
+                let next = (u[index] + steps[index] * sign_of(gradient[index])).clamp(-1.0, 1.0);
                 moved |= next != u[index];
                 u[index] = next;
                 last[index] = gradient[index];

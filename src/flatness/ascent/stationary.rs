@@ -1,7 +1,7 @@
 //! Ways on from points where a gradient leads nowhere: the centre of a box at a minimum or a saddle, a corner that lies in
 //! the kernel of the Hessian, coordinates that nothing has moved.
 
-use super::{Peak, sign};
+use super::{Peak, sign_of};
 use crate::flatness::curvature::{Hessian, Scaled};
 use crate::flatness::lanczos::{End, Lanczos};
 use crate::model::Objective;
@@ -92,7 +92,7 @@ pub(super) fn climb_box(around: &Surroundings, outward: Vec<f64>, climb_from: im
         0.5 * diagonal.iter().enumerate().filter(|(index, _)| moves(*index)).map(|(_, entry)| entry).sum::<f64>()
     };
     let corner = |from: &[f64], direction: &[f64], side: f64| -> Vec<f64> {
-        let along = |(u, v): (&f64, &f64)| if *v == 0.0 { *u } else { side * sign(*v) };
+        let along = |(u, v): (&f64, &f64)| if *v == 0.0 { *u } else { side * sign_of(*v) };
         from.iter().zip(direction).map(along).collect()
     };
     // A rise that rounding of the loss explains is none.

@@ -1,6 +1,6 @@
 //! Fixed point on vectors of 512 bits with integer dot products (AVX-512 VNNI).
 
-use super::{LastLayers, SMALLEST, Scratch, largest_number};
+use super::{LastLayers, SMALLEST, largest_number};
 use std::arch::x86_64::*;
 
 /// Columns of a vector.
@@ -23,10 +23,17 @@ pub(super) fn detected() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
-/// [`super::FixedPoint::logits`] without what rounding in single precision adds to the bounds.
+/// [`super::FixedPoint::logits`] without what rounding in single precision adds to the bounds, one of either per column.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn logits(layers: LastLayers, hidden: &[f32], columns: usize, scratch: &mut Scratch) {
-    let Numbers { weights, activations } = &mut scratch.numbers;
+pub(super) fn logits(
+    layers: LastLayers,
+    hidden: &[f32],
+    numbers: &mut Numbers,
+    logits: &mut [f32],
+    bounds: &mut [f32],
+) {
+    let columns = logits.len();
+    let Numbers { weights, activations } = numbers;
     let [maximum, row, from_columns] = sizes(layers.weights, layers.fan_in, layers.readout);
     let maximum = maximum.max(SMALLEST);
     let largest = largest_number(layers.fan_in, row / maximum);
@@ -43,8 +50,8 @@ pub(super) fn logits(layers: LastLayers, hidden: &[f32], columns: usize, scratch
         from_weights: layers.readout.iter().map(|readout| readout.abs()).sum::<f32>() / scale,
         layers,
     };
-    let logits = scratch.logits.as_chunks_mut::<LANES>().0;
-    let bounds = scratch.bounds.as_chunks_mut::<LANES>().0;
+    let logits = logits.as_chunks_mut::<LANES>().0;
+    let bounds = bounds.as_chunks_mut::<LANES>().0;
     let mut vector = 0;
     while vector < work.vectors {
         let (logits, bounds) = (&mut logits[vector..], &mut bounds[vector..]);

@@ -3,8 +3,12 @@
 //! Where a machine adds two products of 16-bit integers in the lane and the time of one in single precision, most labels
 //! are found so at half the price; the few logits within the bound are left to other arithmetic.
 
-#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod scale;
+
+pub(super) use scale::LastLayers;
+use scale::{SMALLEST, largest_number};
 
 /// Layers of fewer units or a smaller fan-in are not worth the conversion, and have too few roundings in single precision
 /// for the count in [`FixedPoint::logits`].
@@ -13,25 +17,13 @@ const LEAST_WIDTH: usize = 16;
 const LARGEST_FAN_IN: usize = 1 << 12;
 /// Sums over more weights could be off by a twentieth.
 const LARGEST_LAYER: usize = 1 << 22;
-/// The largest number of a column or a layer is taken to be at least this, so that no scale overflows.
-const SMALLEST: f32 = 1.0 / (1_u64 << 40) as f32;
+
 /// Bounds in single precision from here on are those of networks so large that sums could overflow.
 const LARGEST_BOUND: f32 = (1_u64 << 60) as f32;
 
 /// A machine with the instructions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FixedPoint(());
-
-/// The last hidden layer, with ReLU, and the read-out: `logit = readout . max(weights h + bias, 0) + shift`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LastLayers<'a> {
-    pub fan_in: usize,
-    /// `units x fan_in`.
-    pub weights: &'a [f32],
-    pub bias: &'a [f32],
-    pub readout: &'a [f32],
-    pub shift: f32,
-}
 
 /// Room for one thread.
 #[derive(Debug, Default)]
@@ -84,24 +76,13 @@ impl FixedPoint {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `detect` found the instructions.
         unsafe {
-            avx512::logits(layers, hidden, columns, scratch);
+            avx512::logits(layers, hidden, &mut scratch.numbers, &mut scratch.logits, &mut scratch.bounds);
         }
         let finite = bound < LARGEST_BOUND;
         for distance in &mut scratch.bounds {
             *distance = if finite { bound + 1.05 * *distance } else { f32::INFINITY };
         }
     }
-}
-
-/// `Q`: the largest number for which sums of `fan_in` products stay below `2^31`, where `row` bounds `||W_v||_1 / w`.
-///
-/// With `P = sqrt(2^31 / fan_in)` they do whatever the weights are. A unit has `sum |p| <= Q row + fan_in / 2`, and so
-/// they do up to `Q^2 (row + fan_in / (2 P)) < 2^31` too where that is more. The ten-thousandth is for roundings.
-fn largest_number(fan_in: usize, row: f32) -> f32 {
-    const END: f32 = (1_u64 << 31) as f32;
-    let any_weights = (i32::MAX as usize / fan_in).isqrt() as f32;
-    let these_weights = 0.9999 * (END / (row + fan_in as f32 / (2.0 * any_weights))).sqrt();
-    these_weights.floor().max(any_weights).min(f32::from(i16::MAX))
 }
 
 #[cfg(test)]

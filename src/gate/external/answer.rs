@@ -11,6 +11,11 @@ const SHOWN_CHARACTERS: usize = 80;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     Value(Estimate),
+    /// A matrix, not yet read: rows, or the path of a file; and its standard errors.
+    Gram {
+        gram: Value,
+        std_error: Option<Value>,
+    },
     Skip(String),
 }
 
@@ -21,6 +26,8 @@ pub(super) enum Line {
     Blank,
     /// It names a request: the answer, or in a sentence why it is none.
     Of(String, Result<Answer, String>),
+    /// A sign of life of a request that takes its time.
+    Progress(String),
     /// It names no request, for the reason given.
     Nameless { kind: &'static str, detail: String },
 }
@@ -97,6 +104,7 @@ fn identify(text: &str) -> Option<String> {
 
 fn of_object(answer: &serde_json::Map<String, Value>) -> Line {
     match answer.get("id") {
+        Some(Value::String(id)) if answer.contains_key("progress") && answer.len() == 2 => Line::Progress(id.clone()),
         Some(Value::String(id)) => Line::Of(id.clone(), content(answer)),
         Some(id) => Line::Nameless {
             kind: "id-not-a-string",
@@ -118,11 +126,17 @@ fn show(value: &Value) -> String {
 }
 
 fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
-    let said: Vec<&str> = ["value", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
+    let said: Vec<&str> =
+        ["value", "gram", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
     match said[..] {
         [] => Err("missing-value: the answer has neither value, skip nor error".to_owned()),
         ["error"] => Err(match &answer["error"] {
-            Value::String(reason) if !reason.trim().is_empty() => format!("error: {}", printable(reason)),
+            Value::String(reason) if !reason.trim().is_empty() => {
+                // The last line of a traceback says what went wrong.
+                let last = answer.get("traceback").and_then(Value::as_str).and_then(|text| text.trim().lines().last());
+                let last = last.map_or(String::new(), |line| format!(" (traceback ends: {})", printable(line)));
+                format!("error: {}{last}", printable(reason))
+            }
             other => format!("error: {}, expected a sentence", show(other)),
         }),
         ["skip"] => match &answer["skip"] {
@@ -130,6 +144,10 @@ fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
             other => Err(format!("skip-without-reason: skip is {}, expected a sentence", show(other))),
         },
         ["value"] => estimate(answer).map(Answer::Value),
+        ["gram"] => {
+            let std_error = answer.get("std_error").filter(|error| !error.is_null()).cloned();
+            Ok(Answer::Gram { gram: answer["gram"].clone(), std_error })
+        }
         _ => Err(format!(
             "ambiguous: the answer has {}, expected one of them: leave out the keys that do not apply",
             said.iter().map(|key| format!("{key} {}", show(&answer[*key]))).collect::<Vec<_>>().join(" and ")
@@ -142,13 +160,23 @@ fn estimate(answer: &serde_json::Map<String, Value>) -> Result<Estimate, String>
     let number = real(value).ok_or_else(|| {
         format!("not-a-number: value is {}, expected a number of double precision or \"-inf\"", show(value))
     })?;
-    match answer.get("std_error") {
-        None | Some(Value::Null) => Ok(Estimate::deterministic(number, Info::new())),
+    let error = |key: &str| match answer.get(key) {
+        None | Some(Value::Null) => Ok(None),
         Some(error) => match real(error).filter(|error| *error >= 0.0 && error.is_finite()) {
-            Some(error) => Ok(Estimate::stochastic(number, error, Info::new())),
-            None => Err(format!("not-a-number: std_error is {}, expected a finite number of at least 0", show(error))),
+            Some(error) => Ok(Some(error)),
+            None => Err(format!("not-a-number: {key} is {}, expected a finite number of at least 0", show(error))),
         },
-    }
+    };
+    let estimate = match error("std_error")? {
+        None => Estimate::deterministic(number, Info::new()),
+        Some(std_error) => Estimate::stochastic(number, std_error, Info::new()),
+    };
+    Ok(match (error("abs_error")?, error("rel_error")?) {
+        (Some(bound), Some(share)) => estimate.within(bound.max(share * number.abs())),
+        (Some(bound), None) => estimate.within(bound),
+        (None, Some(share)) => estimate.within_relative(share),
+        (None, None) => estimate,
+    })
 }
 
 /// A number of an answer: `-inf` may come as a string; NaN in any form is none.
@@ -188,6 +216,13 @@ mod tests {
         for minus_infinity in [r#""-inf""#, "-Infinity", "-inf", "-infinity"] {
             assert_eq!(value(&format!("{{\"id\":\"c0\",\"value\":{minus_infinity}}}")), (f64::NEG_INFINITY, None));
         }
+        let bound = |line: &str| match of_c0(line) {
+            Ok(Answer::Value(estimate)) => estimate.error_bound,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(bound(r#"{"id":"c0","value":8}"#), 0.0);
+        assert_eq!(bound(r#"{"id":"c0","value":-8,"rel_error":0.25}"#), 2.0);
+        assert_eq!(bound(r#"{"id":"c0","value":8,"abs_error":0.5,"rel_error":null,"std_error":0.1}"#), 0.5);
         assert_eq!(of_c0(r#"{"id":"c0","skip":"n > 1000"}"#), Ok(Answer::Skip("n > 1000".to_owned())));
         assert_eq!(read(b" \r\n"), Line::Blank);
     }
@@ -203,6 +238,8 @@ mod tests {
             (r#"{"id":"c0","value":-1e400}"#, &["not-a-number", "-1e400"]),
             (r#"{"id":"c0","value":1,"std_error":NaN}"#, &["not-a-number", "std_error", "NaN"]),
             (r#"{"id":"c0","value":1,"std_error":-1}"#, &["not-a-number", "std_error", "-1"]),
+            (r#"{"id":"c0","value":1,"rel_error":-1e-3}"#, &["not-a-number", "rel_error", "-0.001"]),
+            (r#"{"id":"c0","value":1,"abs_error":"much"}"#, &["not-a-number", "abs_error", "much"]),
             (r#"{"id":"c0","value":null}"#, &["not-a-number", "null"]),
             (r#"{"id":"c0","value":true}"#, &["not-a-number", "true"]),
             (r#"{"id":"c0","value":[1]}"#, &["not-a-number", "[1]"]),

@@ -3,10 +3,12 @@
 
 mod answer;
 mod descendants;
+mod kernel;
 mod process;
 mod template;
 
 pub use descendants::adopt_orphans;
+pub use kernel::ExternalKernel;
 pub use process::Fault;
 pub use template::{Language, template};
 
@@ -36,12 +38,15 @@ pub struct External {
     process: Process,
     folder: tempfile::TempDir,
     asked: AtomicU64,
+    /// Relative error up to which all its answers are vouched for, unless they say otherwise.
+    accuracy: f64,
     /// Why the files of a request could not be written.
     host_fault: OnceLock<String>,
 }
 
 /// Why a command was not started.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// There is no folder for the files of requests.
     #[error("no folder for the files of requests can be made in '{}': {reason}", folder.display())]
@@ -77,7 +82,16 @@ impl External {
     pub fn start(command: &str, timeout: Duration) -> Result<Self, StartError> {
         let folder = folder()?;
         let process = Process::start(command, timeout).map_err(StartError::Shell)?;
-        Ok(Self { process, folder, asked: AtomicU64::new(0), host_fault: OnceLock::new() })
+        Ok(Self { process, folder, asked: AtomicU64::new(0), accuracy: 0.0, host_fault: OnceLock::new() })
+    }
+
+    /// The same, vouching for a relative error of all answers that declare none.
+    pub fn vouching(self, accuracy: f64) -> Self {
+        Self { accuracy, ..self }
+    }
+
+    fn with_accuracy(&self, estimate: Estimate) -> Estimate {
+        if estimate.error_bound == 0.0 { estimate.within_relative(self.accuracy) } else { estimate }
     }
 
     /// Closes the command's stdin, waits for it to exit, and judges its stream of answers.
@@ -199,11 +213,19 @@ impl Measure for ExternalMeasure {
         self.definition.is_stochastic()
     }
 
+    fn knows_loss_scale(&self) -> bool {
+        false
+    }
+
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
         let measure = self.definition.id();
         let request = |id: &str, files: [&Path; 2]| self.request(id, files, point, options);
         match self.external.ask("c", ["safetensors", "npz"], request) {
-            Ok(Answer::Value(estimate)) => Ok(estimate),
+            Ok(Answer::Value(estimate)) => Ok(self.external.with_accuracy(estimate)),
+            Ok(Answer::Gram { .. }) => {
+                let reason = "missing-value: the answer has a gram, expected a value".to_owned();
+                Err(FlatnessError::External { measure, reason })
+            }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(FlatnessError::NotApplicable { measure, reason })
             }
@@ -215,13 +237,19 @@ impl Measure for ExternalMeasure {
 /// A command in the place of a registered method for log P(f).
 pub struct ExternalPrior {
     definition: &'static dyn LogProbMethod,
+    links: &'static [Link],
     external: Arc<External>,
 }
 
 impl ExternalPrior {
     /// Puts `external` in the place of `definition`.
     pub fn new(definition: &'static dyn LogProbMethod, external: Arc<External>) -> Self {
-        Self { definition, external }
+        Self { definition, links: definition.links(), external }
+    }
+
+    /// The same, asked for these links alone.
+    pub fn with_links(self, links: &'static [Link]) -> Self {
+        Self { links, ..self }
     }
 
     fn request(
@@ -266,7 +294,7 @@ impl LogProbMethod for ExternalPrior {
     }
 
     fn links(&self) -> &'static [Link] {
-        self.definition.links()
+        self.links
     }
 
     fn exactness(&self) -> Exactness {
@@ -277,7 +305,13 @@ impl LogProbMethod for ExternalPrior {
         let method = self.definition.id();
         let request = |id: &str, files: [&Path; 2]| self.request(id, files, gram, labels, options);
         match self.external.ask("p", ["gram.npy", "labels.npy"], request) {
-            Ok(Answer::Value(estimate)) => Ok(LogProb { estimate, upper_bound: None }),
+            Ok(Answer::Value(estimate)) => {
+                Ok(LogProb { estimate: self.external.with_accuracy(estimate), upper_bound: None })
+            }
+            Ok(Answer::Gram { .. }) => {
+                let reason = "missing-value: the answer has a gram, expected a value".to_owned();
+                Err(PriorError::External { method, reason })
+            }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(PriorError::NotApplicable { method, reason })
             }

@@ -16,6 +16,8 @@ const MAX_LINE_BYTES: usize = 1 << 20;
 const MAX_FAULTS: usize = 20;
 /// How much of the end of stderr is kept for messages.
 const STDERR_TAIL_BYTES: usize = 2048;
+/// Time-outs after which a request is given up although its command says that it works on it.
+const MOST_WAITS: u32 = 10;
 /// How long the ends of a command that was killed are waited for: of its process, and of the threads that hold its pipes.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How long a command that has ended its answers is given to end itself, so that its exit code can be told.
@@ -119,6 +121,11 @@ impl State {
     fn take_line(&mut self, line: &[u8]) {
         match read(line) {
             Line::Blank => {}
+            Line::Progress(id) => {
+                if self.open.contains(&id) {
+                    self.last_answer = Instant::now();
+                }
+            }
             Line::Of(id, answer) => {
                 if self.close(&id, answer) {
                     return;
@@ -230,8 +237,12 @@ impl Process {
             if state.ended.is_some() {
                 return Err(self.after_the_end(state, id));
             }
-            let waited = asked.max(state.last_answer).elapsed();
-            let Some(left) = self.timeout.checked_sub(waited).filter(|left| !left.is_zero()) else {
+            // Signs of life put off the end, but not for ever.
+            let waited =
+                asked.max(state.last_answer).elapsed().max(asked.elapsed().saturating_sub(MOST_WAITS * self.timeout));
+            // What a command takes to start is not counted against its first answer.
+            let allowed = if state.answered.is_empty() { 2 * self.timeout } else { self.timeout };
+            let Some(left) = allowed.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 let before = state.faults.last().map_or(String::new(), |fault| format!("; before that {fault}"));
                 let oldest = state.open.front().cloned().unwrap_or_default();
                 let ended = match lock(&self.child).try_wait() {
@@ -239,9 +250,8 @@ impl Process {
                     _ => String::new(),
                 };
                 let detail = format!(
-                    "no answer to request {oldest} within {:?}; the command{ended} was stopped. One that has answered must \
-                     flush its output after every line{before}",
-                    self.timeout
+                    "no answer to request {oldest} within {allowed:?}; the command{ended} was stopped. One that has answered \
+                     must flush its output after every line{before}"
                 );
                 state.end("hang", detail);
                 state.stop = true;

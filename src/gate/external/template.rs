@@ -2,6 +2,7 @@
 
 /// What an example is written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Language {
     /// Python with numpy and scipy.
     Python,

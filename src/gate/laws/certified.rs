@@ -1,21 +1,23 @@
 //! Certified values: numbers by independent programs.
 
 use super::curvature::evaluate;
-use super::kernel::{gram, largest_error};
+use super::kernel::{agreement, gram, largest_error, subjects};
 use super::prior::{estimator, log_prob};
-use crate::flatness::{self, Options};
+use crate::description::{Reference, references};
+use crate::flatness::{self, Measure, Options};
+use crate::gate::averaged::Averaged;
 use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
+use crate::gate::effort::short;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
-use crate::kernel;
+use crate::gate::tolerance::{CERTIFIED_CLOSED_FORM, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL};
+use crate::kernel::{self, KernelMethod};
 use crate::model::LayerSpec;
 use crate::numeric::normal::{hazard, log_ndtr};
-use crate::numeric::tolerance::{
-    CERTIFIED_CLOSED_FORM, CERTIFIED_CURVATURE, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL,
-};
+use crate::numeric::tolerance::CERTIFIED_CURVATURE;
 use crate::numeric::{Estimate, Info};
-use crate::prior::{self, Exactness, Gram, Labels, Link};
+use crate::prior::{self, Exactness, Gram, Labels, Link, LogProbMethod};
 use crate::rescale::{LayerAlpha, Rescaling};
 use ndarray::Array2;
 use std::sync::Arc;
@@ -48,6 +50,22 @@ impl Law for Normal {
         "log Phi and the hazard phi / Phi agree with mpmath to 13 digits"
     }
 
+    fn formula(&self) -> &'static str {
+        "log Phi(z) and phi(z) / Phi(z) at 44 arguments"
+    }
+
+    fn tolerance(&self) -> String {
+        format!("{CERTIFIED_NORMAL:e} of the value")
+    }
+
+    fn catches(&self) -> &'static str {
+        "cancellation in the tails"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Certified
     }
@@ -62,7 +80,7 @@ impl Law for Normal {
                 .scored(Score::of(measured, expected))
         };
         let check = move |estimator: &str, function: fn(f64) -> f64, expected: fn(&_) -> f64| {
-            Check::new(estimator, "44 arguments", move || {
+            Check::new(estimator, "44 arguments", move |_| {
                 Finding::worst(normal().iter().map(|row| close(function(row.z), expected(row))))
             })
         };
@@ -79,8 +97,27 @@ impl Law for Kernel {
     }
 
     fn statement(&self) -> &'static str {
-        "NNGP Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included; averages over \
+        "NNGP and NTK Gram matrices agree with neural-tangents, duplicated, parallel and antipodal rows included; averages over \
          sampled networks do for one hidden layer, where any width has the same kernel"
+    }
+
+    fn formula(&self) -> &'static str {
+        "max over i, j of |K_ij - K*_ij| / (K*_ii K*_jj)^(1/2) = 0, K* certified"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_KERNEL:e}, and {} standard errors for averages over sampled networks",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "bias variances multiplied by weight variances, products accumulated in half precision"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {
@@ -90,21 +127,23 @@ impl Law for Kernel {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let (is_built_in, seed, rows) = (context.is_built_in, context.seed, Arc::new(kernels()));
         let mut checks = Vec::new();
-        for &subject in &context.kernels {
+        for (subject, kind, name) in subjects(context) {
             for (index, row) in rows.iter().enumerate() {
                 let rows = Arc::clone(&rows);
-                checks.push(Check::new(subject.id(), row.name, move || {
-                    let row = &rows[index];
-                    let ask = |method| gram(method, &row.architecture, row.inputs.view(), seed);
+                checks.push(Check::new(name.clone(), row.name, move |effort| {
+                    let (row, seed, averaged) = (&rows[index], effort.seed(seed), Averaged::of(subject, effort));
+                    let subject: &dyn KernelMethod = if effort.replicates == 1 { subject } else { &averaged };
+                    let certified = row.matrix(kind);
+                    let ask = |method| gram(method, &row.architecture, row.inputs.view(), kind, seed);
                     let built_in = || kernel::find(subject.id()).map(ask);
                     let (answer, seconds) = match timed_answer(is_built_in, || ask(subject), built_in) {
                         Ok(answer) => answer,
                         Err(finding) => return finding,
                     };
                     let Some(std_error) = answer.std_error else {
-                        let worst = largest_error(answer.matrix.view(), row.nngp.view());
+                        let worst = largest_error(answer.matrix.view(), certified.view());
                         let score = Score::of(worst, 0.0).map(|score| Score { seconds, ..score });
-                        return Finding::compare(worst, 0.0, CERTIFIED_KERNEL).scored(score);
+                        return Finding::compare(worst, 0.0, CERTIFIED_KERNEL.max(agreement(kind))).scored(score);
                     };
                     let layers = &row.architecture.layers;
                     if layers.iter().filter(|spec| matches!(spec, LayerSpec::Dense { .. })).count() > 2 {
@@ -113,12 +152,12 @@ impl Law for Kernel {
                              hidden layer only",
                         );
                     }
-                    let scale = row.nngp.diag().mapv(f64::sqrt);
+                    let scale = certified.diag().mapv(f64::sqrt);
                     let upper = (0..scale.len()).flat_map(|i| (0..=i).map(move |j| (i, j)));
                     Finding::worst(upper.map(|(i, j)| {
                         let unit = scale[i] * scale[j];
                         let [value, expected, error] =
-                            [answer.matrix[[i, j]], row.nngp[[i, j]], std_error[[i, j]]].map(|entry| entry / unit);
+                            [answer.matrix[[i, j]], certified[[i, j]], std_error[[i, j]]].map(|entry| entry / unit);
                         let score = Score::of_estimate(&Estimate::stochastic(value - expected, error, Info::new()), 0.0, 0.0);
                         Finding::test_on_scale(value, expected, CERTIFIED_KERNEL, error, 1.0)
                             .scored(score.map(|score| Score { seconds, ..score }))
@@ -142,6 +181,25 @@ impl Law for Flatness {
         "measures of curvature agree with PyTorch's dense autograd on trained networks, before and after scaling by 5.9"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(theta) = m*, m(D theta) = m'*, m* and m'* certified, D: layer scaling by 5.9"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_CURVATURE:e} of the value, and {} standard errors for random estimates",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "what estimator and definition of this crate could have wrong in common: conventions of the loss, mean or sum"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Certified
     }
@@ -153,19 +211,21 @@ impl Law for Flatness {
         for &measure in &context.measures {
             for (index, row) in rows.iter().enumerate() {
                 let Some((value, shift)) = row.value(measure.id()) else { continue };
-                let rows = Arc::clone(&rows);
-                checks.push(Check::new(measure.id(), row.case.name.clone(), move || {
-                    let row = &rows[index];
-                    let defaults = Options::default();
+                let (rows, streams) = (Arc::clone(&rows), context.streams(&row.case.name));
+                checks.push(Check::new(measure.id(), row.case.name.clone(), move |effort| {
+                    let (row, averaged) = (&rows[index], Averaged::of(measure, effort));
+                    let measure: &dyn Measure = if effort.replicates == 1 { measure } else { &averaged };
+                    let defaults = Options { seed: effort.seed(short(streams)), ..Options::default() };
                     let options = Options { log_det_shift: shift.unwrap_or(defaults.log_det_shift), ..defaults };
                     let close = |theta: &[f64], expected: f64| {
                         let own = || evaluate(measure, &row.case, theta, &options);
                         let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));
                         match timed_answer(is_built_in, own, built_in) {
                             Ok((answer, seconds)) => {
-                                let rounding = CERTIFIED_CURVATURE * expected.abs();
+                                let rounding = CERTIFIED_CURVATURE * expected.abs() + answer.error_bound;
                                 let score = Score::of_estimate(&answer, expected, 0.0);
                                 Finding::test(answer.value, expected, rounding, answer.std_error.unwrap_or(0.0))
+                                    .vouched(answer.error_bound, expected.abs())
                                     .scored(score.map(|score| Score { seconds, ..score }))
                             }
                             Err(finding) => finding,
@@ -195,8 +255,27 @@ impl Law for PriorOnImages {
     }
 
     fn statement(&self) -> &'static str {
-        "on MNIST images unbiased methods agree with the certified value of log P(f), approximate ones with the \
-         certified fixed point of their own method"
+        "on MNIST images unbiased methods agree with the certified value of log P(f), registered approximations with the \
+         certified fixed point of their own method, others with the true value as near as they vouch to come"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(K, y) = log P*: the true value for exact and unbiased methods, the fixed point of the method for approximate ones"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_FIXED_POINT:e} nats, what the certified value is uncertain by, and {} standard errors where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "probabilities clipped before the logarithm, iterations that are stopped too early"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -208,14 +287,15 @@ impl Law for PriorOnImages {
         let (is_built_in, seed) = (context.is_built_in, context.seed);
         let mut checks = Vec::new();
         for &subject in &context.priors {
-            // EP under another schedule has the same fixed point. True values cost seconds each to those who sample.
-            let (quantity, most) = match subject.exactness() {
-                Exactness::Approximate => {
-                    (subject.id().split('-').next().expect("an id is not empty"), context.by_tier(150, usize::MAX))
-                }
-                Exactness::Unbiased => ("true", context.by_tier(60, 150)),
+            // An approximation that is registered is held to its own fixed point, any other to the truth, as near as it
+            // vouches to come. True values cost seconds each to those who sample.
+            let registered = prior::find(subject.id()).filter(|method| method.exactness() == Exactness::Approximate);
+            let (quantity, most) = match (subject.exactness(), registered) {
+                (Exactness::Approximate, Some(method)) => (method.fixed_point(), context.by_tier(150, usize::MAX)),
+                (Exactness::Approximate, None) => ("true", context.by_tier(150, usize::MAX)),
+                (Exactness::Unbiased, _) => ("true", context.by_tier(60, 150)),
                 // Promise the closed forms; images have none.
-                Exactness::Exact => continue,
+                (Exactness::Exact, _) => continue,
             };
             for link in [Link::Step, Link::Probit] {
                 for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.labels.len() <= most) {
@@ -224,18 +304,31 @@ impl Law for PriorOnImages {
                         continue;
                     }
                     let rows = Arc::clone(&rows);
-                    checks.push(Check::new(estimator(subject, link), row.name, move || {
-                        let row = &rows[index];
+                    checks.push(Check::new(estimator(subject, link), row.name, move |effort| {
+                        let (row, seed, averaged) = (&rows[index], effort.seed(seed), Averaged::of(subject, effort));
+                        let subject: &dyn LogProbMethod = if effort.replicates == 1 { subject } else { &averaged };
                         let ask = |method| log_prob(method, link, &row.gram, &row.labels, seed);
                         let built_in = || prior::find(subject.id()).map(ask);
                         match timed_answer(is_built_in, || ask(subject), built_in) {
                             Ok((answer, seconds)) => {
                                 let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
-                                let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to;
+                                let approximates = subject.exactness() == Exactness::Approximate && quantity == "true";
+                                let within = match (approximates, subject.within()) {
+                                    (false, _) => 0.0,
+                                    (true, Some(within)) => within,
+                                    (true, None) => {
+                                        return Finding::wrong(
+                                            "no approximate method is registered under this name, and it does not say how near \
+                                             to the true value it comes (LogProbMethod::within): nothing holds it",
+                                        );
+                                    }
+                                };
+                                let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to + answer.error_bound + within;
                                 let truth = row.value("true", link).filter(|_| quantity != "true");
                                 let from_truth = truth.map(|truth| answer.value - truth.value);
                                 let score = Score::of_estimate(&answer, certified.value, certified.std_error);
                                 Finding::test(answer.value, certified.value, agreement, noise)
+                                    .vouched(answer.error_bound + within, certified.value.abs())
                                     .scored(score.map(|score| Score { from_truth, seconds, ..score }))
                             }
                             Err(finding) => finding,
@@ -260,6 +353,25 @@ impl Law for PriorClosedForms {
         "on equicorrelated matrices exact and unbiased methods agree with 40-digit arithmetic"
     }
 
+    fn formula(&self) -> &'static str {
+        "log P(K, +1) = log int phi(t) Phi(t (rho / (1 - rho))^(1/2))^n dt, K_ij = rho, K_ii = 1"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "{CERTIFIED_CLOSED_FORM:e} max(1, |log P|), and {} standard errors where draws are involved",
+            crate::gate::tolerance::GATE_Z
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "points taken as independent, variances in the place of standard deviations, floors under probabilities, kernels of too low a rank"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DUNNETT_1955]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Certified
     }
@@ -271,7 +383,9 @@ impl Law for PriorClosedForms {
         for &subject in owing {
             for form in closed_forms().into_iter().filter(|form| form.n <= most) {
                 let name = format!("n-{}-rho-{}", form.n, form.rho);
-                checks.push(Check::new(estimator(subject, Link::Step), name, move || {
+                checks.push(Check::new(estimator(subject, Link::Step), name, move |effort| {
+                    let (seed, averaged) = (effort.seed(seed), Averaged::of(subject, effort));
+                    let subject: &dyn LogProbMethod = if effort.replicates == 1 { subject } else { &averaged };
                     let matrix = Array2::from_shape_fn((form.n, form.n), |(i, j)| if i == j { 1.0 } else { form.rho });
                     let gram = Gram::new(matrix).expect("equicorrelated matrices are semi-definite");
                     let labels = Labels::from_signs(vec![true; form.n]);
@@ -280,9 +394,10 @@ impl Law for PriorClosedForms {
                     match timed_answer(is_built_in, || ask(subject), built_in) {
                         Ok((answer, seconds)) => {
                             let noise = answer.std_error.unwrap_or(0.0);
-                            let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0);
+                            let rounding = CERTIFIED_CLOSED_FORM * form.log_prob.abs().max(1.0) + answer.error_bound;
                             let score = Score::of_estimate(&answer, form.log_prob, 0.0);
                             Finding::test(answer.value, form.log_prob, rounding, noise)
+                                .vouched(answer.error_bound, form.log_prob.abs())
                                 .scored(score.map(|score| Score { seconds, ..score }))
                         }
                         Err(finding) => finding,

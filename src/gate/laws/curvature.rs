@@ -1,18 +1,23 @@
 //! Laws of flatness measures: the definition, and what it says after a rescaling.
 
+use crate::description::{Reference, references};
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
+use crate::gate::averaged::Averaged;
 use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
+use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
+use crate::gate::tolerance::{NO_NOISIER, SEEN_Z};
+use crate::model::Objective;
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NO_NOISIER, SEEN_Z, SUMMATION_AGREEMENT};
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, Rescaling};
 use std::sync::Arc;
 
 /// The measure's definition comes from the registry where it has an entry, so that an estimator under
 /// test is never its own judge.
-fn definition(subject: &dyn Measure) -> &dyn Measure {
+pub(super) fn definition(subject: &dyn Measure) -> &dyn Measure {
     flatness::find(subject.id()).unwrap_or(subject)
 }
 
@@ -33,7 +38,7 @@ fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> 
             Err(Finding::fail(format!("the standard error is {error}")))
         }
         Ok(estimate) => Ok(estimate),
-        Err(FlatnessError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
+        Err(FlatnessError::NotApplicable { reason, .. }) => Err(Finding::unsupported(reason)),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }
@@ -43,11 +48,20 @@ fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> 
 /// Relative to what is expected, so that an answer cannot widen its own tolerance; and relative to the sizes of what is
 /// added up ([`Measure::summands`]), which is all that is left of a sum that cancels: two orders of adding differ by
 /// [`SUMMATION_AGREEMENT`] of them. Below the normal numbers of f64 there are no relative errors.
-fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> (f64, f64) {
+pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> (f64, f64) {
     let std_error = measured.std_error.unwrap_or(0.0).hypot(expected.std_error.unwrap_or(0.0));
     let finite = |size: f64| if size.is_finite() { size.abs() } else { 0.0 };
     let relative = CURVATURE_AGREEMENT * finite(expected.value) + SUMMATION_AGREEMENT * finite(summands);
-    (relative + f64::MIN_POSITIVE, std_error)
+    (relative + f64::MIN_POSITIVE + measured.error_bound + expected.error_bound, std_error)
+}
+
+/// The tolerance of two answers that a law makes equal, in words; see [`noise`].
+fn agreement() -> String {
+    format!(
+        "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up, and {} standard \
+         errors for random estimates",
+        crate::gate::tolerance::GATE_Z
+    )
 }
 
 /// Compares two answers that the law says are equal.
@@ -56,6 +70,7 @@ fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>
         (Ok(measured), Ok(expected)) => {
             let (rounding, std_error) = noise(&measured, &expected, summands);
             Finding::test(measured.value, expected.value, rounding, std_error)
+                .vouched(measured.error_bound + expected.error_bound, expected.value.abs().max(summands))
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -70,6 +85,7 @@ fn as_predicted(measured: Result<Estimate, Finding>, predicted: Result<Estimate,
             let [own, least] = [&measured, &predicted].map(|estimate| estimate.std_error.unwrap_or(0.0));
             let scale = if own <= NO_NOISIER * least { f64::INFINITY } else { predicted.value.abs() };
             Finding::test_on_scale(measured.value, predicted.value, rounding, std_error, scale)
+                .vouched(measured.error_bound, predicted.value.abs().max(summands))
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -87,7 +103,7 @@ fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
 }
 
 /// The reason to skip a case whose dense derivatives are beyond f64.
-fn beyond_range(dense: &DensePoint) -> Option<Finding> {
+pub(super) fn beyond_range(dense: &DensePoint) -> Option<Finding> {
     let finite =
         dense.value.is_finite() && dense.hessian.iter().chain(&dense.gauss_newton).all(|entry| entry.is_finite());
     (!finite).then(|| Finding::skip("the dense derivatives of this network are beyond f64"))
@@ -104,8 +120,8 @@ const LEAST_FACTOR: f64 = 1e-3;
 /// Default options, but for two measures that do not apply to a random point as it is: there the Hessian has negative
 /// eigenvalues, which rescaling magnifies. The shift of log det is large enough for all of the given curvatures, and the
 /// log-product takes no more eigenvalues than all of them have of the same order.
-fn options_for(measure: &dyn Measure, points: &[DensePoint]) -> Options {
-    let defaults = Options::default();
+pub(super) fn options_for(measure: &dyn Measure, points: &[DensePoint], seed: u64) -> Options {
+    let defaults = Options { seed, ..Options::default() };
     let spectra = || points.iter().map(|point| symmetric_eigenvalues(point.hessian.view()));
     match measure.id() {
         "hessian_log_det" => {
@@ -128,7 +144,7 @@ fn options_for(measure: &dyn Measure, points: &[DensePoint]) -> Options {
     }
 }
 
-fn constant(value: f64) -> Estimate {
+pub(super) fn constant(value: f64) -> Estimate {
     Estimate::deterministic(value, Info::new())
 }
 
@@ -144,17 +160,33 @@ impl Law for Definition {
         "the estimator equals the dense definition applied to the Hessian of a scalar oracle"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(theta) = M(H(theta), G(theta), theta), M the dense definition of the measure"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "the Gauss-Newton matrix in the place of the Hessian, sums in the place of means, batches of unequal size with equal weights, coarse differences, single precision, probes without their factor"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, has_definition, |measure, case, _| {
+        each(context, has_definition, |measure, case, draws| {
             let dense = case.dense();
             if let Some(finding) = beyond_range(&dense) {
                 return finding;
             }
-            let options = options_for(measure, std::slice::from_ref(&dense));
+            let options = options_for(measure, std::slice::from_ref(&dense), draws.seed);
             match definition(measure).on_dense(&dense, &options) {
                 Some(expected) => {
                     let measured = evaluate(measure, case, &case.network.theta, &options);
@@ -180,6 +212,22 @@ impl Law for Covariance {
          prediction from quantities at theta"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(D theta) = M(D^-1 H D^-1, D^-1 G D^-1, D theta), H and G those at theta"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "weights that are normalised before differentiation, answers kept from another point, statistics of batch norms in the wrong mode, a box or noise level that ignores the parameters"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DINH_2017]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -188,13 +236,13 @@ impl Law for Covariance {
         each(
             context,
             |_| true,
-            |measure, case, streams| {
+            |measure, case, draws| {
                 let mut findings = Vec::new();
                 let fixed = case.alphas.iter().map(|&alpha| LayerAlpha { layer: 0, alpha });
                 let fixed = fixed.map(|map| map.action(&case.network.model).ok());
                 let kinds = if case.rescalings { rescale::registry() } else { &[] };
                 let drawn = kinds.iter().map(|kind| {
-                    let map = kind.draw(&case.network.model, 1e3, streams.child(kind.id(), 0)).ok()?;
+                    let map = kind.draw(&case.network.model, 1e3, draws.streams.child(kind.id(), 0)).ok()?;
                     // What moves the function a little, or stored statistics with it, is predicted a little wrongly.
                     if !map.is_exact() {
                         return None;
@@ -206,7 +254,7 @@ impl Law for Covariance {
                     if let Some(finding) = beyond_range(&dense) {
                         return finding;
                     }
-                    let options = options_for(measure, std::slice::from_ref(&dense));
+                    let options = options_for(measure, std::slice::from_ref(&dense), draws.seed);
                     let Some(expected) = predicted(definition(measure), case, &dense, &action, &options) else {
                         return Finding::skip("the measure states no prediction");
                     };
@@ -251,6 +299,26 @@ impl Law for Responds {
         "under layer scaling by 5.9 a measure marked 'changes' moves and one marked 'invariant' stays"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(D theta) differs from m(theta) where the measure is marked 'changes', and equals it where it is marked 'invariant'; D: layer scaling by 5.9"
+    }
+
+    fn tolerance(&self) -> String {
+        format!(
+            "'changes': more than {:e} of the value, beyond rounding and {SEEN_Z} standard errors; 'invariant': {}",
+            100.0 * CURVATURE_AGREEMENT,
+            agreement()
+        )
+    }
+
+    fn catches(&self) -> &'static str {
+        "a measure that never moves, and one that moves although it is said to be invariant"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::ZHANG_2021, references::DINH_2017]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Generic
     }
@@ -259,7 +327,7 @@ impl Law for Responds {
         each(
             context,
             |measure| definition(measure).responses().layer_scaling != Response::Statistical,
-            |measure, case, _| {
+            |measure, case, draws| {
                 let action = match (LayerAlpha { layer: 0, alpha: 5.9 }).action(&case.network.model) {
                     Ok(action) => action,
                     Err(error) => return Finding::skip(error.to_string()),
@@ -271,7 +339,7 @@ impl Law for Responds {
                     return finding;
                 }
                 let points = [dense, transported];
-                let options = options_for(measure, &points);
+                let options = options_for(measure, &points, draws.seed);
                 let summands = points.iter().map(|point| definition(measure).summands(point, &options)).sum();
                 let before = evaluate(measure, case, &case.network.theta, &options);
                 let after = evaluate(measure, case, &action.apply(&case.network.theta), &options);
@@ -286,8 +354,8 @@ impl Law for Responds {
                         if (after.value - before.value).abs() > least {
                             return Finding::differ(after.value, before.value, least, "the measure did not move");
                         }
-                        if std_error > 0.0 {
-                            return Finding::skip("the standard errors hide whether it moves on this network");
+                        if std_error > 0.0 || before.error_bound > 0.0 {
+                            return Finding::undecided("the standard errors hide whether it moves on this network");
                         }
                         // On some networks it rightly stays: dead ones, parameters that are 0.
                         let here = predicted(definition(measure), case, &points[0], &identity, &options);
@@ -310,6 +378,78 @@ impl Law for Responds {
     }
 }
 
+/// The loss may be measured in another unit.
+pub(super) struct LossScale;
+
+/// Not a power of two, so that every rounding is seen.
+const LOSS_SCALE: f64 = 0.37;
+
+impl Law for LossScale {
+    fn id(&self) -> &'static str {
+        "curvature.loss_scale"
+    }
+
+    fn statement(&self) -> &'static str {
+        "for 0.37 times the loss, and options in its unit, the measure is what its definition says: 0.37 times itself for a \
+         measure of curvature or sharpness"
+    }
+
+    fn formula(&self) -> &'static str {
+        "m[c L](theta) = c m[L](theta) for measures of curvature and sharpness, others as they state, c = 0.37"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a scale of the loss that is dropped, thresholds in absolute units"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Generic
+    }
+
+    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
+        let most = context.by_tier(3, 8);
+        let names: Vec<&String> = context.flatness_cases.iter().take(most).map(|case| &case.name).collect();
+        let all = each(
+            context,
+            |_| true,
+            |measure, case, draws| {
+                if !measure.knows_loss_scale() {
+                    return Finding::not_owed("the protocol of commands has no scale of the loss");
+                }
+                let dense = case.dense();
+                if let Some(finding) = beyond_range(&dense) {
+                    return finding;
+                }
+                let options = options_for(measure, std::slice::from_ref(&dense), draws.seed);
+                let point = Point::new(case.objective(), &case.network.theta);
+                let scaled = Objective { scale: LOSS_SCALE, ..case.objective() };
+                let in_unit = options.at_loss_scale(LOSS_SCALE);
+                let measured = answer(measure.evaluate(&Point::new(scaled, &case.network.theta), &in_unit));
+                let expected = answer(measure.evaluate(&point, &options)).map(|mut estimate| {
+                    let to = |value| definition(measure).at_loss_scale(value, LOSS_SCALE, &point, &options);
+                    // An affine map of the value, so its slope is that of the errors.
+                    let slope = to(1.0 + estimate.value) - to(estimate.value);
+                    estimate.value = to(estimate.value);
+                    estimate.std_error = estimate.std_error.map(|error| slope.abs() * error);
+                    estimate.error_bound *= slope.abs();
+                    estimate
+                });
+                let summands = definition(measure).summands(&dense, &options);
+                unless_at_a_kink(same(measured, expected, summands), case)
+            },
+        );
+        all.into_iter().filter(|check| names.contains(&&check.case)).collect()
+    }
+}
+
 /// A maximum is at least what is found at the points that dense derivatives name.
 pub(super) struct Rise;
 
@@ -327,6 +467,22 @@ impl Law for Rise {
          point to"
     }
 
+    fn formula(&self) -> &'static str {
+        "m(theta) >= 0.99 max over named d of rise(theta + d), d: corners of the box and directions from the dense gradient and Hessian"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "an ascent that takes a gradient of 0 for a maximum, or stops where it starts"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::KESKAR_2017, references::KWON_2021]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Generic
     }
@@ -334,12 +490,12 @@ impl Law for Rise {
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let covers =
             |measure: &dyn Measure| definition(measure).at_least(&probe().dense(), &Options::default()).is_some();
-        each(context, covers, |measure, case, _| {
+        each(context, covers, |measure, case, draws| {
             let dense = case.dense();
             if let Some(finding) = beyond_range(&dense) {
                 return finding;
             }
-            let options = Options::default();
+            let options = Options { seed: draws.seed, ..Options::default() };
             let Some(bound) = definition(measure).at_least(&dense, &options) else {
                 return Finding::skip("no lower bound is known");
             };
@@ -357,11 +513,11 @@ impl Law for Rise {
     }
 }
 
-fn has_definition(measure: &dyn Measure) -> bool {
+pub(super) fn has_definition(measure: &dyn Measure) -> bool {
     // Whether a measure is a function of the curvature is a property of its definition alone; a tiny network tells.
     let case = probe();
     let dense = case.dense();
-    let options = options_for(measure, std::slice::from_ref(&dense));
+    let options = options_for(measure, std::slice::from_ref(&dense), 0);
     definition(measure).on_dense(&dense, &options).is_some()
 }
 
@@ -376,11 +532,19 @@ fn probe() -> FlatnessCase {
     .expect("a sound case")
 }
 
-/// One check a deterministic measure and case.
-fn each<'a>(
+/// What a check draws from.
+pub(super) struct Draws {
+    /// Of the law itself: maps, factors.
+    pub streams: Streams,
+    /// For the estimator.
+    pub seed: u64,
+}
+
+/// One check per measure and case.
+pub(super) fn each<'a>(
     context: &Context<'a>,
     covers: impl Fn(&dyn Measure) -> bool,
-    run: impl Fn(&dyn Measure, &FlatnessCase, Streams) -> Finding + Send + Sync + 'a,
+    run: impl Fn(&dyn Measure, &FlatnessCase, Draws) -> Finding + Send + Sync + 'a,
 ) -> Vec<Check<'a>> {
     let run = Arc::new(run);
     let mut checks = Vec::new();
@@ -389,7 +553,12 @@ fn each<'a>(
             let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
             let name = cases[index].name.clone();
             let streams = context.streams(&name);
-            checks.push(Check::new(measure.id(), name, move || run(measure, &cases[index], streams)));
+            checks.push(Check::new(measure.id(), name, move |effort| {
+                let draws = Draws { streams, seed: effort.seed(short(streams)) };
+                let averaged = Averaged::of(measure, effort);
+                let measure: &dyn Measure = if effort.replicates == 1 { measure } else { &averaged };
+                run(measure, &cases[index], draws)
+            }));
         }
     }
     checks

@@ -1,5 +1,6 @@
 //! Laws of the function: rescalings leave it as it is.
 
+use crate::description::{Reference, references};
 use crate::gate::cases::FlatnessCase;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
@@ -16,6 +17,22 @@ impl Law for PowerOfTwo {
 
     fn statement(&self) -> &'static str {
         "layer scaling by alpha = 2^k leaves every logit bit-identical"
+    }
+
+    fn formula(&self) -> &'static str {
+        "f(x; D theta) = f(x; theta) to the bit, D: (W_l, b_l) / 2^k, W_(l+1) 2^k, k in {-20, -3, 1, 7}"
+    }
+
+    fn tolerance(&self) -> String {
+        "none: bits are compared".to_owned()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a rescaling that forgets a bias or scales the wrong layer; a forward pass that is not homogeneous"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DINH_2017]
     }
 
     fn scope(&self) -> Scope {
@@ -52,6 +69,22 @@ impl Law for RoundingBound {
 
     fn statement(&self) -> &'static str {
         "a rescaling moves each logit by at most its rounding bound"
+    }
+
+    fn formula(&self) -> &'static str {
+        "|f_i(x; D theta) - f_i(x; theta)| <= 2 gamma_m f_i(|x|; |theta|), gamma_m = m u / (1 - m u)"
+    }
+
+    fn tolerance(&self) -> String {
+        "the bound itself, from the number m of roundings on a path from input to output and u = 2^-53".to_owned()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a map that changes the function, however little"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::DINH_2017]
     }
 
     fn scope(&self) -> Scope {
@@ -100,7 +133,7 @@ fn each_case<'a>(context: &Context<'a>, run: impl Fn(&FlatnessCase) -> Finding +
     (0..context.flatness_cases.len())
         .map(|index| {
             let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
-            Check::new("network", context.flatness_cases[index].name.clone(), move || run(&cases[index]))
+            Check::new("network", context.flatness_cases[index].name.clone(), move |_| run(&cases[index]))
         })
         .collect()
 }

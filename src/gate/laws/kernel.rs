@@ -1,12 +1,14 @@
 //! Laws of Gram matrices: what the kernel of any network, wide or sampled, must be.
 
+use crate::description::{Reference, references};
+use crate::gate::averaged::Averaged;
 use crate::gate::cases::FlatnessCase;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::kernel::{KernelError, KernelMethod, KernelOptions};
+use crate::kernel::{KernelError, KernelMethod, KernelOptions, Kind};
 use crate::model::{Architecture, LayerSpec};
 use crate::numeric::Streams;
-use crate::numeric::tolerance::NNGP_AGREEMENT;
+use crate::numeric::tolerance::{NNGP_AGREEMENT, NTK_AGREEMENT};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -24,10 +26,11 @@ pub(super) fn gram(
     subject: &dyn KernelMethod,
     architecture: &Architecture,
     inputs: ArrayView2<f64>,
+    kind: Kind,
     seed: u64,
 ) -> Result<Answer, Finding> {
     let n = inputs.nrows();
-    match subject.gram(architecture, inputs, &KernelOptions { seed, ..KernelOptions::default() }) {
+    match subject.gram(architecture, inputs, &KernelOptions { kind, seed, ..KernelOptions::default() }) {
         Ok(result) if result.matrix.dim() != (n, n) => {
             let (rows, columns) = result.matrix.dim();
             Err(Finding::fail(format!("the matrix is {rows} x {columns}, expected {n} x {n}")))
@@ -36,7 +39,7 @@ pub(super) fn gram(
             Some(((i, j), entry)) => Err(Finding::fail(format!("entry ({i}, {j}) of the matrix is {entry}"))),
             None => Ok(Answer { matrix: result.matrix, std_error: result.std_error }),
         },
-        Err(KernelError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
+        Err(KernelError::NotApplicable { reason, .. }) => Err(Finding::unsupported(reason)),
         // What a method does not cover, or numbers cannot hold.
         Err(
             error @ (KernelError::NoClosedForm { .. }
@@ -46,7 +49,7 @@ pub(super) fn gram(
             | KernelError::Variance { .. }
             | KernelError::Entry { .. }
             | KernelError::Overflow { .. }),
-        ) => Err(Finding::skip(error.to_string())),
+        ) => Err(Finding::unsupported(error.to_string())),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }
@@ -61,10 +64,27 @@ pub(super) fn largest_error(found: ArrayView2<f64>, expected: ArrayView2<f64>) -
     errors.fold(0.0, |top: f64, error| if error > top || error.is_nan() { error } else { top })
 }
 
-fn compare(found: Result<Answer, Finding>, expected: impl FnOnce() -> Result<Array2<f64>, Finding>) -> Finding {
+/// The tolerance of two matrices that a law makes equal, in words.
+fn agreement_in_words() -> String {
+    format!("{NNGP_AGREEMENT:e} (K_ii K_jj)^(1/2), of tangent kernels {NTK_AGREEMENT:e}")
+}
+
+/// By how much two ways to one entry may differ in rounding.
+pub(super) fn agreement(kind: Kind) -> f64 {
+    match kind {
+        Kind::Nngp => NNGP_AGREEMENT,
+        Kind::Ntk => NTK_AGREEMENT,
+    }
+}
+
+fn compare(
+    kind: Kind,
+    found: Result<Answer, Finding>,
+    expected: impl FnOnce() -> Result<Array2<f64>, Finding>,
+) -> Finding {
     match (found, expected()) {
         (Ok(found), Ok(expected)) => {
-            Finding::compare(largest_error(found.matrix.view(), expected.view()), 0.0, NNGP_AGREEMENT)
+            Finding::compare(largest_error(found.matrix.view(), expected.view()), 0.0, agreement(kind))
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -87,6 +107,22 @@ impl Law for Permutation {
         "permuting the inputs permutes the rows and columns of their Gram matrix"
     }
 
+    fn formula(&self) -> &'static str {
+        "K(P X) = P K(X) P^T"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "entries that depend on the order of the inputs: loops over blocks that miss an edge, units taken from the first input"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -97,7 +133,7 @@ impl Law for Permutation {
             let mut order: Vec<usize> = (0..inputs.nrows()).collect();
             order.shuffle(&mut trial.streams.stream("permutation of inputs", 0));
             let architecture = trial.architecture();
-            compare(trial.gram(architecture, inputs.select(Axis(0), &order).view()), || {
+            compare(trial.kind, trial.gram(architecture, inputs.select(Axis(0), &order).view()), || {
                 let matrix = trial.gram(architecture, inputs)?.matrix;
                 Ok(matrix.select(Axis(0), &order).select(Axis(1), &order))
             })
@@ -119,6 +155,22 @@ impl Law for Homogeneity {
     fn statement(&self) -> &'static str {
         "of L positively homogeneous layers K(a x, b y) = a b K(x, y) without biases, K = c^2 K for inputs and bias_std \
          times c, and K = c^(2 L) K for weight_std times c without biases"
+    }
+
+    fn formula(&self) -> &'static str {
+        "K(a x, b y) = a b K(x, y) without biases; K(c X; c bias_std) = c^2 K(X); K(X; c weight_std) = c^(2 L) K(X) without biases"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "a depth that is off by one, variances multiplied in the wrong order, a regularisation in absolute units"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {
@@ -150,9 +202,9 @@ impl Law for Homogeneity {
             let louder = Architecture { weight_std: c * architecture.weight_std, ..without_biases.clone() };
             let biased = Architecture { bias_std: c * architecture.bias_std, ..architecture.clone() };
             Finding::worst([
-                compare(trial.gram(&without_biases, stretched.view()), || Ok(scaled(&plain, &factors))),
-                compare(trial.gram(&louder, inputs.view()), || Ok(&plain * c.powi(2 * layers as i32))),
-                compare(trial.gram(&biased, (c * inputs).view()), || {
+                compare(trial.kind, trial.gram(&without_biases, stretched.view()), || Ok(scaled(&plain, &factors))),
+                compare(trial.kind, trial.gram(&louder, inputs.view()), || Ok(&plain * c.powi(2 * layers as i32))),
+                compare(trial.kind, trial.gram(&biased, (c * inputs).view()), || {
                     Ok(trial.gram(architecture, inputs.view())?.matrix * (c * c))
                 }),
             ])
@@ -171,6 +223,22 @@ impl Law for Degenerate {
     fn statement(&self) -> &'static str {
         "with repeated, parallel, opposite and zero inputs the Gram matrix is finite and symmetric, a repeated input \
          repeats its row, the other rows stay, and |K_ij| <= sqrt(K_ii K_jj)"
+    }
+
+    fn formula(&self) -> &'static str {
+        "K = K^T, rows of repeated inputs repeat, |K_ij| <= (K_ii K_jj)^(1/2)"
+    }
+
+    fn tolerance(&self) -> String {
+        agreement_in_words()
+    }
+
+    fn catches(&self) -> &'static str {
+        "the arc cosine of a ratio that rounds above 1 (NaN), divisions by the length of a zero input"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::LEE_2018]
     }
 
     fn scope(&self) -> Scope {
@@ -197,10 +265,10 @@ impl Law for Degenerate {
             let mut repeated: Vec<usize> = (0..found.nrows()).collect();
             repeated[n] = 0;
             let largest = (found.indexed_iter())
-                .map(|((i, j), k)| k.abs() - (found[[i, i]] * found[[j, j]]).sqrt() * (1.0 + NNGP_AGREEMENT))
+                .map(|((i, j), k)| k.abs() - (found[[i, i]] * found[[j, j]]).sqrt() * (1.0 + agreement(trial.kind)))
                 .fold(f64::NEG_INFINITY, f64::max);
             let agree = |found: ArrayView2<f64>, expected: ArrayView2<f64>| {
-                Finding::compare(largest_error(found, expected), 0.0, NNGP_AGREEMENT)
+                Finding::compare(largest_error(found, expected), 0.0, agreement(trial.kind))
             };
             Finding::worst([
                 agree(found.view(), found.t()),
@@ -215,6 +283,7 @@ impl Law for Degenerate {
 /// A method and a network with inputs.
 struct Trial<'t> {
     subject: &'t dyn KernelMethod,
+    kind: Kind,
     case: &'t FlatnessCase,
     streams: Streams,
     seed: u64,
@@ -226,20 +295,37 @@ impl<'t> Trial<'t> {
     }
 
     fn gram(&self, architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Answer, Finding> {
-        gram(self.subject, architecture, inputs, self.seed)
+        gram(self.subject, architecture, inputs, self.kind, self.seed)
     }
 }
 
-/// One check a method and network.
+/// The methods under test, each with one kernel that it offers and the name it has in reports.
+pub(super) fn subjects<'a>(context: &Context<'a>) -> Vec<(&'a dyn KernelMethod, Kind, String)> {
+    let kinds =
+        |method: &'a dyn KernelMethod| method.kinds().iter().map(move |&kind| (method, kind, estimator(method, kind)));
+    context.kernels.iter().copied().flat_map(kinds).collect()
+}
+
+/// Name of a method with its kernel, as reports have it: that of the method alone for the NNGP.
+fn estimator(method: &dyn KernelMethod, kind: Kind) -> String {
+    match kind {
+        Kind::Nngp => method.id().to_owned(),
+        Kind::Ntk => format!("{}-ntk", method.id()),
+    }
+}
+
+/// One check per method, kernel and network.
 fn each<'a>(context: &Context<'a>, run: impl Fn(&Trial) -> Finding + Send + Sync + 'a) -> Vec<Check<'a>> {
     let (run, seed) = (Arc::new(run), context.seed);
     let mut checks = Vec::new();
-    for &subject in &context.kernels {
+    for (subject, kind, name) in subjects(context) {
         for (index, case) in context.flatness_cases.iter().enumerate() {
             let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
             let streams = context.streams(&case.name);
-            checks.push(Check::new(subject.id(), case.name.clone(), move || {
-                run(&Trial { subject, case: &cases[index], streams, seed })
+            checks.push(Check::new(name.clone(), case.name.clone(), move |effort| {
+                let averaged = Averaged::of(subject, effort);
+                let subject: &dyn KernelMethod = if effort.replicates == 1 { subject } else { &averaged };
+                run(&Trial { subject, kind, case: &cases[index], streams, seed: effort.seed(seed) })
             }));
         }
     }

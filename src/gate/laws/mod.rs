@@ -2,6 +2,7 @@
 
 mod certified;
 mod curvature;
+mod estimate;
 mod function;
 mod kernel;
 mod prior;
@@ -20,9 +21,12 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &curvature::Covariance,
         &curvature::Responds,
         &curvature::Rise,
+        &curvature::LossScale,
         &kernel::Permutation,
         &kernel::Homogeneity,
         &kernel::Degenerate,
+        &estimate::Seed,
+        &estimate::Honest,
         &prior_symmetry::Scale,
         &prior_symmetry::Diagonal,
         &prior_symmetry::Permutation,

@@ -1,9 +1,12 @@
 //! What the laws of log P(f) share: which methods they run, and how two answers are compared.
 
+use crate::gate::averaged::Averaged;
 use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::PriorCase;
+use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context};
+use crate::gate::tolerance::GATE_Z;
 use crate::numeric::Estimate;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
@@ -16,7 +19,8 @@ pub(super) struct Trial<'t> {
     pub link: Link,
     pub case: &'t PriorCase,
     pub seed: u64,
-    pub base_answers: &'t BaseAnswers,
+    /// Answers to the case as it is that are shared with other laws.
+    pub base_answers: Option<&'t BaseAnswers>,
 }
 
 impl Trial<'_> {
@@ -33,9 +37,11 @@ impl Trial<'_> {
 
     /// The method's answer on the case itself.
     pub fn base(&self) -> Result<Estimate, Finding> {
+        let ask = || self.log_prob(&self.case.gram, &self.case.labels);
+        let Some(base_answers) = self.base_answers else { return ask() };
         let address = std::ptr::from_ref(self.subject).addr();
         let key = (address, self.subject.id(), self.link, self.seed, self.case.name.clone());
-        self.base_answers.get(key, || self.log_prob(&self.case.gram, &self.case.labels))
+        base_answers.get(key, ask)
     }
 }
 
@@ -55,15 +61,33 @@ pub(super) fn log_prob(
         {
             Err(Finding::fail(format!("the standard error is {error}")))
         }
+        Ok(LogProb { estimate: Estimate { std_error: Some(error), .. }, .. })
+            if subject.exactness() == Exactness::Exact && error > 0.0 =>
+        {
+            let reason =
+                format!("an exact method gives the true value to rounding, and this one states an error of {error:e}");
+            Err(Finding::wrong(reason))
+        }
+        Ok(LogProb { estimate, upper_bound: Some(bound) }) => {
+            let allowed = PRIOR_SYMMETRY * (1.0 + bound.abs()) + GATE_Z * estimate.std_error.unwrap_or(0.0);
+            // Written so that NaN fails; of an impossible function any bound is one.
+            if estimate.value == f64::NEG_INFINITY && !bound.is_nan() || estimate.value <= bound + allowed {
+                return Ok(estimate);
+            }
+            Err(Finding::wrong(format!(
+                "log P is {}, above the upper bound of {bound} that is stated with it",
+                estimate.value
+            )))
+        }
         Ok(answer) => Ok(answer.estimate),
-        Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::skip(reason)),
+        Err(PriorError::NotApplicable { reason, .. }) => Err(Finding::unsupported(reason)),
         // It says itself that its answer would be worth nothing, or that the matrix is none for it.
         Err(
             error @ (PriorError::Collapsed { .. }
             | PriorError::Singular { .. }
             | PriorError::NearlySingular { .. }
             | PriorError::Breakdown { .. }),
-        ) => Err(Finding::skip(error.to_string())),
+        ) => Err(Finding::unsupported(error.to_string())),
         Err(error) => Err(Finding::fail(error.to_string())),
     }
 }
@@ -72,7 +96,15 @@ pub(super) fn log_prob(
 pub(super) fn noise(a: &Estimate, b: &Estimate) -> (f64, f64) {
     let std_error = a.std_error.unwrap_or(0.0).hypot(b.std_error.unwrap_or(0.0));
     let finite = |estimate: &Estimate| if estimate.value.is_finite() { estimate.value.abs() } else { 0.0 };
-    (PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))), std_error)
+    (PRIOR_SYMMETRY * (1.0 + finite(a).max(finite(b))) + a.error_bound + b.error_bound, std_error)
+}
+
+/// The tolerance of two answers that a law makes equal, in words; see [`noise`].
+pub(super) fn agreement() -> String {
+    format!(
+        "{PRIOR_SYMMETRY:e} (1 + |log P|) nats, and {} standard errors where draws are involved",
+        crate::gate::tolerance::GATE_Z
+    )
 }
 
 /// Compares two answers that the law says are equal.
@@ -80,7 +112,8 @@ pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimat
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
             let (rounding, std_error) = noise(&measured, &expected);
-            Finding::test(measured.value, expected.value, rounding, std_error)
+            let bound = measured.error_bound + expected.error_bound;
+            Finding::test(measured.value, expected.value, rounding, std_error).vouched(bound, expected.value.abs())
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -95,7 +128,7 @@ pub(super) enum Promise {
     Value,
 }
 
-/// One check a method, link and case.
+/// One check per method, link and case.
 pub(super) fn each<'a>(
     context: &Context<'a>,
     links: &'static [Link],
@@ -114,8 +147,12 @@ pub(super) fn each<'a>(
                 let base_answers = Arc::clone(&context.base_answers);
                 let seed = context.seed;
                 let name = cases[index].name.clone();
-                checks.push(Check::new(estimator(subject, link), name, move || {
-                    run(&Trial { subject, link, case: &cases[index], seed, base_answers: &base_answers })
+                checks.push(Check::new(estimator(subject, link), name, move |effort| {
+                    let (case, seed, averaged) = (&cases[index], effort.seed(seed), Averaged::of(subject, effort));
+                    let subject: &dyn LogProbMethod = if effort.replicates == 1 { subject } else { &averaged };
+                    // Answers to the case as it is are kept for those who are asked once.
+                    let base_answers = (effort == Effort::ONCE).then_some(&*base_answers);
+                    run(&Trial { subject, link, case, seed, base_answers })
                 }));
             }
         }

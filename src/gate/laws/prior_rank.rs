@@ -1,6 +1,7 @@
 //! What log P(f) owes to the rank of the matrix.
 
 use super::prior::{Promise, each, same};
+use crate::description::Reference;
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::prior::{Exactness, Labels, Link};
@@ -19,6 +20,22 @@ impl Law for Dependent {
     fn statement(&self) -> &'static str {
         "for the step link a point whose value is a positive combination of two others', taken with their labels, changes \
          nothing with the label they force and gives -inf with the opposite one"
+    }
+
+    fn formula(&self) -> &'static str {
+        "g_(n+1) = w_1 y_1 g_1 + w_2 y_2 g_2, w > 0: log P(y, +1) = log P(y), log P(y, -1) = -inf"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "jitter that makes every matrix factorise, dependent points taken for repeated ones"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {

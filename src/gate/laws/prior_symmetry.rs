@@ -1,9 +1,10 @@
 //! Symmetries of log P(f), which every method owes.
 
 use super::prior::{Promise, Trial, at, each, noise, rotation, same};
+use crate::description::{Reference, references};
 use crate::gate::finding::Finding;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::numeric::tolerance::SEEN_Z;
+use crate::gate::tolerance::SEEN_Z;
 use crate::prior::{Labels, Link};
 use ndarray::Array2;
 
@@ -27,6 +28,22 @@ impl Law for Scale {
 
     fn statement(&self) -> &'static str {
         "log P(c K) = log P(K) for the step link, c > 0"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(c K) = log P(K), c in {1e-6, 0.37, 4e5}"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "jitter in absolute units, unit noise of the probit link added to the step link, kernels in half precision"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::VALLE_PEREZ_2019]
     }
 
     fn scope(&self) -> Scope {
@@ -56,6 +73,22 @@ impl Law for Diagonal {
         "log P(D K D) = log P(K) for the step link, D > 0 diagonal"
     }
 
+    fn formula(&self) -> &'static str {
+        "log P(D K D) = log P(K), D = diag(10^((i mod 5) - 2))"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "jitter in absolute units, thresholds that ignore the size of an entry"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::VALLE_PEREZ_2019]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -77,6 +110,22 @@ impl Law for Permutation {
 
     fn statement(&self) -> &'static str {
         "log P does not depend on the order of the points"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(Q K Q^T, Q y) = log P(K, y), Q a permutation"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "units taken from the first point, order effects of sampling one point after another"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -103,6 +152,22 @@ impl Law for LabelFlip {
         "log P(-y) = log P(y)"
     }
 
+    fn formula(&self) -> &'static str {
+        "log P(K, -y) = log P(K, y)"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "labels 0 and 1 used as signs"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Every
     }
@@ -124,6 +189,22 @@ impl Law for Duplicate {
 
     fn statement(&self) -> &'static str {
         "for the step link a duplicated point changes nothing with the same label and gives -inf with the opposite one"
+    }
+
+    fn formula(&self) -> &'static str {
+        "log P(K with a point repeated, same label) = log P(K); -inf with the opposite label"
+    }
+
+    fn tolerance(&self) -> String {
+        super::prior::agreement()
+    }
+
+    fn catches(&self) -> &'static str {
+        "singular matrices that are regularised in silence, contradictions that get a finite probability"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[]
     }
 
     fn scope(&self) -> Scope {
@@ -159,6 +240,22 @@ impl Law for ProbitBreaksScale {
         "for the probit link log P(c K) and log P(D K D) differ from log P(K): it is not the prior probability"
     }
 
+    fn formula(&self) -> &'static str {
+        "log P(100 K) and log P(D K D) differ from log P(K)"
+    }
+
+    fn tolerance(&self) -> String {
+        format!("more than {:e} (1 + |log P|) and {SEEN_Z} standard errors", crate::numeric::tolerance::PRIOR_SYMMETRY)
+    }
+
+    fn catches(&self) -> &'static str {
+        "a step probability handed out as the probit one"
+    }
+
+    fn sources(&self) -> &'static [Reference] {
+        &[references::RASMUSSEN_2006]
+    }
+
     fn scope(&self) -> Scope {
         Scope::Generic
     }
@@ -171,7 +268,7 @@ impl Law for ProbitBreaksScale {
                     let least = rounding + SEEN_Z * std_error;
                     let stochastic = after.std_error.is_some() || before.std_error.is_some();
                     if stochastic && (after.value - before.value).abs() <= least {
-                        return Finding::skip("the standard errors hide whether it moves on this matrix");
+                        return Finding::undecided("the standard errors hide whether it moves on this matrix");
                     }
                     Finding::differ(after.value, before.value, least, "the probit reading did not move")
                 }

@@ -1,12 +1,6 @@
 //! Layers one after the other, with the passes of the whole chain.
 
-use super::{
-    ActivationLayer, AdjointPass, AveragePool, BatchNorm, Conv, Dense, Flatten, GlobalAveragePool, Layer, LinearLayer,
-    MaxPool, Mode, Pass, Residual, Saved, SavedAdjoint, TensorSpec, Weights, Window,
-};
-use crate::model::architecture::LayerSpec;
-use crate::model::size::{self, MOST_NESTED};
-use crate::model::{ModelError, Padding};
+use super::{AdjointPass, Adjoints, Layer, Mode, Pass, Tape, TensorSpec, Weights};
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use std::ops::Range;
 
@@ -26,36 +20,12 @@ struct Link {
     buffers: Range<usize>,
 }
 
-/// What a chain keeps of its forward pass.
-#[derive(Debug, Clone)]
-pub(crate) struct Tape {
-    outputs: Vec<Array2<f64>>,
-    saved: Vec<Saved>,
-}
-
-impl Tape {
-    /// The chain's output.
-    pub fn output(&self) -> ArrayView2<'_, f64> {
-        self.outputs.last().expect("a chain has at least one layer").view()
-    }
-}
-
-/// What a chain keeps of its backward pass: the gradient at each layer's output, last first removed.
-#[derive(Debug, Clone)]
-pub(crate) struct Adjoints {
-    gradients: Vec<Array2<f64>>,
-    saved: Vec<SavedAdjoint>,
-}
-
 impl Sequence {
-    /// Builds a chain for inputs of `shape`; `place` prefixes layer positions in error messages.
-    pub fn new(specs: &[LayerSpec], shape: &[usize], place: &str) -> Result<Self, ModelError> {
-        let mut shape = shape.to_vec();
-        let mut links = Vec::new();
+    /// The chain of layers, each of which takes what the one before it gives; `shape` is that of one input.
+    pub(super) fn of(layers: Vec<Box<dyn Layer>>, shape: &[usize]) -> Self {
+        let mut links: Vec<Link> = Vec::new();
         let (mut theta, mut tensors, mut buffers) = (0, 0, 0);
-        for (index, spec) in specs.iter().enumerate() {
-            let layer = build(spec, &shape, &format!("{place}{index}"))?;
-            shape = layer.output_shape();
+        for layer in layers {
             let parameter_tensors = layer.tensors();
             let parameters: usize = parameter_tensors.iter().map(TensorSpec::len).sum();
             let stored: usize = layer.buffers().iter().map(TensorSpec::len).sum();
@@ -69,7 +39,8 @@ impl Sequence {
             tensors += parameter_tensors.len();
             buffers += stored;
         }
-        Ok(Self { links, output_shape: shape })
+        let output_shape = links.last().map_or_else(|| shape.to_vec(), |link| link.layer.output_shape());
+        Self { links, output_shape }
     }
 
     /// Shape of one output.
@@ -323,85 +294,5 @@ impl Sequence {
             );
         }
         gradient
-    }
-}
-
-/// Builds the layer `spec` for inputs of `shape`.
-fn build(spec: &LayerSpec, shape: &[usize], index: &str) -> Result<Box<dyn Layer>, ModelError> {
-    let fault = |reason: String| ModelError::Shape {
-        index: index.to_owned(),
-        kind: spec.kind(),
-        input: shape.to_vec(),
-        reason,
-    };
-    if let Some(activation) = spec.activation() {
-        return Ok(Box::new(ActivationLayer::new(activation, shape.to_vec())));
-    }
-    let place = || format!("layer {index} ({})", spec.kind());
-    let check = |what, sizes: &[usize]| size::product(place, what, sizes);
-    let window = |size, stride, padding| {
-        let window = Window::new(shape, size, stride, padding).map_err(&fault)?;
-        let [rows, columns] = window.padded();
-        check("positions of one padded input", &[rows, columns])?;
-        check(
-            "entries in the windows of one input",
-            &[shape[0], size[0], size[1], window.output[0], window.output[1]],
-        )?;
-        Ok::<_, ModelError>(window)
-    };
-    match spec {
-        LayerSpec::Dense { units } => match shape {
-            &[inputs] if *units > 0 => {
-                check("weights", &[*units, inputs])?;
-                Ok(Box::new(Dense::new(inputs, *units)))
-            }
-            [_] => Err(fault("it has 0 units, expected at least 1".to_owned())),
-            _ => Err(fault("it takes a vector; put a flatten or global_avg_pool layer before it".to_owned())),
-        },
-        LayerSpec::Flatten => Ok(Box::new(Flatten::new(shape.iter().product()))),
-        LayerSpec::Conv { channels: 0, .. } => Err(fault("it has 0 channels, expected at least 1".to_owned())),
-        LayerSpec::Conv { channels, kernel, stride, padding, bias } => {
-            check("weights", &[*channels, shape.first().copied().unwrap_or(1), kernel[0], kernel[1]])?;
-            let window = window(*kernel, *stride, *padding)?;
-            check("numbers of one output", &[*channels, window.output[0], window.output[1]])?;
-            Ok(Box::new(Conv::new(window, *channels, *bias)))
-        }
-        LayerSpec::AvgPool { size, stride } => {
-            let window = window(*size, stride.unwrap_or(*size), Padding::Valid)?;
-            Ok(Box::new(LinearLayer(AveragePool { window })))
-        }
-        LayerSpec::MaxPool { size, stride, padding } => {
-            let window = window(*size, stride.unwrap_or(*size), Padding::Zeros(*padding))?;
-            Ok(Box::new(LinearLayer(MaxPool { window })))
-        }
-        LayerSpec::GlobalAvgPool => match shape {
-            &[channels, height, width] => {
-                Ok(Box::new(LinearLayer(GlobalAveragePool { channels, positions: height * width })))
-            }
-            _ => Err(fault("it takes a volume [channels, height, width], found a vector".to_owned())),
-        },
-        LayerSpec::BatchNorm => Ok(Box::new(BatchNorm::new(shape.to_vec()))),
-        LayerSpec::Residual { branch, .. } if branch.is_empty() => {
-            Err(fault("its branch has no layers, expected at least one".to_owned()))
-        }
-        LayerSpec::Residual { .. } if index.split('.').count() > 2 * MOST_NESTED => {
-            Err(fault(format!("it is nested more than {MOST_NESTED} residual blocks deep")))
-        }
-        LayerSpec::Residual { branch, shortcut } => {
-            let branch = Sequence::new(branch, shape, &format!("{index}.branch."))?;
-            let shortcut = match shortcut.is_empty() {
-                true => None,
-                false => Some(Sequence::new(shortcut, shape, &format!("{index}.shortcut."))?),
-            };
-            let through = shortcut.as_ref().map_or(shape, |shortcut| shortcut.output_shape());
-            if branch.output_shape() != through {
-                return Err(fault(format!(
-                    "its branch gives shape {:?}, its shortcut {through:?}; they are added and must agree",
-                    branch.output_shape()
-                )));
-            }
-            Ok(Box::new(Residual::new(branch, shortcut)))
-        }
-        LayerSpec::Relu | LayerSpec::Tanh | LayerSpec::Erf => unreachable!("activations are built above"),
     }
 }

@@ -7,6 +7,7 @@
 mod cone;
 mod one_factor;
 
+use crate::description::{Description, references};
 use crate::numeric::Estimate;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
 use crate::prior::rank::factorise;
@@ -28,6 +29,20 @@ impl LogProbMethod for Exact {
 
     fn source(&self) -> &'static str {
         "Sheppard 1899; van Oosterom, Strackee 1983; Dunnett, Sobel 1955"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "log P = sum over independent blocks of log Pr[h_i > 0 for i in the block], h ~ N(0, R)",
+            notes: "A block has a closed form up to rank three, whatever its number of points, and is a one-dimensional integral where its correlations have one factor, R_ij = l_i l_j.",
+            unit: "nats",
+            use_for: "one to three points, any number of points of rank up to three, one factor, independent blocks",
+            not_for: "anything else: it says so",
+            cost: "milliseconds",
+            options: &["link"],
+            refuses: "a block of another kind; a quadrature that does not come to a standstill; the logistic link",
+            sources: &[references::SHEPPARD_1899, references::OOSTEROM_1983, references::DUNNETT_1955],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

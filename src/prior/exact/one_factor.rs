@@ -3,9 +3,10 @@
 
 use crate::numeric::DoubleDouble;
 use crate::numeric::normal::{LOG_SQRT_TAU, log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::{ONE_FACTOR_ENTRY, ONE_FACTOR_ROUNDING, QUADRATURE_STANDSTILL, UNIT_ROUNDOFF};
+use crate::numeric::tolerance::UNIT_ROUNDOFF;
 use crate::prior::PriorError;
 use crate::prior::rank::Literal;
+use crate::prior::tolerance::{ONE_FACTOR_ENTRY, ONE_FACTOR_ROUNDING, QUADRATURE_STANDSTILL};
 use ndarray::ArrayView2;
 
 /// Slopes above this are steps on the scale of the density: the integral is taken in `log |z|`.

@@ -11,12 +11,13 @@
 mod coordinates;
 mod moves;
 
+use crate::description::{Description, references};
 use crate::numeric::Streams;
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::options::Deadline;
 use crate::prior::particles::systematic_ancestors;
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use moves::Gaussian;
 use ndarray::{Array2, Axis};
@@ -49,6 +50,20 @@ impl LogProbMethod for Splitting {
 
     fn source(&self) -> &'static str {
         "Gessner, Kanjilal, Hennig 2020"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "P = prod_t Pr[min_i h_i >= -gamma_t | min_i h_i >= -gamma_(t-1)], gamma_1 > ... > gamma_T = 0",
+            notes: "A population is resampled at each level and moved by steps that leave the truncated Gaussian as it is. The levels come from a pilot of its own seed, so the product is unbiased. 32 replicates of 512 particles by default.",
+            unit: "nats",
+            use_for: "singular matrices",
+            not_for: "speed",
+            cost: "n^2 per particle, sweep and level; slow at many points",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set); a budget that ends before eight replicates",
+            sources: &[references::GESSNER_2020],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

@@ -10,9 +10,9 @@
 //! moves of `coordinates.rs` take over, which need no inverse.
 
 use crate::numeric::linalg::{Cholesky, gemm, par_gram, product};
-use crate::numeric::tolerance::SPLITTING_PIVOT;
 use crate::prior::problem::Orthant;
 use crate::prior::splitting::coordinates;
+use crate::prior::tolerance::SPLITTING_PIVOT;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

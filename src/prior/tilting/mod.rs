@@ -10,14 +10,15 @@
 
 mod saddle;
 
+use crate::description::{Description, references};
 use crate::numeric::Streams;
 use crate::numeric::linalg::{add_scaled, gemm};
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
 use rand_chacha::ChaCha8Rng;
@@ -48,6 +49,20 @@ impl LogProbMethod for MinimaxTilting {
 
     fn source(&self) -> &'static str {
         "Botev 2017"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "P = E[exp(psi(h; mu))] <= exp(psi(h*; mu*)), (h*, mu*) the saddle point of psi, h drawn from the prior shifted by mu* and truncated point by point",
+            notes: "The upper bound holds by convexity, not by sampling. 32 populations of 2048 particles by default, resampled on the way.",
+            unit: "nats",
+            use_for: "when a certain upper bound is wanted",
+            not_for: "a thousand points",
+            cost: "n^3 per Newton step, then n^2 per particle",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "a matrix of lower rank, or one with a pivot below 1e-11; the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set)",
+            sources: &[references::BOTEV_2017],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

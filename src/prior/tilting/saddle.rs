@@ -13,7 +13,7 @@
 
 use crate::numeric::linalg::{Cholesky, par_gram};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
-use crate::numeric::tolerance::TILT_GRADIENT;
+use crate::prior::tolerance::TILT_GRADIENT;
 use ndarray::{Array1, Array2};
 
 /// The tilt and its bound.

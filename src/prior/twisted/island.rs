@@ -28,7 +28,7 @@ pub(super) struct Outcome {
 
 /// Per-particle state since the last resampling.
 struct Population {
-    /// `x`, one row a point, one column a particle.
+    /// `x`, one row per point, one column per particle.
     history: Array2<f64>,
     /// Log weight under the first guide: target so far over its proposal density.
     log_weight: Vec<f64>,

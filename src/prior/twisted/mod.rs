@@ -12,11 +12,12 @@
 mod guide;
 mod island;
 
+use crate::description::{Description, references};
 use crate::numeric::Streams;
-use crate::numeric::tolerance::LEAST_REPLICATES;
 use crate::prior::ep::{self, FixedPoint};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
+use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use guide::Guides;
 use island::Outcome;
@@ -46,6 +47,20 @@ impl LogProbMethod for SequentialMonteCarlo {
         "Ridgway 2016; Guarniero, Johansen, Lee 2017"
     }
 
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "P = E[prod_i w_i], h_1, h_2, ... drawn in turn from a mixture guided by the sites of expectation propagation, w_i the density of the prior over that of the draw; particles resampled where their weights degenerate",
+            notes: "32 islands of 512 particles by default; the standard error is that between islands.",
+            unit: "nats",
+            use_for: "rare functions (log P below -6), up to some thousand points",
+            not_for: "singular matrices",
+            cost: "n^3 per iteration of expectation propagation, then n^2 per particle",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "a matrix of lower rank, or one with a pivot below 1e-11; no fixed point of expectation propagation; the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set)",
+            sources: &[references::RIDGWAY_2016, references::GUARNIERO_2017],
+        })
+    }
+
     fn links(&self) -> &'static [Link] {
         &[Link::Step, Link::Probit]
     }
@@ -70,6 +85,20 @@ impl LogProbMethod for EpImportance {
 
     fn source(&self) -> &'static str {
         "Geweke 1991; Minka 2001; Veach, Guibas 1995"
+    }
+
+    fn description(&self) -> Option<&'static Description> {
+        Some(&Description {
+            formula: "P = E[prod_i w_i], h_1, h_2, ... drawn in turn from a mixture guided by the sites of expectation propagation, w_i the density of the prior over that of the draw",
+            notes: "As `smc` without resampling: a check on it.",
+            unit: "nats",
+            use_for: "a check on `smc` without resampling",
+            not_for: "constant labels at many points: heavy tails",
+            cost: "as `smc`",
+            options: &["link", "seed", "target_std_error", "max_seconds"],
+            refuses: "as `smc`",
+            sources: &[references::GEWEKE_1991, references::MINKA_2001, references::VEACH_1995],
+        })
     }
 
     fn links(&self) -> &'static [Link] {

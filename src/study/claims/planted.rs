@@ -2,7 +2,7 @@
 
 use crate::numeric::Streams;
 use crate::study::Measured;
-use crate::study::measured::Number;
+use crate::study::reading::Number;
 use crate::study::{Findings, Verdict};
 use rand_distr::{Distribution, StandardNormal};
 use std::collections::BTreeMap;

@@ -135,7 +135,8 @@ mod tests {
     use super::*;
     use crate::study::Verdict::{self, Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, planted, verdict_of};
-    use crate::study::predictors::{LOG_PROB, SHARPNESS};
+    use crate::study::predictors::SHARPNESS;
+    use crate::study::reading::LOG_PROB;
 
     /// How predictors follow accuracy under an optimiser: slope and noise of sharpness, noise of log P(f), and whether the
     /// twins keep sharpness.

@@ -2,20 +2,22 @@
 
 mod figures;
 mod judge;
+mod sweep;
+
+use sweep::{POOLED, SPREAD, Sweep};
 
 use crate::numeric::Streams;
 use crate::study::flatter::{beyond_log_prob, flatness_against_log_prob};
 use crate::study::measured::{Choices, UNASKED, measure_all};
 use crate::study::networks::{Trained, population};
-use crate::study::predictors::{Row, coefficients, networks_table, predictors, skipped};
-use crate::study::{Defaults, Findings, Measured, Request, Setting, Study, StudyError, Workspace, ascents};
+use crate::study::predictors::{Row, coefficients, networks_table, skipped};
+use crate::study::{Defaults, Findings, Request, Setting, Study, StudyError, Workspace, ascents};
 use rand::RngExt;
 
 const OPTIMIZERS: [&str; 7] = ["sgd", "momentum", "adam", "adagrad", "rmsprop", "entropy_sgd", "sam"];
 /// Optimisers of `--quick`, and of `--extra-epochs`.
 const TWO_OPTIMIZERS: [&str; 2] = ["sgd", "adam"];
-/// Twins are rescaled by a factor between this and its inverse: the six decades of the study `rescaling`.
-const SPREAD: f64 = 1e3;
+
 /// What `--quick` measures.
 const QUICK_MEASURES: [&str; 8] = [
     "keskar_sharpness",
@@ -29,61 +31,9 @@ const QUICK_MEASURES: [&str; 8] = [
 ];
 /// What networks are grouped by.
 const KIND: &str = "optimizer";
-/// The group of all optimisers.
-const POOLED: &str = "all";
 
 /// Registry entry.
 pub(super) struct CorrelationStudy;
-
-/// What was measured, by optimiser.
-struct Sweep<'m> {
-    optimizers: &'m [String],
-    /// Networks as trained.
-    originals: Vec<&'m Measured>,
-    /// Their rescaled twins.
-    twins: Vec<&'m Measured>,
-    /// Predictors by name.
-    predictors: Vec<String>,
-    /// The reading that stands for log P(f).
-    log_prob: &'static str,
-    seed: u64,
-}
-
-impl<'m> Sweep<'m> {
-    fn new(measured: &'m [Measured], choices: &Choices, optimizers: &'m [String], seed: u64) -> Self {
-        let (originals, twins) = measured.iter().partition(|one| one.alpha == 1.0);
-        let predictors = predictors(choices, measured);
-        Self { optimizers, originals, twins, predictors, log_prob: choices.log_prob(), seed }
-    }
-
-    /// The networks of an optimiser, or of all.
-    fn of(&self, networks: &[&'m Measured], optimizer: &str) -> Vec<&'m Measured> {
-        networks.iter().copied().filter(|one| optimizer == POOLED || one.optimizer == optimizer).collect()
-    }
-
-    /// The optimisers, and all of them together where there are several.
-    fn names(&self) -> Vec<String> {
-        let pooled = (self.optimizers.len() > 1).then(|| POOLED.to_owned());
-        self.optimizers.iter().cloned().chain(pooled).collect()
-    }
-
-    fn groups(&self) -> Vec<(String, Vec<&'m Measured>)> {
-        self.names().into_iter().map(|name| (name.clone(), self.of(&self.originals, &name))).collect()
-    }
-
-    /// The groups with the twins beside their networks.
-    fn groups_with_twins(&self) -> Vec<(String, Vec<&'m Measured>)> {
-        let with_twins = |name: &str| [self.of(&self.originals, name), self.of(&self.twins, name)].concat();
-        self.names().into_iter().map(|name| (name.clone(), with_twins(&name))).collect()
-    }
-
-    fn rows(&self, groups: &[(String, Vec<&Measured>)]) -> Vec<Row> {
-        let of = |(group, networks): &(String, Vec<&Measured>)| -> Vec<Row> {
-            self.predictors.iter().map(|name| Row::new(group, name, networks, self.seed)).collect()
-        };
-        groups.iter().flat_map(of).collect()
-    }
-}
 
 impl Study for CorrelationStudy {
     fn id(&self) -> &'static str {

@@ -117,7 +117,7 @@ mod tests {
     use crate::study::Verdict::{self, Fails, Holds, Undecided};
     use crate::study::claims::planted::{noise, verdict_of};
     use crate::study::links::labellings::{Labelling, Sampled};
-    use crate::study::measured::Number;
+    use crate::study::reading::Number;
 
     /// `n` functions and labellings, the probit link off by a share and by noise, counted networks by a factor `wide`.
     fn found(n: usize, share: f64, disorder: f64, wide: f64) -> Findings {

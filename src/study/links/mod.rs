@@ -1,13 +1,18 @@
 //! Probit against step against finite width: how far the paper's number is from the defined one, function by function.
 
+mod few_points;
 mod judge;
 mod labellings;
 
+use few_points::FEWEST;
+use few_points::FewPoints;
+
 use crate::function::{Function, Sampler};
 use crate::prior::{Gram, Labels, Link};
-use crate::study::measured::{Choices, Number, Quantity, READINGS, measure_all, read};
+use crate::study::measured::{Choices, measure_all};
 use crate::study::networks::{Trained, population};
 use crate::study::predictors::networks_table;
+use crate::study::reading::{Number, Quantity, READINGS, read};
 use crate::study::setting;
 use crate::study::{
     Axis, Cell, Defaults, Figure, Findings, Measured, Panel, Progress, Request, Series, Setting, Study, StudyError,
@@ -16,7 +21,6 @@ use crate::study::{
 use labellings::labellings;
 use ndarray::s;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// Points on which networks of finite width are counted: labels of so few are frequent enough.
@@ -25,26 +29,12 @@ const BLOCKS: u64 = 200;
 const QUICK_BLOCKS: u64 = 40;
 /// Networks of a block.
 const BLOCK: usize = 1000;
-/// Fewest networks with the labels of which a logarithm is taken.
-pub(super) const FEWEST: u64 = 20;
+
 /// Widths at which all labellings of ten inputs are counted; the second is the paper's.
 const WIDTHS: [usize; 3] = [10, setting::WIDTH, 160];
 
 /// Registry entry.
 pub(super) struct LinksStudy;
-
-/// The labels of a few points, in each reading.
-#[derive(Serialize, Deserialize)]
-struct FewPoints {
-    network: String,
-    points: usize,
-    step: Number,
-    ep_step: Number,
-    ep_probit: Number,
-    /// Networks of finite width with these labels, of `drawn`.
-    counted: u64,
-    drawn: u64,
-}
 
 impl Study for LinksStudy {
     fn id(&self) -> &'static str {
@@ -91,30 +81,6 @@ impl Study for LinksStudy {
         findings.figures = figures(&measured, &few);
         findings.figures.push(all.figure());
         Ok(findings)
-    }
-}
-
-impl FewPoints {
-    fn finite(&self) -> Option<f64> {
-        (self.counted >= FEWEST).then(|| (self.counted as f64 / self.drawn as f64).ln())
-    }
-
-    /// Sampling error of the logarithm.
-    fn std_error(&self) -> f64 {
-        (1.0 / self.counted as f64 - 1.0 / self.drawn as f64).sqrt()
-    }
-
-    fn json(&self) -> serde_json::Value {
-        json!({
-            "network": self.network,
-            "points": self.points,
-            "step": real(Some(self.step.real())),
-            "ep_step": real(Some(self.ep_step.real())),
-            "ep_probit": real(Some(self.ep_probit.real())),
-            "finite_width": real(self.finite()),
-            "counted": self.counted,
-            "drawn": self.drawn,
-        })
     }
 }
 

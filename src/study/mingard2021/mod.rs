@@ -1,16 +1,20 @@
 //! Boolean functions given a training set: what optimisers find against the prior given S (Mingard, Valle-Perez, Skalse and
 //! Louis 2021).
 
+mod counted;
 mod judge;
+
+use counted::{Counted, FEWEST, Fitting, Network, SHARPNESSES};
 
 use crate::data::load;
 use crate::flatness::{Options, Point};
-use crate::function::{CountOptions, Sampler, Task, count, lempel_ziv_complexity, optimise};
+use crate::function::{CountOptions, Sampler, count, lempel_ziv_complexity};
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
-use crate::model::{Activation, Architecture, Loss, Objective};
+use crate::model::{Activation, Architecture, Loss};
 use crate::numeric::Streams;
 use crate::study::counted::{INPUTS, SGD_ASCENT_EPOCHS, complexities};
 use crate::study::measured::Choices;
+use crate::study::optimised::{Task, optimise};
 use crate::study::{
     Axis, Defaults, Figure, Findings, Panel, Progress, Request, Series, Setting, Study, StudyError, Style, Table,
     Workspace, real,
@@ -19,9 +23,8 @@ use crate::train::Trainer;
 use ndarray::{Array2, Axis as Direction};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const WIDTHS: [usize; 4] = [7, 40, 40, 1];
 /// Inputs of the training set.
@@ -34,52 +37,13 @@ const TRAININGS: u64 = 500;
 const QUICK_TRAININGS: u64 = 60;
 /// Trainings whose networks are measured.
 const MEASURED: usize = 100;
-/// The target is the most frequent function with at least so many inputs of either label.
+/// The target is the most frequent function with at least this many inputs of either label.
 const LEAST_MINORITY: usize = 12;
 /// Rows of a mini-batch unless asked.
 const BATCH: usize = 16;
-/// Both sharpnesses.
-const SHARPNESSES: [&str; 2] = ["keskar_sharpness", "keskar_sharpness_sgd"];
-/// Fewest networks by which P(f) is known well enough to be compared: its relative standard error is then a third.
-const FEWEST: u64 = 9;
 
 /// Registry entry.
 pub(super) struct MingardStudy;
-
-/// A function that fits S: how often the prior and an optimiser find it, given S.
-#[derive(Serialize, Deserialize)]
-struct Fitting {
-    optimizer: String,
-    function: String,
-    prior_count: u64,
-    given_prior: f64,
-    given_optimizer: f64,
-}
-
-/// A trained network.
-#[derive(Serialize, Deserialize)]
-struct Network {
-    optimizer: String,
-    seed: u64,
-    /// `None` if no network of the sample has its function.
-    log_prob: Option<f64>,
-    error: f64,
-    /// Measures by name.
-    flatness: BTreeMap<String, f64>,
-    complexity: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Counted {
-    frequent: Vec<crate::study::counted::Frequent>,
-    distinct: usize,
-    target: String,
-    training: Vec<usize>,
-    fit_the_training_set: u64,
-    fitting: Vec<Fitting>,
-    networks: Vec<Network>,
-    unfinished: Vec<(String, usize)>,
-}
 
 impl Study for MingardStudy {
     fn id(&self) -> &'static str {
@@ -205,8 +169,7 @@ fn explore(
             .take(MEASURED)
             .map(|found| {
                 let chosen = inputs.select(Direction(0), training);
-                let objective = Objective::new(&found.network, Loss::Bce, chosen.view(), targets.view())?;
-                let point = Point::new(objective, &found.network.theta);
+                let point = Point::of(&found.network, Loss::Bce, chosen.view(), targets.view())?;
                 let flatness = choices
                     .measures
                     .iter()

@@ -2,10 +2,10 @@
 
 use crate::flatness::options::AscentKind;
 use crate::flatness::{self, Measure, Options, Point};
-use crate::model::{Loss, Network, Objective};
+use crate::model::{Loss, Network};
 use crate::prior::Labels;
 use crate::study::ground::Ground;
-use crate::study::measured::{Quantity, read};
+use crate::study::reading::{Quantity, read};
 use crate::study::rescaled::rescaling;
 use crate::study::{Progress, StudyError, Workspace, real};
 use crate::train::{Run, Settings};
@@ -239,7 +239,7 @@ fn predict(
 ) -> Result<Vec<Option<f64>>, StudyError> {
     let action = map.action(&network.model)?;
     let (inputs, targets) = (ground.clean.inputs.view(), ground.clean.targets.view());
-    let point = Point::new(Objective::new(network, Loss::Bce, inputs, targets)?, &network.theta);
+    let point = Point::of(network, Loss::Bce, inputs, targets)?;
     let of = |measure: &&'static dyn Measure| {
         // Plain SGD ascent takes other paths after a rescaling.
         if measure.id() == "keskar_sharpness_sgd" {
@@ -274,7 +274,7 @@ fn measure(snapshots: &[Snapshot], watched: &Watched, ground: &Ground) -> Result
         .map(|(snapshot, labels)| {
             let network = &snapshot.network;
             let (inputs, targets) = (ground.clean.inputs.view(), ground.clean.targets.view());
-            let point = Point::new(Objective::new(network, Loss::Bce, inputs, targets)?, &network.theta);
+            let point = Point::of(network, Loss::Bce, inputs, targets)?;
             let flatness = watched
                 .measures
                 .iter()

@@ -7,7 +7,7 @@ use crate::flatness;
 use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
 use crate::model::{Architecture, LayerSpec, Padding};
 use crate::study::ground::Ground;
-use crate::study::measured::{Quantity, READINGS};
+use crate::study::reading::{Quantity, READINGS};
 use crate::study::{
     Axis, Cell, Defaults, Figure, Findings, KernelChoice, Panel, Request, Series, Setting, Study, StudyError, Style,
     Table, Workspace, real,
@@ -58,7 +58,7 @@ impl Study for TemporalStudy {
         let extra = request.extra_epochs.unwrap_or(if request.quick { QUICK_EXTRA_EPOCHS } else { EXTRA_EPOCHS });
         if extra < LEAST_EXTRA_EPOCHS {
             return Err(StudyError::Request {
-                name: "--extra-epochs",
+                name: "extra_epochs",
                 found: extra.to_string(),
                 expected: format!("at least {LEAST_EXTRA_EPOCHS}: one on each side of the rescaling"),
             });
@@ -128,7 +128,7 @@ fn watched(request: &Request) -> Result<Watched, StudyError> {
     let readings: Vec<Quantity> = READINGS.into_iter().filter(is_read).collect();
     if readings.is_empty() || asked.is_some_and(|asked| asked.len() != readings.len()) {
         return Err(StudyError::Request {
-            name: "--readings",
+            name: "readings",
             found: asked.unwrap_or_default().join(","),
             expected: format!("names among {}", READINGS.map(|reading| reading.name).join(", ")),
         });

@@ -1,6 +1,8 @@
 //! Adagrad.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, from_map, to_map, vectorised};
+use super::{
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero_or_equal, from_map, to_map, vectorised,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -47,12 +49,12 @@ impl Optimizer for Adagrad {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         above_zero_or_equal("initial_accumulator", rule.initial_accumulator)?;
         above_zero_or_equal("epsilon", rule.epsilon)?;
         if rule.epsilon == 0.0 && rule.initial_accumulator == 0.0 {
-            return Err("an epsilon or an initial_accumulator above 0, found 0 for both".to_owned());
+            return Err(HyperparameterError::new("an epsilon or an initial_accumulator above 0, found 0 for both"));
         }
         Ok(Box::new(rule))
     }

@@ -1,6 +1,8 @@
 //! Adam.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised};
+use super::{
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -56,7 +58,7 @@ impl Optimizer for Adam {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         fraction("beta1", rule.beta1)?;
         fraction("beta2", rule.beta2)?;

@@ -1,6 +1,8 @@
 //! Entropy-SGD: gradient descent on the local entropy of the loss.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, above_zero_or_equal, from_map, to_map};
+use super::{
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero, above_zero_or_equal, from_map, to_map,
+};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -121,10 +123,10 @@ impl Optimizer for EntropySgd {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         if rule.langevin_steps == 0 {
-            return Err("langevin_steps of at least 1, found 0".to_owned());
+            return Err(HyperparameterError::new("langevin_steps of at least 1, found 0"));
         }
         above_zero("langevin_rate", rule.langevin_rate)?;
         above_zero_or_equal("noise", rule.noise)?;
@@ -132,7 +134,7 @@ impl Optimizer for EntropySgd {
         above_zero_or_equal("scoping", rule.scoping)?;
         above_zero("averaging", rule.averaging)?;
         if rule.averaging > 1.0 {
-            return Err(format!("averaging of at most 1, found {}", rule.averaging));
+            return Err(HyperparameterError::new(format!("averaging of at most 1, found {}", rule.averaging)));
         }
         Ok(Box::new(rule))
     }

@@ -1,7 +1,8 @@
 //! Stochastic gradient descent with Nesterov's momentum.
 
 use super::{
-    Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, fraction, from_map, to_map, vectorised,
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, fraction, from_map,
+    to_map, vectorised,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -43,7 +44,7 @@ impl Optimizer for Nesterov {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         fraction("momentum", rule.momentum)?;
         above_zero_or_equal("weight_decay", rule.weight_decay)?;

@@ -1,6 +1,8 @@
 //! Sharpness-aware minimisation.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised};
+use super::{
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero, fraction, from_map, to_map, vectorised,
+};
 use crate::numeric::linalg::norm;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,7 +49,7 @@ impl Optimizer for Sam {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         above_zero("rho", rule.rho)?;
         fraction("momentum", rule.momentum)?;

@@ -1,6 +1,9 @@
 //! Stochastic gradient descent.
 
-use super::{Batches, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, from_map, to_map, vectorised};
+use super::{
+    Batches, HyperparameterError, Optimizer, Preset, State, Step, above_zero_or_equal, add_decay, from_map, to_map,
+    vectorised,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -38,7 +41,7 @@ impl Optimizer for Sgd {
         to_map(self)
     }
 
-    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, String> {
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
         let rule: Self = from_map(hyperparameters)?;
         above_zero_or_equal("weight_decay", rule.weight_decay)?;
         Ok(Box::new(rule))

@@ -2,7 +2,7 @@
 
     flatgauge check --measure hessian_trace --command 'python this_file.py'
 
-Requests come on stdin, one JSON object a line; an answer is one line with the request's id and a value (and a
+Requests come on stdin, one JSON object per line; an answer is one line with the request's id and a value (and a
 std_error, if the value is a random estimate), a skip, or an error. Keep stdout for answers only: print anything
 else to stderr. Replace `measure` by your own code.
 """

@@ -1,9 +1,10 @@
-//! Functions found by an optimiser.
+//! Functions found by an optimiser, beside those drawn from the prior.
 
-use super::{Counts, Function, FunctionError};
 use crate::data::Dataset;
+use crate::function::{Counts, Function, FunctionError};
 use crate::model::{Architecture, Model, Network};
 use crate::numeric::Streams;
+use crate::study::StudyError;
 use crate::train::Trainer;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 /// A training set: some of the inputs, with the labels that a function gives them.
 #[derive(Debug, Clone)]
-pub struct Task {
+pub(super) struct Task {
     /// All inputs, `n x features`.
     pub inputs: Array2<f64>,
     /// The function to learn, on all inputs.
@@ -40,7 +41,7 @@ impl Task {
 
 /// A network trained to zero error.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(super) struct Found {
     /// Seed of its initial parameters and of its training.
     pub seed: u64,
     /// The network.
@@ -51,7 +52,7 @@ pub struct Found {
 
 /// Networks trained on one task from many seeds.
 #[derive(Debug, Clone)]
-pub struct Optimised {
+pub(super) struct Optimised {
     /// Those that reached zero error, in the order of their seeds.
     pub found: Vec<Found>,
     /// Seeds that did not within the trainer's epochs.
@@ -60,20 +61,20 @@ pub struct Optimised {
     pub counts: Counts,
 }
 
-/// Trains a network a seed to zero error on a task, and counts the functions that come out: `P_OPT(f | S)` (Mingard,
+/// Trains one network per seed to zero error on a task, and counts the functions that come out: `P_OPT(f | S)` (Mingard,
 /// Valle-Perez, Skalse and Louis 2021, definition 2.1), to be compared with `P_B(f | S)`, [`Counts::given`] of sampled networks.
 ///
 /// # Errors
-/// [`FunctionError`]: shapes that do not fit, a network of several logits, a training that diverges.
-pub fn optimise(
+/// [`StudyError`]: shapes that do not fit, a network of several logits, a training that diverges.
+pub(super) fn optimise(
     architecture: &Architecture,
     trainer: &Trainer,
     task: &Task,
     seeds: Range<u64>,
-) -> Result<Optimised, FunctionError> {
+) -> Result<Optimised, StudyError> {
     let model = Arc::new(Model::new(architecture.clone())?);
     if model.output_count() != 1 {
-        return Err(FunctionError::Outputs { outputs: model.output_count() });
+        return Err(FunctionError::Outputs { outputs: model.output_count() }.into());
     }
     let (rows, columns) = task.inputs.dim();
     let fits = columns == model.input_count() && rows == task.target.input_count();
@@ -83,7 +84,7 @@ pub fn optimise(
             task.target.input_count(),
             model.input_count()
         );
-        return Err(FunctionError::Inputs { reason });
+        return Err(FunctionError::Inputs { reason }.into());
     }
     let data = task.dataset();
     let train = |seed: u64| {
@@ -97,7 +98,7 @@ pub fn optimise(
         let function = Function::new(&logits.iter().map(|logit| *logit > 0.0).collect::<Vec<bool>>());
         Ok((seed, Some(Found { seed, network: trained.network, function })))
     };
-    let outcomes: Result<Vec<_>, FunctionError> = seeds.into_par_iter().map(train).collect();
+    let outcomes: Result<Vec<_>, StudyError> = seeds.into_par_iter().map(train).collect();
     let mut optimised = Optimised { found: Vec::new(), unfinished: Vec::new(), counts: Counts::new(rows) };
     for (seed, found) in outcomes? {
         match found {
@@ -113,9 +114,9 @@ pub fn optimise(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CountOptions, Sampler, count};
     use super::*;
     use crate::data::load;
+    use crate::function::{CountOptions, Sampler, count};
     use crate::model::Activation;
 
     fn task() -> Task {

@@ -1,14 +1,12 @@
-//! The whole line on real data: networks trained on the embedded digits, rescaled, and measured before and
-//! after, each number beside the one predicted from the network before.
+//! Trains the networks, rescales and measures them.
 
 use crate::data::{self, Dataset};
+use crate::demonstration::DemonstrationError;
 use crate::flatness::{self, Measure, Options, Point};
-use crate::gate::finding::Finding;
-use crate::gate::law::Context;
-use crate::gate::outcome::Outcome;
-use crate::gate::tier::Tier;
+use crate::gate::{Context, Finding, Outcome, Tier};
 use crate::kernel;
-use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
+use crate::model::architecture::{DEFAULT_BIAS_STD, DEFAULT_WEIGHT_STD};
+use crate::model::{Activation, Architecture, Loss, Model, Network};
 use crate::numeric::serialize_real;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, PRIOR_SYMMETRY};
 use crate::prior::{self, Gram, Labels, Link, LogProbMethod, PriorOptions};
@@ -35,6 +33,10 @@ const CHECKS: [(&str, &str); 5] = [
     ("prior", "ep-step"),
 ];
 
+fn architecture() -> Architecture {
+    Architecture::fully_connected(&WIDTHS, Activation::Relu, DEFAULT_WEIGHT_STD, DEFAULT_BIAS_STD)
+}
+
 fn network_name(attack: usize) -> String {
     format!("digits+{attack}")
 }
@@ -45,6 +47,7 @@ fn case_name(network: &str, alpha: f64) -> String {
 
 /// Networks trained on digits, before and after rescaling.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Demonstration {
     /// What was trained on what, in one sentence.
     pub setting: String,
@@ -54,6 +57,7 @@ pub struct Demonstration {
 
 /// One network with its rescaled twins.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TrainedNetwork {
     /// Name: how many points with flipped labels it was trained on besides the training set.
     pub name: String,
@@ -67,6 +71,7 @@ pub struct TrainedNetwork {
 
 /// What was measured on one network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Row {
     /// The factor; `None` for the network as trained.
     pub alpha: Option<f64>,
@@ -101,13 +106,13 @@ pub struct Row {
 /// The demonstration and what it says of the laws; `None` where `only` asks for none of its cases.
 ///
 /// # Errors
-/// A sentence, where a network cannot be trained or measured at all.
+/// [`DemonstrationError`], where a network cannot be trained or measured at all.
 pub fn demonstrate(
     context: &Context,
     only: Option<&str>,
     command: &str,
     progress: &(dyn Fn(&str) + Sync),
-) -> Result<Option<(Demonstration, Vec<Outcome>)>, String> {
+) -> Result<Option<(Demonstration, Vec<Outcome>)>, DemonstrationError> {
     let mut plan = Plan::new(context);
     let wanted = |outcome: &Outcome| {
         only.is_none_or(|only| format!("{}/{}/{}", outcome.law, outcome.estimator, outcome.case).contains(only))
@@ -124,12 +129,13 @@ pub fn demonstrate(
             progress(&format!("{LAW}: {}", network.name));
             Ok(network)
         })
-        .collect::<Result<_, String>>()?;
+        .collect::<Result<_, DemonstrationError>>()?;
     let mut outcomes: Vec<Outcome> = networks.iter().flat_map(|network| outcomes(network, context, command)).collect();
     outcomes.retain(wanted);
     let setting = format!(
-        "fcn:64-40-40-1 on digits (label: digit >= 5), {} training and {} test images, SGD to zero training error; \
+        "{} on digits (label: digit >= 5), {} training and {} test images, SGD to zero training error; \
          layer {LAYER} divided by alpha, layer {} multiplied",
+        architecture(),
         plan.train,
         plan.test,
         LAYER + 1
@@ -162,45 +168,41 @@ impl Plan {
     }
 
     /// Trains a network on S and `attack` further images with flipped labels, and measures it.
-    fn network(&self, context: &Context, attack: usize) -> Result<TrainedNetwork, String> {
+    fn network(&self, context: &Context, attack: usize) -> Result<TrainedNetwork, DemonstrationError> {
         let name = network_name(attack);
-        let fault = |error: &dyn std::fmt::Display| format!("{LAW}, network {name}: {error}");
+        let fault = DemonstrationError::of(&name);
         let streams = context.streams("digits");
         // The same S and E for every network: the attack set is dealt last.
         let dealt =
-            self.digits.split(self.test + self.train + attack, 0, streams).map_err(|error| fault(&error))?.train;
+            self.digits.split(self.test + self.train + attack, 0, streams).map_err(|error| fault(error.into()))?.train;
         let indices: Vec<usize> = (0..dealt.len()).collect();
         let (test, train) = indices.split_at(self.test);
         let (test, mut train) = (dealt.rows(test), dealt.rows(train));
         for label in train.targets.iter_mut().skip(self.train) {
             *label = 1.0 - *label;
         }
-        let architecture = Architecture::fully_connected(
-            &WIDTHS,
-            Activation::Relu,
-            crate::model::architecture::DEFAULT_WEIGHT_STD,
-            crate::model::architecture::DEFAULT_BIAS_STD,
-        );
-        let model = Arc::new(Model::new(architecture).expect("the architecture is sound"));
+        let model = Arc::new(Model::new(architecture()).expect("the architecture is sound"));
         let start = Network::sample(Arc::clone(&model), streams.child("network", attack as u64));
         let trainer = Trainer { learning_rate: Some(LEARNING_RATE), seed: context.seed, ..Trainer::default() };
-        let trained = trainer.run_with_attack(start, &train, self.train, &mut |_| ()).map_err(|error| fault(&error))?;
-        let epochs = trained.zero_error_epoch.ok_or_else(|| fault(&"zero training error was not reached"))?;
+        let trained =
+            trainer.run_with_attack(start, &train, self.train, &mut |_| ()).map_err(|error| fault(error.into()))?;
+        let epochs = trained.zero_error_epoch.ok_or_else(|| fault("zero training error was not reached".into()))?;
 
         let clean = train.rows(&(0..self.train).collect::<Vec<_>>());
         let inputs = Dataset::stacked_inputs(&[&clean, &test]);
-        let gram = kernel::nngp(model.architecture(), inputs.view()).map_err(|error| fault(&error))?;
-        let gram = Gram::new(gram).map_err(|error| fault(&error))?;
+        let gram = kernel::nngp(model.architecture(), inputs.view()).map_err(|error| fault(error.into()))?;
+        let gram = Gram::new(gram).map_err(|error| fault(error.into()))?;
         let logits = trained.network.logits(test.inputs.view());
         let right = logits.iter().zip(&test.targets).filter(|(logit, label)| (**logit > 0.0) == (**label > 0.5));
         let test_accuracy = right.count() as f64 / test.len() as f64;
         let bench = Bench { context, network: &trained.network, clean: &clean, inputs: inputs.view(), gram: &gram };
         let alphas = [None].into_iter().chain(ALPHAS.map(Some));
-        let rows =
-            alphas.map(|alpha| bench.row(alpha)).collect::<Result<_, String>>().map_err(|error| fault(&error))?;
+        let rows = alphas.map(|alpha| bench.row(alpha)).collect::<Result<_, _>>().map_err(fault)?;
         Ok(TrainedNetwork { name, epochs, test_accuracy, rows })
     }
 }
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// A trained network with what it is measured on.
 struct Bench<'b> {
@@ -212,28 +214,25 @@ struct Bench<'b> {
 }
 
 impl Bench<'_> {
-    fn objective<'n>(&'n self, network: &'n Network) -> Result<Objective<'n>, String> {
-        let (inputs, targets) = (self.clean.inputs.view(), self.clean.targets.view());
-        Objective::new(network, Loss::Bce, inputs, targets).map_err(|error| error.to_string())
+    fn point<'n>(&'n self, network: &'n Network) -> Result<Point<'n>, Fault> {
+        Ok(Point::of(network, Loss::Bce, self.clean.inputs.view(), self.clean.targets.view())?)
     }
 
-    fn row(&self, alpha: Option<f64>) -> Result<Row, String> {
+    fn row(&self, alpha: Option<f64>) -> Result<Row, Fault> {
         let map = LayerAlpha { layer: LAYER, alpha: alpha.unwrap_or(1.0) };
-        let action = map.action(&self.network.model).map_err(|error| error.to_string())?;
-        let rescaled = self.network.with_theta(action.apply(&self.network.theta));
-        let before = Point::new(self.objective(self.network)?, &self.network.theta);
-        let after = Point::new(self.objective(&rescaled)?, &rescaled.theta);
+        let action = map.action(&self.network.model)?;
+        let rescaled = map.apply(self.network)?;
+        let before = self.point(self.network)?;
+        let after = self.point(&rescaled)?;
         let options = Options::default();
         // Measured by the estimator under test, predicted by the registry's definition.
-        let measure = |id: &str| -> Result<[f64; 2], String> {
+        let measure = |id: &str| -> Result<[f64; 2], Fault> {
             let definition = flatness::find(id).expect("a registered measure");
             let subject: &dyn Measure =
                 self.context.measures.iter().copied().find(|measure| measure.id() == id).unwrap_or(definition);
-            let measured = subject.evaluate(&after, &options).map_err(|error| error.to_string())?;
-            let predicted = definition
-                .predict(&before, &action, &options)
-                .expect("the measures of the demonstration predict")
-                .map_err(|error| error.to_string())?;
+            let measured = subject.evaluate(&after, &options)?;
+            let predicted =
+                definition.predict(&before, &action, &options).expect("the measures of the demonstration predict")?;
             Ok([measured.value, predicted.value])
         };
         let [sharpness, sharpness_predicted] = measure("keskar_sharpness")?;
@@ -252,7 +251,7 @@ impl Bench<'_> {
             .find(|method| method.id() == "ep")
             .unwrap_or_else(|| prior::find("ep").expect("a registered method"));
         let options = PriorOptions { link: Link::Step, ..PriorOptions::default() };
-        let answer = ep.log_prob(self.gram, &labels, &options).map_err(|error| error.to_string())?;
+        let answer = ep.log_prob(self.gram, &labels, &options)?;
         Ok(Row {
             alpha,
             sharpness,

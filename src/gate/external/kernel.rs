@@ -1,0 +1,115 @@
+//! A command in the place of a method for Gram matrices.
+
+use super::External;
+use super::answer::Answer;
+use super::process::NoAnswer;
+use crate::data::{read_npy, write_npy};
+use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
+use crate::model::Architecture;
+use crate::numeric::Info;
+use ndarray::{Array2, ArrayView2, Ix2};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A command in the place of a method for Gram matrices, held to one kernel.
+pub struct ExternalKernel {
+    kind: Kind,
+    external: Arc<External>,
+}
+
+impl ExternalKernel {
+    /// A command that answers with Gram matrices of `kind`.
+    pub fn new(kind: Kind, external: Arc<External>) -> Self {
+        Self { kind, external }
+    }
+
+    fn request(
+        &self,
+        id: &str,
+        inputs_path: &Path,
+        architecture: &Architecture,
+        inputs: ArrayView2<f64>,
+        options: &KernelOptions,
+    ) -> Result<Value, String> {
+        write_npy(inputs_path, inputs).map_err(|error| error.to_string())?;
+        Ok(json!({
+            "id": id,
+            "kind": "kernel",
+            "kernel": self.kind.name(),
+            "architecture": architecture,
+            "inputs": inputs_path,
+            "samples": options.samples,
+            "seed": options.seed,
+        }))
+    }
+
+    fn fault(reason: String) -> KernelError {
+        KernelError::External { method: "kernel", reason }
+    }
+}
+
+/// A matrix of an answer: rows as lists, or the path of a `.npy` file.
+fn matrix(value: &Value, what: &str) -> Result<Array2<f64>, String> {
+    if let Value::String(path) = value {
+        let array = read_npy(Path::new(path)).map_err(|error| format!("{what}: {error}"))?;
+        let shape = array.shape().to_vec();
+        return array.into_dimensionality::<Ix2>().map_err(|_| format!("{what} has shape {shape:?}, expected n x n"));
+    }
+    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone())
+        .map_err(|_| format!("{what} is neither a path of a .npy file nor a list of rows of numbers"))?;
+    let columns = rows.first().map_or(0, Vec::len);
+    let count = rows.len();
+    Array2::from_shape_vec((count, columns), rows.concat()).map_err(|_| format!("{what} has rows of different lengths"))
+}
+
+impl KernelMethod for ExternalKernel {
+    fn id(&self) -> &'static str {
+        "command"
+    }
+
+    fn summary(&self) -> &'static str {
+        "a command under test"
+    }
+
+    fn source(&self) -> &'static str {
+        "external"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        match self.kind {
+            Kind::Nngp => &[Kind::Nngp],
+            Kind::Ntk => &[Kind::Ntk],
+        }
+    }
+
+    fn gram(
+        &self,
+        architecture: &Architecture,
+        inputs: ArrayView2<f64>,
+        options: &KernelOptions,
+    ) -> Result<KernelResult, KernelError> {
+        let request = |id: &str, [path, _]: [&Path; 2]| self.request(id, path, architecture, inputs, options);
+        match self.external.ask("k", ["inputs.npy", "unused"], request) {
+            Ok(Answer::Gram { gram, std_error }) => {
+                let entries = matrix(&gram, "gram").map_err(Self::fault)?;
+                let std_error = std_error.map(|value| matrix(&value, "std_error")).transpose().map_err(Self::fault)?;
+                if let Some(errors) = &std_error {
+                    let bad = errors.iter().find(|error| !(**error >= 0.0 && error.is_finite()));
+                    if errors.dim() != entries.dim() || bad.is_some() {
+                        let reason = "std_error is no matrix of finite numbers of at least 0, of the shape of gram";
+                        return Err(Self::fault(reason.to_owned()));
+                    }
+                }
+                Ok(KernelResult { matrix: entries, std_error, left_out: Vec::new(), info: Info::new() })
+            }
+            Ok(Answer::Value(_)) => {
+                Err(Self::fault("missing-gram: the answer to a kernel request has no gram".to_owned()))
+            }
+            Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
+                Err(KernelError::NotApplicable { method: "kernel", reason })
+            }
+            Err(NoAnswer::Fault(reason)) => Err(Self::fault(reason)),
+        }
+    }
+}
