@@ -257,9 +257,7 @@ fn an_answer_that_says_nothing_passes_for_no_measure() {
             }
         }
     }
-    // A limit of the gate, told in docs/trust.md: predictions of this measure rest on draws that leave standard errors of 32%, so
-    // that ten of them cover a constant of the size of its values.
-    assert_eq!(passed, ["pac_bayes_magnitude: (1.0, None) passes"]);
+    assert_eq!(passed, [""; 0]);
 }
 
 #[test]

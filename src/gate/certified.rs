@@ -3,6 +3,7 @@
 use crate::data::{parse_npy, parse_npz};
 use crate::gate::cases::FlatnessCase;
 use crate::kernel::Kind;
+use crate::numeric::tolerance::COVARIANCE_ANGLE_ERROR;
 use crate::model::{Activation, Architecture, Loss, Model, parse_network};
 use crate::prior::{Gram, Labels, Link};
 use ndarray::{Array2, Ix2};
@@ -48,9 +49,19 @@ pub(super) struct KernelRow {
     pub inputs: Array2<f64>,
     nngp: Array2<f64>,
     ntk: Array2<f64>,
+    depth: usize,
 }
 
 impl KernelRow {
+    /// What the certified matrix itself is good to. Tangent kernels of nearly parallel inputs come from covariances there,
+    /// which hold half the digits of an angle, layer by layer.
+    pub fn own_error(&self, kind: Kind) -> f64 {
+        match kind {
+            Kind::Nngp => 0.0,
+            Kind::Ntk => COVARIANCE_ANGLE_ERROR * self.depth as f64,
+        }
+    }
+
     /// The certified matrix of a kernel.
     pub fn matrix(&self, kind: Kind) -> &Array2<f64> {
         match kind {
@@ -72,7 +83,7 @@ pub(super) fn kernels() -> Vec<KernelRow> {
         let mut widths = vec![1; number("depth") as usize + 2];
         widths[0] = inputs.ncols();
         let architecture = Architecture::fully_connected(&widths, activation, number("weight_std"), number("bias_std"));
-        KernelRow { name, architecture, inputs, nngp: matrix(nngp), ntk: matrix(ntk) }
+        KernelRow { name, architecture, inputs, nngp: matrix(nngp), ntk: matrix(ntk), depth: number("depth") as usize }
     };
     macro_rules! cases {
         ($($name:literal),*) => {

@@ -88,7 +88,8 @@ impl Finding {
         if !(std_error > 0.0) {
             return finding;
         }
-        let z = (measured - expected) / std_error;
+        // In units of the whole uncertainty: where rounding is the larger part, a standard error has nothing to answer for.
+        let z = (measured - expected) / std_error.hypot(rounding);
         let finding = finding.resting_on(rounding + (SUSPICIOUS_Z + POWER_Z) * std_error, scale);
         let decided = finding.verdict != Verdict::Skip && z.is_finite();
         Self { z_scores: decided.then_some(z).into_iter().collect(), ..finding }

@@ -123,6 +123,11 @@ impl<'a> Check<'a> {
     ) -> Self {
         Self { estimator: estimator.into(), case: case.into(), run: Box::new(run) }
     }
+
+    /// Runs it until it is decided, as a run of the gate does: what looks suspicious is asked again under other seeds.
+    pub fn decide(&self) -> Finding {
+        crate::gate::sequential::decide(self, 1)
+    }
 }
 
 /// On which cases a law holds.

@@ -348,7 +348,7 @@ fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run 
             pairs.map(|(a, b)| p[a] * p[b] * (slopes[a] - slopes[b]).powi(2)).sum()
         };
     }
-    Ok((total / n as f64, None))
+    Ok((point.objective().scale * total / n as f64, None))
 }
 
 /// The root of a sum of squares, which overflow from 1e154 on.

@@ -1,7 +1,7 @@
 //! Certified values: numbers by independent programs.
 
 use super::curvature::evaluate;
-use super::kernel::{agreement, gram, largest_error, subjects};
+use super::kernel::{gram, largest_error, subjects};
 use super::prior::{estimator, log_prob};
 use crate::description::{Reference, references};
 use crate::flatness::{self, Measure, Options};
@@ -143,7 +143,7 @@ impl Law for Kernel {
                     let Some(std_error) = answer.std_error else {
                         let worst = largest_error(answer.matrix.view(), certified.view());
                         let score = Score::of(worst, 0.0).map(|score| Score { seconds, ..score });
-                        return Finding::compare(worst, 0.0, CERTIFIED_KERNEL.max(agreement(kind))).scored(score);
+                        return Finding::compare(worst, 0.0, CERTIFIED_KERNEL.max(row.own_error(kind))).scored(score);
                     };
                     let layers = &row.architecture.layers;
                     if layers.iter().filter(|spec| matches!(spec, LayerSpec::Dense { .. })).count() > 2 {

@@ -144,9 +144,11 @@ fn sample(
         upper_bound: None,
         points: orthant.point_count(),
     };
+    // A seed keeps its numbers whatever a method is called.
+    let stream = if resample { "smc" } else { "ep-importance" };
     let streams = Streams::new(options.seed);
     let (mut answer, outcomes) = monte_carlo::run(plan, options, started, |index| {
-        let outcome = island::run(&guides, &mut streams.stream(method.id(), index), resample);
+        let outcome = island::run(&guides, &mut streams.stream(stream, index), resample);
         Ok((outcome.log_estimate, outcome))
     })?;
     let mean = |part: fn(&Outcome) -> f64| outcomes.iter().map(part).sum::<f64>() / outcomes.len() as f64;

@@ -144,7 +144,7 @@ impl Optimizer for EntropySgd {
     }
 
     fn step(&self, step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches) -> f64 {
-        let mut generator = step.streams.stream("entropy_sgd noise", step.number);
+        let mut generator = step.streams.stream("entropy-sgd noise", step.number);
         let mut draw = || StandardNormal.sample(&mut generator);
         self.step_with_noise(step, state, theta, batches, &mut draw)
     }
