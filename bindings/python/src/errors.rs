@@ -51,8 +51,8 @@ pub fn exception(py: Python, class: &str, kind: &str, message: &str) -> PyErr {
 }
 
 /// What a user gave that the package itself refuses.
-pub fn unusable(message: impl Into<String>) -> PyErr {
-    pyo3::exceptions::PyValueError::new_err(message.into())
+pub fn unusable(message: impl std::fmt::Display) -> PyErr {
+    pyo3::exceptions::PyValueError::new_err(message.to_string())
 }
 
 /// Turns the errors of a room into exceptions.

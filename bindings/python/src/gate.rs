@@ -14,7 +14,6 @@ use flatgauge::report;
 use pyo3::prelude::*;
 use serde_json::json;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -135,16 +134,6 @@ fn of_file(context: Context<'static>, file: &Path) -> PyResult<(Context<'static>
     let grams = corpus.grams(context.tier, context.seed).map_err(unusable)?;
     let laws = gate::registry().iter().copied().filter(|law| law.scope() != Scope::Certified).collect();
     Ok((context.on_cases(networks, grams), laws))
-}
-
-/// Runs one check on this thread. A panic fails its case.
-fn settle(check: &Check) -> Finding {
-    catch_unwind(AssertUnwindSafe(|| (check.run)())).unwrap_or_else(|panic| {
-        let message = (panic.downcast_ref::<String>().map(String::as_str))
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Finding::fail(format!("panicked: {message}"))
-    })
 }
 
 /// The same words for a callable, which is no command.
@@ -271,7 +260,7 @@ impl Gate {
         let outcome = match item {
             Item::Check(check) => {
                 let check = &self.checks[*check].1;
-                let finding = py.detach(|| settle(check));
+                let finding = py.detach(|| Check::decide(check));
                 raised = self.callable.take();
                 if let Some(error) = raised.take_if(|error| !error.is_instance_of::<pyo3::exceptions::PyException>(py))
                 {

@@ -21,6 +21,7 @@ pub fn registry(what: &str) -> PyResult<String> {
                 Scope::Every => "every",
                 Scope::Generic => "generic",
                 Scope::Certified => "certified",
+                _ => "other",
             };
             let entry = |law: &&dyn gate::Law| json!({"id": law.id(), "statement": law.statement(), "scope": scope(law.scope())});
             gate::registry().iter().map(entry).collect()

@@ -96,7 +96,10 @@ impl Callable {
 }
 
 fn estimate(value: f64, std_error: Option<f64>) -> Estimate {
-    Estimate { value, std_error, info: Info::new() }
+    match std_error {
+        None => Estimate::deterministic(value, Info::new()),
+        Some(std_error) => Estimate::stochastic(value, std_error, Info::new()),
+    }
 }
 
 /// In the place of a registered measure.
@@ -122,6 +125,10 @@ impl Measure for PyMeasure {
 
     fn responses(&self) -> Responses {
         self.definition.responses()
+    }
+
+    fn knows_loss_scale(&self) -> bool {
+        false
     }
 
     fn is_stochastic(&self) -> bool {
