@@ -3,8 +3,8 @@
 use crate::data::{parse_npy, parse_npz};
 use crate::gate::cases::FlatnessCase;
 use crate::kernel::Kind;
-use crate::numeric::tolerance::COVARIANCE_ANGLE_ERROR;
 use crate::model::{Activation, Architecture, Loss, Model, parse_network};
+use crate::numeric::tolerance::COVARIANCE_ANGLE_ERROR;
 use crate::prior::{Gram, Labels, Link};
 use ndarray::{Array2, Ix2};
 use serde_json::Value;

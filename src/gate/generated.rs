@@ -9,7 +9,6 @@ use crate::gate::origin::Origin;
 use crate::gate::outcome::Outcome;
 use crate::gate::printable::printable;
 use crate::gate::runner::{Progress, run};
-use crate::gate::sequential::decide;
 use crate::model::{Activation, Loss, Role};
 use crate::numeric::Streams;
 use crate::prior::{Gram, Labels};
@@ -237,7 +236,7 @@ pub fn run_generated(
         let name = format!("smallest-{}", counterexamples.len());
         let failure = |context: Context| {
             let check = law.checks(&context).into_iter().find(|check| check.estimator == outcome.estimator)?;
-            let finding = decide(&check, 1);
+            let finding = check.decide();
             (finding.verdict == Verdict::Fail && finding.measured.is_some() == compared).then_some(finding)
         };
         progress(0, 0, &format!("shrinking {}/{}/{}", outcome.law, outcome.estimator, outcome.case));

@@ -7,6 +7,7 @@ use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
+use crate::gate::sequential::decide;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::numeric::Streams;
@@ -126,7 +127,12 @@ impl<'a> Check<'a> {
 
     /// Runs it until it is decided, as a run of the gate does: what looks suspicious is asked again under other seeds.
     pub fn decide(&self) -> Finding {
-        crate::gate::sequential::decide(self, 1)
+        self.decide_on_average(1)
+    }
+
+    /// The same for the mean of several answers in the place of each.
+    pub(super) fn decide_on_average(&self, replicates: usize) -> Finding {
+        decide(&*self.run, replicates)
     }
 }
 

@@ -5,7 +5,6 @@ use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::origin::Origin;
 use crate::gate::outcome::Outcome;
-use crate::gate::sequential::decide;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,7 +45,7 @@ pub fn run(
     let mut findings: Vec<Finding> = checks
         .par_iter()
         .map(|(law, check)| {
-            let finding = decide(check, 1);
+            let finding = check.decide();
             let address = address(law, &check.estimator, &check.case);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, checks.len(), &address);
             finding
@@ -97,7 +96,8 @@ fn average_the_undecided(
             progress(0, 0, &format!("averaging {replicates} answers, {law}/{estimator}"));
             let undecided = members.iter().filter(|index| findings[**index].cause == Some(Cause::Undecided));
             let undecided: Vec<usize> = undecided.copied().take(AVERAGED_CASES).collect();
-            let again: Vec<Finding> = undecided.par_iter().map(|index| decide(&checks[*index].1, replicates)).collect();
+            let again: Vec<Finding> =
+                undecided.par_iter().map(|index| checks[*index].1.decide_on_average(replicates)).collect();
             for (index, mut finding) in undecided.into_iter().zip(again) {
                 if finding.cause == Some(Cause::Undecided) {
                     finding.reason += &format!(", on the average of {replicates} answers too");

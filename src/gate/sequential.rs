@@ -7,7 +7,6 @@
 
 use crate::gate::effort::Effort;
 use crate::gate::finding::{Finding, Verdict};
-use crate::gate::law::Check;
 use crate::gate::tolerance::SUSPICIOUS_Z;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,8 +25,8 @@ const STEPS: [u64; 3] = [4, 16, 64];
 const LAST_Z: f64 = 5.0;
 
 /// Runs a check until it is decided.
-pub(super) fn decide(check: &Check, replicates: usize) -> Finding {
-    let once = |repeat| settle(check, Effort { repeat, replicates });
+pub(super) fn decide(run: &dyn Fn(Effort) -> Finding, replicates: usize) -> Finding {
+    let once = |repeat| settle(run, Effort { repeat, replicates });
     let first = once(0);
     if !is_suspicious(&first) {
         return first;
@@ -74,8 +73,8 @@ fn is_suspicious(finding: &Finding) -> bool {
 }
 
 /// Runs a check once. A panicking estimator fails its case; the others still run.
-pub(super) fn settle(check: &Check, effort: Effort) -> Finding {
-    catch_unwind(AssertUnwindSafe(|| (check.run)(effort))).unwrap_or_else(|panic| {
+fn settle(run: &dyn Fn(Effort) -> Finding, effort: Effort) -> Finding {
+    catch_unwind(AssertUnwindSafe(|| run(effort))).unwrap_or_else(|panic| {
         let message = (panic.downcast_ref::<String>().map(String::as_str))
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
@@ -91,10 +90,10 @@ mod tests {
 
     /// A check of an answer that is `bias` of its standard errors off, whose errors are stated `shrunk` times too small.
     fn of(bias: f64, shrunk: f64, seed: u64) -> Finding {
-        let check = Check::new("e", "c", move |effort| {
+        let check = move |effort: Effort| {
             let noise: f64 = StandardNormal.sample(&mut Streams::new(effort.seed(seed)).stream("noise", 0));
             Finding::test(10.0 + 0.1 * (bias + shrunk * noise), 10.0, 1e-9, 0.1)
-        });
+        };
         decide(&check, 1)
     }
 
@@ -114,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_ignored_seed_is_asked_again_in_vain() {
-        let check = Check::new("e", "c", |_| Finding::test(10.35, 10.0, 1e-9, 0.1));
+        let check = |_| Finding::test(10.35, 10.0, 1e-9, 0.1);
         assert_eq!(decide(&check, 1).verdict, Verdict::Fail);
     }
 }
