@@ -469,5 +469,5 @@ fn the_log_product_has_its_definition_for_every_k_and_says_where_it_has_none() {
         Case { widths: vec![2, 2, 1], activation: Activation::Relu, loss: Loss::Bce, samples: 5, seed: 0 }.build();
     let none = measure
         .evaluate(&Point::new(case.objective(), &case.network.theta), &Options { eigenvalue_count: 0, ..options() });
-    assert_eq!(none.unwrap_err().to_string(), "hessian_log_product: k is 0, expected at least 1");
+    assert_eq!(none.unwrap_err().to_string(), "hessian_log_product: eigenvalue_count is 0, expected at least 1");
 }

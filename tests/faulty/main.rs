@@ -180,7 +180,8 @@ fn failures(report: &Report) -> Vec<(&str, String)> {
 fn complaints(name: &str, law: &str, twin: &Report, faulty: &Report) -> Vec<String> {
     let mut complaints = Vec::new();
     // The plain samplers of the zoo decline the certified images, of 20 points and more; a user would declare that.
-    let declined = |outcome: &&Outcome| outcome.law == "certified.prior" && outcome.cause == Some(Cause::NothingVerified);
+    let declined =
+        |outcome: &&Outcome| outcome.law == "certified.prior" && outcome.cause == Some(Cause::NothingVerified);
     let failing = twin.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail);
     if failing.filter(|outcome| !declined(outcome)).count() > 0 {
         complaints.push(format!("{name}: the correct twin is caught: {:?}", failures(twin)));

@@ -130,8 +130,8 @@ impl Law for Honest {
     fn tolerance(&self) -> String {
         format!(
             "false alarms at 1e-9 for each statistic, by Chernoff's bound for chi-square; {QUICK_ANSWERS} answers at the quick tier \
-             (standard errors off by 3 and a bias of 3 of them are caught), {FULL_ANSWERS} at the full one (too small by the root of \
-             2, a bias of half of one)"
+             (standard errors too small by 3 or too large by 4 and a bias of 3 are caught), {FULL_ANSWERS} at the full one (too small by the root of \
+             2, too large by 3, a bias of half of one)"
         )
     }
 
