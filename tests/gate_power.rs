@@ -293,8 +293,11 @@ fn faults_of_an_averaged_kernel_are_caught() {
     }
 }
 
+/// An answer from the seed and the value of another case.
+type Answer = fn(u64, f64) -> Estimate;
+
 /// Estimators that say nothing.
-const EMPTY: [(&str, fn(u64, f64) -> Estimate); 9] = [
+const EMPTY: [(&str, Answer); 9] = [
     ("0", |_, _| Estimate::deterministic(0.0, Info::new())),
     ("1", |_, _| Estimate::deterministic(1.0, Info::new())),
     ("1e300", |_, _| Estimate::deterministic(1e300, Info::new())),

@@ -302,7 +302,7 @@ pub fn laws_page() -> String {
         "# The laws\n\nWritten by `flatgauge list laws --format markdown`; a test compares. A law is a sentence that every right \
          estimator obeys, with a tolerance that is derived (`src/numeric/tolerance.rs`). What each catches is tried: \
          `tests/faulty/README.md` lists estimators with one error each and the law that finds it.\n\n\
-         Random answers are compared at their own standard errors; where these are so large that an error of five times the \
+         Random answers are compared at their own standard errors; where these are so large that an error of twice the \
          value would pass, nothing is decided, and an estimator of which nothing was decided does not pass.\n\n",
     );
     text += &table(
