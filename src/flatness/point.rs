@@ -64,7 +64,7 @@ impl<'a> Point<'a> {
     }
 
     /// What every measure reports of the point: the loss, the norm of its gradient (where they are finite),
-    /// whether that is small enough to call the point stationary ([`STATIONARY_GRADIENT`]).
+    /// whether that is small enough to call the point stationary (`STATIONARY_GRADIENT`).
     pub fn info(&self) -> Info {
         let gradient = norm(self.linearisation.gradient());
         let stationary = gradient <= STATIONARY_GRADIENT * self.objective().scale.abs();
@@ -131,7 +131,7 @@ impl<'a> DensePoint<'a> {
     /// As [`DensePoint::new`] for networks from outside.
     ///
     /// # Errors
-    /// [`FlatnessError::TooLarge`] above [`ORACLE_LIMIT`] parameters.
+    /// [`FlatnessError::TooLarge`] above `ORACLE_LIMIT` parameters.
     pub fn try_new(objective: Objective<'a>, theta: &[f64]) -> Result<Self, FlatnessError> {
         let (parameters, limit) = (theta.len(), ORACLE_LIMIT);
         if parameters > limit {

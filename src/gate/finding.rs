@@ -76,7 +76,7 @@ impl Finding {
     }
 
     /// Compares numbers whose difference has a standard error: passes iff they differ by at most `rounding` and
-    /// [`GATE_Z`] standard errors; from [`SUSPICIOUS_Z`] of them on the runner asks again. Where that would let through an error of [`LEAST_POWER`] times the expected number, a
+    /// `GATE_Z` standard errors; from `SUSPICIOUS_Z` of them on the runner asks again. Where that would let through an error of `LEAST_POWER` times the expected number, a
     /// number that agrees is not tried: a standard error that swallows the value is no way to pass.
     pub fn test(measured: f64, expected: f64, rounding: f64, std_error: f64) -> Self {
         Self::test_on_scale(measured, expected, rounding, std_error, expected.abs())
@@ -95,7 +95,7 @@ impl Finding {
         Self { z_scores: decided.then_some(z).into_iter().collect(), ..finding }
     }
 
-    /// Passes iff `measured` is at most `bound`, but for `rounding` and [`GATE_Z`] standard errors; not tried where
+    /// Passes iff `measured` is at most `bound`, but for `rounding` and `GATE_Z` standard errors; not tried where
     /// [`Finding::test`] would not be.
     pub fn test_at_most(measured: f64, bound: f64, rounding: f64, std_error: f64, what: &str) -> Self {
         let allowed = rounding + GATE_Z * std_error;

@@ -33,7 +33,7 @@ pub trait Rescaling: Send + Sync + std::fmt::Debug {
         Ok(rescaled)
     }
 
-    /// Whether the function is preserved exactly (up to rounding), as all but [`BatchNormScale`] do.
+    /// Whether the function is preserved exactly (up to rounding), as all but `BatchNormScale` do.
     fn is_exact(&self) -> bool {
         true
     }
