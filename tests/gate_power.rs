@@ -252,7 +252,7 @@ fn promises_of_methods_are_held() {
     // Declared in advance it is no failure, and once it is none any more the declaration is.
     let excused = Gate::quick().prior(&shy).known("certified.prior/*", "small matrices only").report();
     assert_eq!(failing_laws(&excused), [""; 0]);
-    let stale = Gate::quick().prior(&shy).known("prior.scale/*", "long ago").known("certified.prior/*", "small");
+    let stale = Gate::quick().prior(&shy).known("estimate.seed/*", "long ago").known("certified.prior/*", "small");
     assert_eq!(failing_laws(&stale.report()), ["gate.known"]);
 }
 

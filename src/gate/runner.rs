@@ -51,7 +51,7 @@ pub fn run(
             finding
         })
         .collect();
-    average_the_undecided(&checks, &mut findings, context.by_tier(&AVERAGED_QUICK, &AVERAGED_FULL), progress);
+    average_the_undecided(&checks, &mut findings, progress);
     (checks.iter().zip(findings))
         .map(|((law, check), finding)| {
             let address = address(law, &check.estimator, &check.case);
@@ -63,19 +63,13 @@ pub fn run(
 
 /// Answers that are averaged, one number after the other, where an estimator is too noisy for every case of a law: noise
 /// is no error, and an honest estimator must not fail for it.
-const AVERAGED_QUICK: [usize; 2] = [4, 16];
-const AVERAGED_FULL: [usize; 4] = [4, 16, 64, 256];
+const AVERAGED: [usize; 4] = [4, 16, 64, 256];
 /// Cases of a law that are asked again in this way.
 const AVERAGED_CASES: usize = 8;
 
 /// Asks again, for the average of several answers, where none of a law's cases was decided and standard errors are the
 /// reason, until one is.
-fn average_the_undecided(
-    checks: &[(&'static str, Check)],
-    findings: &mut [Finding],
-    replicates: &[usize],
-    progress: Progress,
-) {
+fn average_the_undecided(checks: &[(&'static str, Check)], findings: &mut [Finding], progress: Progress) {
     let mut groups: Vec<((&str, &str), Vec<usize>)> = Vec::new();
     for (index, (law, check)) in checks.iter().enumerate() {
         let key = (*law, check.estimator.as_str());
@@ -89,7 +83,7 @@ fn average_the_undecided(
             && members.iter().any(|index| findings[*index].cause == Some(Cause::Undecided))
     };
     for ((law, estimator), members) in groups {
-        for &replicates in replicates {
+        for replicates in AVERAGED {
             if !is_open(&members, findings) {
                 break;
             }
