@@ -168,9 +168,20 @@ impl Finding {
         Self::without_numbers(Verdict::Skip, Cause::Unsupported, reason.into())
     }
 
-    /// Not decided, since standard errors are too large.
-    pub fn undecided(reason: impl Into<String>) -> Self {
-        Self::without_numbers(Verdict::Skip, Cause::Undecided, reason.into())
+    /// Not decided, since standard errors hide a movement of less than `least` of a number.
+    pub fn hidden(number: f64, least: f64, reason: impl Into<String>) -> Self {
+        let undecided = Self::without_numbers(Verdict::Skip, Cause::Undecided, reason.into());
+        Self { expected: Some(number), catches: Some(least), ..undecided }
+    }
+
+    /// Whether nothing would be decided even with standard errors `shrunk` times smaller: only an error, or a movement, of
+    /// more than a hundred times the number would be seen.
+    pub(super) fn is_hopeless(&self, shrunk: f64) -> bool {
+        match (self.catches, self.expected) {
+            // Written so that NaN is hopeless.
+            (Some(catches), Some(expected)) => !(catches / shrunk <= 100.0 * expected.abs()),
+            _ => false,
+        }
     }
 
     /// Not owed by this estimator on any case, and why.
@@ -296,6 +307,19 @@ mod tests {
         // A number that is 0 by cancellation is held to the size of what it is made of.
         assert_eq!(Finding::test(0.0, 0.0, rounding, 0.01).verdict, Verdict::Skip);
         assert_eq!(Finding::test_on_scale(0.0, 0.0, rounding, 0.01, 1.0).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn what_no_average_could_decide_is_hopeless() {
+        // Standard errors sixteen times smaller decide about the second, and about no number the third.
+        for (std_error, hopeless) in [(1.0, false), (200.0, false), (1e9, true), (1e300, true)] {
+            let finding = Finding::test(8.0, 1.0, 0.0, std_error);
+            assert_eq!(finding.is_hopeless(16.0), hopeless, "{std_error}");
+            assert_eq!(Finding::hidden(1.0, 6.6 * std_error, "x").is_hopeless(16.0), hopeless, "{std_error}");
+        }
+        assert!(!Finding::skip("x").is_hopeless(16.0));
+        assert!(Finding::hidden(0.0, 1.0, "x").is_hopeless(16.0));
+        assert!(Finding::hidden(1.0, f64::NAN, "x").is_hopeless(16.0));
     }
 
     #[test]

@@ -88,7 +88,10 @@ fn average_the_undecided(checks: &[(&'static str, Check)], findings: &mut [Findi
                 break;
             }
             progress(0, 0, &format!("averaging {replicates} answers, {law}/{estimator}"));
-            let undecided = members.iter().filter(|index| findings[**index].cause == Some(Cause::Undecided));
+            // What even the largest average could not decide is not asked for it.
+            let shrunk = (AVERAGED[AVERAGED.len() - 1] as f64).sqrt();
+            let may_be = |finding: &Finding| finding.cause == Some(Cause::Undecided) && !finding.is_hopeless(shrunk);
+            let undecided = members.iter().filter(|index| may_be(&findings[**index]));
             let undecided: Vec<usize> = undecided.copied().take(AVERAGED_CASES).collect();
             let again: Vec<Finding> =
                 undecided.par_iter().map(|index| checks[*index].1.decide_on_average(replicates)).collect();

@@ -8,7 +8,6 @@ use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::tolerance::{NO_NOISIER, SEEN_Z};
-use crate::model::Objective;
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
 use crate::numeric::{Estimate, Info, Streams};
@@ -31,7 +30,7 @@ pub(super) fn evaluate(
     answer(subject.evaluate(&Point::new(case.objective(), theta), options))
 }
 
-fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> {
+pub(super) fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate, Finding> {
     match result {
         Ok(estimate) if !estimate.value.is_finite() => Err(Finding::fail(format!("the measure is {}", estimate.value))),
         Ok(Estimate { std_error: Some(error), .. }) if !(error >= 0.0 && error.is_finite()) => {
@@ -56,7 +55,7 @@ pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> 
 }
 
 /// The tolerance of two answers that a law makes equal, in words; see [`noise`].
-fn agreement() -> String {
+pub(super) fn agreement() -> String {
     format!(
         "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up, and {} standard \
          errors for random estimates",
@@ -65,7 +64,7 @@ fn agreement() -> String {
 }
 
 /// Compares two answers that the law says are equal.
-fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>, summands: f64) -> Finding {
+pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>, summands: f64) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
             let (rounding, std_error) = noise(&measured, &expected, summands);
@@ -92,7 +91,7 @@ fn as_predicted(measured: Result<Estimate, Finding>, predicted: Result<Estimate,
 }
 
 /// A disagreement of numbers at a kink decides nothing: rounding chose the side on which each of them was computed.
-fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
+pub(super) fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
     if finding.verdict != Verdict::Fail || finding.measured.is_none_or(|measured| !measured.is_finite()) {
         return finding;
     }
@@ -355,7 +354,11 @@ impl Law for Responds {
                             return Finding::differ(after.value, before.value, least, "the measure did not move");
                         }
                         if std_error > 0.0 || before.error_bound > 0.0 {
-                            return Finding::undecided("the standard errors hide whether it moves on this network");
+                            return Finding::hidden(
+                                before.value,
+                                least,
+                                "the standard errors hide whether it moves on this network",
+                            );
                         }
                         // On some networks it rightly stays: dead ones, parameters that are 0.
                         let here = predicted(definition(measure), case, &points[0], &identity, &options);
@@ -375,78 +378,6 @@ impl Law for Responds {
                 }
             },
         )
-    }
-}
-
-/// The loss may be measured in another unit.
-pub(super) struct LossScale;
-
-/// Not a power of two, so that every rounding is seen.
-const LOSS_SCALE: f64 = 0.37;
-
-impl Law for LossScale {
-    fn id(&self) -> &'static str {
-        "curvature.loss_scale"
-    }
-
-    fn statement(&self) -> &'static str {
-        "for 0.37 times the loss, and options in its unit, the measure is what its definition says: 0.37 times itself for a \
-         measure of curvature or sharpness"
-    }
-
-    fn formula(&self) -> &'static str {
-        "m[c L](theta) = c m[L](theta) for measures of curvature and sharpness, others as they state, c = 0.37"
-    }
-
-    fn tolerance(&self) -> String {
-        agreement()
-    }
-
-    fn catches(&self) -> &'static str {
-        "a scale of the loss that is dropped, thresholds in absolute units"
-    }
-
-    fn sources(&self) -> &'static [Reference] {
-        &[]
-    }
-
-    fn scope(&self) -> Scope {
-        Scope::Generic
-    }
-
-    fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let most = context.by_tier(3, 8);
-        let names: Vec<&String> = context.flatness_cases.iter().take(most).map(|case| &case.name).collect();
-        let all = each(
-            context,
-            |_| true,
-            |measure, case, draws| {
-                if !measure.knows_loss_scale() {
-                    return Finding::not_owed("the protocol of commands has no scale of the loss");
-                }
-                let dense = case.dense();
-                if let Some(finding) = beyond_range(&dense) {
-                    return finding;
-                }
-                let options = options_for(measure, std::slice::from_ref(&dense), draws.seed);
-                let point = Point::new(case.objective(), &case.network.theta);
-                let scaled = Objective { scale: LOSS_SCALE, ..case.objective() };
-                let in_unit = options.at_loss_scale(LOSS_SCALE);
-                let measured = answer(measure.evaluate(&Point::new(scaled, &case.network.theta), &in_unit));
-                let expected = answer(measure.evaluate(&point, &options)).map(|mut estimate| {
-                    let to = |value| definition(measure).at_loss_scale(value, LOSS_SCALE, &point, &options);
-                    // An affine map of the value, so its slope is that of the errors.
-                    let slope = to(1.0 + estimate.value) - to(estimate.value);
-                    estimate.value = to(estimate.value);
-                    estimate.std_error = estimate.std_error.map(|error| slope.abs() * error);
-                    estimate.error_bound *= slope.abs();
-                    estimate
-                });
-                let summands = definition(measure).summands(&dense, &options);
-                unless_at_a_kink(same(measured, expected, summands), case)
-            },
-        );
-        all.into_iter().filter(|check| names.contains(&&check.case)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ mod curvature;
 mod estimate;
 mod function;
 mod kernel;
+mod loss_scale;
 mod prior;
 mod prior_rank;
 mod prior_symmetry;
@@ -21,7 +22,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &curvature::Covariance,
         &curvature::Responds,
         &curvature::Rise,
-        &curvature::LossScale,
+        &loss_scale::LossScale,
         &kernel::Permutation,
         &kernel::Homogeneity,
         &kernel::Degenerate,

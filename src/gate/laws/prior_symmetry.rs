@@ -268,7 +268,8 @@ impl Law for ProbitBreaksScale {
                     let least = rounding + SEEN_Z * std_error;
                     let stochastic = after.std_error.is_some() || before.std_error.is_some();
                     if stochastic && (after.value - before.value).abs() <= least {
-                        return Finding::undecided("the standard errors hide whether it moves on this matrix");
+                        let hidden = "the standard errors hide whether it moves on this matrix";
+                        return Finding::hidden(before.value, least, hidden);
                     }
                     Finding::differ(after.value, before.value, least, "the probit reading did not move")
                 }
