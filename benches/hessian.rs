@@ -30,7 +30,7 @@ fn problem() -> Problem {
     let mut generator = streams.stream("data", 0);
     let inputs = Array2::from_shape_simple_fn((SAMPLES, FEATURES), || generator.random::<f64>());
     let targets = Array2::from_shape_simple_fn((SAMPLES, 1), || f64::from(generator.random_range(0..2_u8)));
-    let shape = (BLOCK, network.theta.len());
+    let shape = (BLOCK, network.theta().len());
     let directions = Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut generator));
     Problem { network, inputs, targets, directions }
 }
@@ -44,7 +44,7 @@ impl Problem {
 /// Products against a central difference of gradients, and the trace against the diagonal.
 fn check(problem: &Problem) {
     let objective = problem.objective();
-    let theta = &problem.network.theta;
+    let theta = problem.network.theta();
     let linearisation = objective.linearise(theta);
     let products = linearisation.hessian_products(problem.directions.view());
     // ReLU kinks spoil a difference over a wide step: 1e-7 leaves 1e-5 of the product to rounding.
@@ -72,7 +72,7 @@ fn curvature(criterion: &mut Criterion) {
     let problem = problem();
     check(&problem);
     let objective = problem.objective();
-    let theta = &problem.network.theta;
+    let theta = problem.network.theta();
     let linearisation = objective.linearise(theta);
     let one: ArrayView2<f64> = problem.directions.slice(ndarray::s![..1, ..]);
     let point = Point::new(objective, theta);

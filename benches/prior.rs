@@ -27,9 +27,9 @@ fn methods(criterion: &mut Criterion) {
     let digits = digits();
     let architecture = Architecture::fully_connected(&[64, 40, 40, 1], Activation::Relu, 2.0_f64.sqrt(), 1.0);
     for n in SIZES {
-        let inputs = digits.inputs.slice(s![..n, ..]).to_owned();
+        let inputs = digits.inputs().slice(s![..n, ..]).to_owned();
         let gram = Gram::new(kernel::nngp(&architecture, inputs.view()).unwrap()).unwrap();
-        let labels = Labels::from_signs(digits.targets.iter().take(n).map(|&digit| digit >= 5.0));
+        let labels = Labels::from_signs(digits.targets().iter().take(n).map(|&digit| digit >= 5.0));
         let mut seen: HashMap<(String, Link), Estimate> = HashMap::new();
         for method in registry() {
             let samples = method.exactness() == Exactness::Unbiased;

@@ -10,7 +10,7 @@ use flatgauge::model::{Activation, Architecture};
 
 fn blocks(criterion: &mut Criterion) {
     let architecture = Architecture::fully_connected(&[7, 40, 40, 1], Activation::Relu, 1.0, 0.0);
-    let sampler = Sampler::new(architecture, load("boolean:7").unwrap().inputs, 1).unwrap();
+    let sampler = Sampler::new(architecture, load("boolean:7").unwrap().inputs().clone(), 1).unwrap();
     let (mut fast, mut plain) = (Counts::new(128), Counts::new(128));
     fast.add_all(&sampler.functions(0, 256).unwrap());
     for index in 0..256 {

@@ -38,9 +38,9 @@ fn epochs(criterion: &mut Criterion) {
     let trainer = Trainer { batch_size: ROWS, learning_rate: Some(0.01), ..Trainer::default() };
     let mut run = Run::new(&trainer, network.clone(), &data, ROWS).unwrap();
     run.advance().unwrap();
-    let objective = Objective::new(&network, Loss::Bce, data.inputs.view(), data.targets.view()).unwrap();
-    let (_, gradient) = objective.gradient(&network.theta);
-    for ((after, before), gradient) in run.network().theta.iter().zip(&network.theta).zip(gradient) {
+    let objective = Objective::new(&network, Loss::Bce, data.inputs().view(), data.targets().view()).unwrap();
+    let (_, gradient) = objective.gradient(network.theta());
+    for ((after, before), gradient) in run.network().theta().iter().zip(network.theta()).zip(gradient) {
         assert!((after - (before - 0.01 * gradient)).abs() <= SUMMATION_AGREEMENT * (1.0 + before.abs()));
     }
     for optimizer in registry() {
@@ -61,7 +61,7 @@ fn digits(criterion: &mut Criterion) {
     settings.trainer.learning_rate = Some(0.1);
     let (trained, summary, splits) = settings.run(&source, &mut |_| {}).unwrap();
     let signs = splits.clean_set().signs().unwrap();
-    let logits = trained.network.logits(splits.training.inputs.view());
+    let logits = trained.network.logits(splits.training.inputs().view());
     assert!(logits.iter().zip(signs).all(|(logit, sign)| (*logit > 0.0) == sign));
     assert!(summary.test_accuracy.unwrap() > 0.9);
     criterion.bench_function("digits to zero error, 500 rows, rate 0.1", |bencher| {

@@ -11,8 +11,8 @@ use ndarray::s;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let digits = data::digits();
-    let inputs = digits.inputs.slice(s![..50, ..]);
-    let labels = Labels::from_signs((0..50).map(|row| digits.targets[[row, 0]] >= 5.0));
+    let inputs = digits.inputs().slice(s![..50, ..]);
+    let labels = Labels::from_signs((0..50).map(|row| digits.targets()[[row, 0]] >= 5.0));
 
     // The paper's prior: weights N(0, 2 / fan-in), biases N(0, 1), two hidden layers.
     let architecture = Architecture::fully_connected(&[64, 40, 40, 1], Activation::Relu, 2.0_f64.sqrt(), 1.0);

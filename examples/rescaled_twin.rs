@@ -22,12 +22,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The first layer divided by 5.9, the next one multiplied.
     let map = LayerAlpha { layer: 0, alpha: 5.9 };
     let twin = map.apply(&trained)?;
-    let action = map.action(&trained.model)?;
+    let action = map.action(trained.model())?;
 
     let targets = data.binary_targets()?;
-    let (inputs, targets) = (data.inputs.view(), targets.view());
-    let here = Point::new(Objective::new(&trained, Loss::Bce, inputs, targets)?, &trained.theta);
-    let there = Point::new(Objective::new(&twin, Loss::Bce, inputs, targets)?, &twin.theta);
+    let (inputs, targets) = (data.inputs(), targets.view());
+    let here = Point::new(Objective::new(&trained, Loss::Bce, inputs.view(), targets)?, trained.theta());
+    let there = Point::new(Objective::new(&twin, Loss::Bce, inputs.view(), targets)?, twin.theta());
     println!("{:<22}{:>14}{:>14}{:>14}", "measure", "as trained", "rescaled", "predicted");
     for id in ["hessian_trace", "keskar_sharpness", "fisher_rao"] {
         let measure = flatness::find(id).expect("a registered measure");

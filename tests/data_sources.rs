@@ -75,8 +75,8 @@ fn every_name_and_packing_of_the_mnist_family() {
             assert_eq!(source.test.as_ref().unwrap().len(), 10);
             assert_eq!(source.training.targets[[13, 0]], 3.0);
             let data = load(&place).unwrap();
-            assert_eq!(data.inputs[[13, 4]], 134.0 / 255.0);
-            assert!((0..20).all(|row| data.targets[[row, 0]] == f64::from(u8::from(row % 10 >= 5))));
+            assert_eq!(data.inputs()[[13, 4]], 134.0 / 255.0);
+            assert!((0..20).all(|row| data.targets()[[row, 0]] == f64::from(u8::from(row % 10 >= 5))));
         }
     }
 }
@@ -110,9 +110,9 @@ fn cifar10_is_cars_against_cats() {
     let note = source.notes.concat();
     assert!(note.contains("lacks data_batch_3.bin, data_batch_4.bin, data_batch_5.bin"), "{note}");
     let data = source.dataset().unwrap();
-    let first_pixels: Vec<f64> = data.inputs.column(0).iter().map(|pixel| (pixel * 255.0).round()).collect();
+    let first_pixels: Vec<f64> = data.inputs().column(0).iter().map(|pixel| (pixel * 255.0).round()).collect();
     assert_eq!(
-        (first_pixels, data.targets.into_raw_vec_and_offset().0),
+        (first_pixels, data.targets().iter().copied().collect()),
         (vec![101.0, 103.0, 1.0, 2.0], vec![0.0, 1.0, 1.0, 0.0])
     );
     let pair = Recipe { labels: LabelRule::Classes([9.0, 0.0]), train: 2, test: 0, ..Recipe::default() };
@@ -120,9 +120,9 @@ fn cifar10_is_cars_against_cats() {
     assert!(
         splits
             .training
-            .inputs
+            .inputs()
             .outer_iter()
-            .zip(&splits.training.targets)
+            .zip(splits.training.targets())
             .all(|(input, label)| { (input[0] * 255.0).round() == if *label == 1.0 { 100.0 } else { 109.0 } })
     );
 }
@@ -130,10 +130,10 @@ fn cifar10_is_cars_against_cats() {
 #[test]
 fn boolean_inputs_are_in_counting_order() {
     let data = load("boolean:3:01101001").unwrap();
-    assert_eq!(data.inputs.row(6).to_vec(), [1.0, 1.0, 0.0]);
-    assert_eq!(data.targets.column(0).to_vec(), [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+    assert_eq!(data.inputs().row(6).to_vec(), [1.0, 1.0, 0.0]);
+    assert_eq!(data.targets().column(0).to_vec(), [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
     let unlabelled = load("boolean:7").unwrap();
-    assert_eq!((unlabelled.inputs.dim(), unlabelled.targets.dim()), ((128, 7), (128, 0)));
+    assert_eq!((unlabelled.inputs().dim(), unlabelled.targets().dim()), ((128, 7), (128, 0)));
     assert!(unlabelled.binary_targets().unwrap_err().to_string().contains("0 numbers per row"));
     for wrong in ["boolean:0", "boolean:21", "boolean:-1", "boolean:", "boolean:3:0110", "boolean:1:02", "boolean:x:01"]
     {
@@ -465,16 +465,16 @@ fn a_recipe_deals_disjoint_rows_and_keeps_them_for_every_attack_size() {
     // Attack labels are wrong, all others right: rows are told apart by their pixels.
     let all = data::digits();
     let digit = |input: ndarray::ArrayView1<f64>| {
-        let found = all.inputs.outer_iter().position(|row| row == input).unwrap();
-        (found, all.targets[[found, 0]] >= 5.0)
+        let found = all.inputs().outer_iter().position(|row| row == input).unwrap();
+        (found, all.targets()[[found, 0]] >= 5.0)
     };
     let mut seen = std::collections::HashSet::new();
     let rows = more
         .training
-        .inputs
+        .inputs()
         .outer_iter()
-        .zip(&more.training.targets)
-        .chain(more.test.inputs.outer_iter().zip(&more.test.targets));
+        .zip(more.training.targets())
+        .chain(more.test.inputs().outer_iter().zip(more.test.targets()));
     for (index, (input, label)) in rows.enumerate() {
         let (place, truth) = digit(input);
         assert!(seen.insert(place), "row {place} was dealt twice");
@@ -488,18 +488,18 @@ fn corruption_and_other_classes_in_a_recipe() {
     let clean = Recipe { train: 200, ..Recipe::default() };
     let corrupted = Recipe { corruption: 0.1, ..clean.clone() };
     let (clean, corrupted) = (clean.take(&source).unwrap(), corrupted.take(&source).unwrap());
-    assert_eq!(clean.training.inputs, corrupted.training.inputs);
+    assert_eq!(clean.training.inputs(), corrupted.training.inputs());
     assert_eq!(clean.test, corrupted.test);
     let changed: Vec<usize> =
-        (0..200).filter(|&row| clean.training.targets[[row, 0]] != corrupted.training.targets[[row, 0]]).collect();
+        (0..200).filter(|&row| clean.training.targets()[[row, 0]] != corrupted.training.targets()[[row, 0]]).collect();
     assert_eq!((changed.len(), changed), (20, corrupted.corrupted));
     let ten =
         Recipe { labels: LabelRule::AsGiven, train: 300, attack: 100, ..Recipe::default() }.take(&source).unwrap();
-    let present: std::collections::BTreeSet<u64> = ten.training.targets.iter().map(|class| *class as u64).collect();
+    let present: std::collections::BTreeSet<u64> = ten.training.targets().iter().map(|class| *class as u64).collect();
     assert_eq!(present.len(), 10);
     assert_eq!(
-        ten.training.inputs.slice(s![..300, ..]),
-        Recipe { labels: LabelRule::AsGiven, train: 300, ..Recipe::default() }.take(&source).unwrap().training.inputs
+        ten.training.inputs().slice(s![..300, ..]),
+        Recipe { labels: LabelRule::AsGiven, train: 300, ..Recipe::default() }.take(&source).unwrap().training.inputs()
     );
 }
 
@@ -540,8 +540,8 @@ fn an_own_test_set_is_where_test_rows_come_from() {
     let recipe =
         Recipe { source: source_of("mnist", folder.path()), train: 20, attack: 5, test: 10, ..Recipe::default() };
     let splits = recipe.prepare().unwrap();
-    assert_eq!(splits.test.inputs, Array2::<f64>::ones((10, 6)));
-    assert!(splits.training.inputs.iter().all(|pixel| *pixel < 1.0));
+    assert_eq!(splits.test.inputs(), Array2::<f64>::ones((10, 6)));
+    assert!(splits.training.inputs().iter().all(|pixel| *pixel < 1.0));
     let error = Recipe { test: 11, ..recipe.clone() }.prepare().unwrap_err().to_string();
     assert!(error.contains("11 test rows were asked for") && error.contains("has 10"), "{error}");
     let error = Recipe { attack: 6, ..recipe }.prepare().unwrap_err().to_string();

@@ -202,7 +202,7 @@ fn outcome(measure: &dyn Measure, options: &Options) -> String {
     let inputs = Array2::from_shape_fn((12, 3), |(i, j)| ((7 * i + 3 * j) % 11) as f64 / 5.0 - 1.0);
     let targets = Array2::from_shape_fn((12, 1), |(i, _)| f64::from(u8::from(i % 3 == 0)));
     let objective = Objective::new(&network, Loss::Bce, inputs.view(), targets.view()).unwrap();
-    let answer: Result<_, FlatnessError> = measure.evaluate(&Point::new(objective, &network.theta), options);
+    let answer: Result<_, FlatnessError> = measure.evaluate(&Point::new(objective, network.theta()), options);
     match answer {
         Ok(estimate) => format!("{estimate:?}"),
         Err(error) => error.to_string(),

@@ -56,7 +56,7 @@ fn right(request: &Value) -> f64 {
     FORMER_NAMES.iter().for_each(|(former, _)| drop(options.as_object_mut().unwrap().remove(*former)));
     let options: Options = serde_json::from_value(options).unwrap();
     let measure = flatness::find(text(request, "measure")).unwrap();
-    measure.evaluate(&Point::new(objective, &network.theta), &options).unwrap().value
+    measure.evaluate(&Point::new(objective, network.theta()), &options).unwrap().value
 }
 
 /// Plays a role until stdin ends.

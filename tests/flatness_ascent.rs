@@ -33,7 +33,7 @@ fn every_step_is_that_of_pytorch() {
     assert_eq!(ascents.len(), 6, "three networks under two settings");
     for ascent in &ascents {
         let case = networks.iter().find(|case| case.record["name"] == ascent.name.as_str()).unwrap();
-        let (objective, theta) = (case.objective(&case.network), &case.network.theta);
+        let (objective, theta) = (case.objective(&case.network), case.network.theta());
         // Every epoch ends with what is left of the rows.
         assert!(objective.sample_count() % ascent.batch != 0);
         assert_eq!(ascent.losses.len(), ascent.epochs * objective.sample_count().div_ceil(ascent.batch));
@@ -77,7 +77,7 @@ fn the_paper_s_sharpness_is_that_of_pytorch_here_and_rescaled_and_as_predicted()
     let mut rescaled = 0;
     for case in &Trained::fully_connected() {
         let number = |key: &str| case.record[key].as_f64().unwrap();
-        let here = Point::new(case.objective(&case.network), &case.network.theta);
+        let here = Point::new(case.objective(&case.network), case.network.theta());
         let value = measure.evaluate(&here, &options).unwrap().value;
         assert_relative_eq!(value, number("keskar_sharpness_sgd"), max_relative = CERTIFIED_CURVATURE);
         // It is far from the largest rise: the best ascent finds more.
@@ -85,9 +85,9 @@ fn the_paper_s_sharpness_is_that_of_pytorch_here_and_rescaled_and_as_predicted()
         assert!(best > value, "{}: {best} and {value}", case.record["name"]);
         if let Some(alpha) = case.record["rescaled_alpha"].as_f64() {
             rescaled += 1;
-            let action = LayerAlpha { layer: 0, alpha }.action(&case.network.model).unwrap();
-            let network = case.network.with_theta(action.apply(&case.network.theta));
-            let there = Point::new(case.objective(&network), &network.theta);
+            let action = LayerAlpha { layer: 0, alpha }.action(case.network.model()).unwrap();
+            let network = case.network.with_theta(action.apply(case.network.theta()));
+            let there = Point::new(case.objective(&network), network.theta());
             let expected = number("rescaled_keskar_sharpness_sgd");
             let found = measure.evaluate(&there, &options).unwrap().value;
             assert_relative_eq!(found, expected, max_relative = CERTIFIED_CURVATURE);

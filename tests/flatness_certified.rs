@@ -38,7 +38,7 @@ impl Case {
     /// The reference's rescaling, where it gives one: it does so where the function is preserved.
     fn action(&self) -> Option<Action> {
         let alpha = self.record["rescaled_alpha"].as_f64()?;
-        Some(LayerAlpha { layer: 0, alpha }.action(&self.network.model).unwrap())
+        Some(LayerAlpha { layer: 0, alpha }.action(self.network.model()).unwrap())
     }
 }
 
@@ -63,7 +63,7 @@ const CERTIFIED: [(&str, &str); 9] = [
 fn estimators_agree_with_pytorch() {
     for case in cases() {
         let objective = case.objective(&case.network);
-        let point = Point::new(objective, &case.network.theta);
+        let point = Point::new(objective, case.network.theta());
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
             assert_relative_eq!(measure(id, &point, &case.options()), case.number(key), max_relative = AGREEMENT);
@@ -78,7 +78,7 @@ fn estimators_agree_with_pytorch() {
 #[test]
 fn layers_agree_with_pytorch() {
     for case in cases() {
-        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let point = Point::new(case.objective(&case.network), case.network.theta());
         let estimate = flatness::find("hessian_trace").unwrap().evaluate(&point, &Options::default()).unwrap();
         let Some(InfoValue::Reals(traces)) = estimate.info.get("tensor_traces") else { panic!("no traces") };
         let expected = case.record["block_traces"].as_object().unwrap();
@@ -88,11 +88,11 @@ fn layers_agree_with_pytorch() {
         }
         // The weights' blocks alone, each as an operator, and their squared norms.
         let mut normalised = 0.0;
-        for (tensor, trace) in case.network.model.tensors().iter().zip(traces) {
+        for (tensor, trace) in case.network.model().tensors().iter().zip(traces) {
             let operator = Block { operator: Hessian(&point.linearisation), range: tensor.range.clone() };
             assert_relative_eq!(diagonal(&operator).iter().sum::<f64>(), *trace, max_relative = AGREEMENT);
             if tensor.name.ends_with("weight") {
-                normalised += case.network.theta[tensor.range.clone()].iter().map(|w| w * w).sum::<f64>() * trace;
+                normalised += case.network.theta()[tensor.range.clone()].iter().map(|w| w * w).sum::<f64>() * trace;
             }
         }
         let value = measure("layer_normalised_trace", &point, &Options::default());
@@ -103,7 +103,7 @@ fn layers_agree_with_pytorch() {
 #[test]
 fn outer_eigenvalues_agree_with_pytorch() {
     for case in cases() {
-        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let point = Point::new(case.objective(&case.network), case.network.theta());
         let expected: Vec<f64> = serde_json::from_value(case.record["hessian_top10"].clone()).unwrap();
         let found = Lanczos::default().extreme(&Hessian(&point.linearisation), End::Largest, 10).unwrap();
         for (pair, expected) in found.pairs.iter().zip(&expected) {
@@ -118,7 +118,7 @@ fn outer_eigenvalues_agree_with_pytorch() {
 #[test]
 fn the_gauss_newton_spectrum_agrees_with_pytorch() {
     for case in cases() {
-        let point = Point::new(case.objective(&case.network), &case.network.theta);
+        let point = Point::new(case.objective(&case.network), case.network.theta());
         let spectrum = gauss_newton_spectrum(&point.linearisation);
         let top = *spectrum.last().unwrap();
         assert_relative_eq!(top, case.number("ggn_max_eigenvalue"), max_relative = AGREEMENT);
@@ -136,9 +136,9 @@ fn rescaled_values_agree_with_pytorch_when_evaluated_there_and_when_predicted() 
     for case in cases() {
         let Some(action) = case.action() else { continue };
         rescaled += 1;
-        let network = case.network.with_theta(action.apply(&case.network.theta));
-        let there = Point::new(case.objective(&network), &network.theta);
-        let here = Point::new(case.objective(&case.network), &case.network.theta);
+        let network = case.network.with_theta(action.apply(case.network.theta()));
+        let there = Point::new(case.objective(&network), network.theta());
+        let here = Point::new(case.objective(&case.network), case.network.theta());
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
             let Some(expected) = case.rescaled(id, key) else { continue };
@@ -154,7 +154,7 @@ fn rescaled_values_agree_with_pytorch_when_evaluated_there_and_when_predicted() 
 #[test]
 fn the_dense_definitions_agree_with_pytorch_before_and_after_transport() {
     for case in cases() {
-        let dense = DensePoint::new(case.objective(&case.network), &case.network.theta);
+        let dense = DensePoint::new(case.objective(&case.network), case.network.theta());
         let transported = case.action().map(|action| dense.transported(&action));
         for (id, key) in CERTIFIED {
             println!("{} {id}", case.name());
@@ -174,9 +174,9 @@ fn sharpness_is_what_was_predicted_from_the_transported_box() {
     let sharpness = flatness::find("keskar_sharpness").unwrap();
     for case in cases() {
         let Some(action) = case.action() else { continue };
-        let network = case.network.with_theta(action.apply(&case.network.theta));
-        let there = Point::new(case.objective(&network), &network.theta);
-        let here = Point::new(case.objective(&case.network), &case.network.theta);
+        let network = case.network.with_theta(action.apply(case.network.theta()));
+        let there = Point::new(case.objective(&network), network.theta());
+        let here = Point::new(case.objective(&case.network), case.network.theta());
         for eps in [0.0, 1e-4, 1e-2] {
             let options = Options { box_radius: eps, ..Options::default() };
             let before = sharpness.evaluate(&here, &options).unwrap().value;

@@ -31,7 +31,7 @@ struct Case(Network, Loss, Array2<f64>, Array2<f64>);
 impl Case {
     fn measure(&self, id: &str, options: &Options) -> Result<Estimate, FlatnessError> {
         let objective = Objective::new(&self.0, self.1, self.2.view(), self.3.view()).unwrap();
-        flatness::find(id).unwrap().evaluate(&Point::new(objective, &self.0.theta), options)
+        flatness::find(id).unwrap().evaluate(&Point::new(objective, &self.0.theta()), options)
     }
 
     fn estimate(&self, id: &str) -> Estimate {
@@ -285,7 +285,7 @@ fn every_direction_of_curvature_at_the_origin_is_taken() {
         let case = Case(network, Loss::Bce, inputs, array![[1.0], [0.0], [1.0], [0.0]]);
         let eps = 0.05;
         let objective = Objective::new(&case.0, case.1, case.2.view(), case.3.view()).unwrap();
-        let loss = objective.value(&case.0.theta);
+        let loss = objective.value(&case.0.theta());
         let corner = |number: u32| -> Vec<f64> {
             (0..13).map(|index| if number >> index & 1 == 1 { eps } else { -eps }).collect()
         };
@@ -393,7 +393,7 @@ impl Folder {
 
     fn flatness(&self, case: &Case, loss: &str, rest: &[&str]) -> Output {
         let [net, arch, data] = ["n.safetensors", "a.toml", "d.npz"].map(|name| self.0.join(name));
-        let architecture = case.0.model.architecture();
+        let architecture = case.0.model().architecture();
         save_network(&net, &case.0, &BTreeMap::new()).unwrap();
         std::fs::write(&arch, toml::to_string(architecture).unwrap()).unwrap();
         flatgauge::data::write_npz(&data, case.2.view(), &architecture.input, case.3.view()).unwrap();
@@ -468,10 +468,12 @@ fn negative_running_variances_are_refused_by_name() {
     for (variance, accepted) in
         [(0.0, true), (1e-300, true), (-1e-300, false), (-1e-6, false), (-1e-5, false), (-1.0, false)]
     {
-        let mut network =
+        let network =
             Network::new(Arc::clone(&model), (0..model.parameter_count()).map(|k| (k as f64).sin()).collect());
-        network.buffers[4] = variance;
-        let case = Case(network, Loss::Bce, array![[0.6, -1.1], [0.2, 0.4]], array![[1.0], [0.0]]);
+        let mut buffers = network.buffers().to_vec();
+        buffers[4] = variance;
+        let case =
+            Case(network.with_buffers(buffers), Loss::Bce, array![[0.6, -1.1], [0.2, 0.4]], array![[1.0], [0.0]]);
         let output = folder.flatness(&case, "bce", &["--measure", "hessian_trace,parameter_norm"]);
         if accepted {
             assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

@@ -67,8 +67,9 @@ impl Case {
     /// After some steps of gradient descent: nearer a minimum.
     fn descended(mut self, steps: usize) -> Self {
         for _ in 0..steps {
-            let (_, gradient) = self.objective().gradient(&self.network.theta);
-            self.network.theta.iter_mut().zip(&gradient).for_each(|(theta, g)| *theta -= 0.2 * g);
+            let (_, gradient) = self.objective().gradient(self.network.theta());
+            let theta = self.network.theta().iter().zip(&gradient).map(|(theta, g)| theta - 0.2 * g).collect();
+            self.network = self.network.with_theta(theta);
         }
         self
     }
@@ -78,7 +79,7 @@ impl Case {
     }
 
     fn evaluate(&self, id: &str, options: &Options) -> Estimate {
-        let point = Point::new(self.objective(), &self.network.theta);
+        let point = Point::new(self.objective(), self.network.theta());
         flatness::find(id).unwrap().evaluate(&point, options).unwrap()
     }
 
@@ -118,7 +119,7 @@ fn noise_on_the_share_of_errors_is_honest() {
 #[test]
 fn noise_on_a_quadratic_loss_has_its_closed_form() {
     let case = Case::new(&[4, 1], Activation::Relu, Loss::Mse, 30, 3);
-    let point = Point::new(case.objective(), &case.network.theta);
+    let point = Point::new(case.objective(), case.network.theta());
     let trace = flatness::find("hessian_trace").unwrap().evaluate(&point, &Options::default()).unwrap().value;
     // Pairs xi, -xi cancel the gradient.
     let estimates = case.repeat("pac_bayes_sigma", 300, &Options { perturbation_count: 64, ..Options::default() });
@@ -131,7 +132,7 @@ fn noise_on_a_quadratic_loss_has_its_closed_form() {
 #[test]
 fn estimates_beyond_the_dense_limit_are_honest() {
     let case = Case::new(&[6, 12, 1], Activation::Tanh, Loss::Bce, 40, 4).descended(300);
-    let dense = DensePoint::new(case.objective(), &case.network.theta);
+    let dense = DensePoint::new(case.objective(), case.network.theta());
     let options = Options { dense_limit: 0, product_budget: 48, log_det_shift: 0.3, ..Options::default() };
     let mut settings = vec![
         ("hessian_trace", TraceMethod::Auto),
@@ -253,9 +254,10 @@ fn learning_coefficients_of_normal_crossings() {
 /// Linear regression with `d` parameters is regular: `d/2`.
 fn regression() -> Case {
     let mut case = Case::new(&[5, 1], Activation::Relu, Loss::Mse, 50, 5);
-    let dense = DensePoint::new(case.objective(), &case.network.theta);
+    let dense = DensePoint::new(case.objective(), case.network.theta());
     let step = Cholesky::new(dense.hessian).unwrap().solve(Array1::from(dense.gradient).view());
-    case.network.theta.iter_mut().zip(&step).for_each(|(theta, step)| *theta -= step);
+    let theta = case.network.theta().iter().zip(&step).map(|(theta, step)| theta - step).collect();
+    case.network = case.network.with_theta(theta);
     case
 }
 
@@ -286,17 +288,17 @@ fn the_learning_coefficient_of_a_regular_model_is_half_its_dimension() {
 #[test]
 fn the_learning_coefficient_is_what_was_predicted_under_rescalings() {
     let case = Case::new(&[2, 4, 1], Activation::Relu, Loss::Bce, 40, 6).descended(2000);
-    let point = Point::new(case.objective(), &case.network.theta);
+    let point = Point::new(case.objective(), case.network.theta());
     let measure = flatness::find("local_learning_coefficient").unwrap();
     let options = |seed| Options { chain_count: 64, chain_length: 1500, seed, ..Options::default() };
     let here = measure.evaluate(&point, &options(0)).unwrap();
     let maps: [Box<dyn Rescaling>; 2] = [
         Box::new(NeuronScaling { factors: [(0, vec![0.2, 4.0, 0.5, 2.0])].into_iter().collect() }),
-        rescale::find("permutation").unwrap().draw(&case.network.model, 1.0, Streams::new(1)).unwrap(),
+        rescale::find("permutation").unwrap().draw(case.network.model(), 1.0, Streams::new(1)).unwrap(),
     ];
     for (index, map) in maps.iter().enumerate() {
-        let action = map.action(&case.network.model).unwrap();
-        let theta = action.apply(&case.network.theta);
+        let action = map.action(case.network.model()).unwrap();
+        let theta = action.apply(case.network.theta());
         let there = measure.evaluate(&Point::new(case.objective(), &theta), &options(1)).unwrap();
         let predicted = measure.predict(&point, &action, &options(2)).unwrap().unwrap();
         let z = |a: &Estimate, b: &Estimate| {

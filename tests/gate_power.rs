@@ -161,7 +161,7 @@ fn small_faults_are_caught_at_the_full_tier() {
 fn a_scale_of_the_loss_that_is_dropped_is_caught() {
     let mine = measure_fn("hessian_trace", |point: &Point, options: &Options| {
         let mut estimate = flatness::find("hessian_trace").unwrap().evaluate(point, options)?;
-        estimate.value /= point.objective().scale;
+        estimate.value /= point.objective().scale();
         Ok(estimate)
     });
     assert_eq!(failing_laws(&Gate::quick().measure(&mine).report()), ["curvature.loss_scale"]);
@@ -323,7 +323,7 @@ fn what_says_nothing_passes_as_no_measure() {
     let case = &context.flatness_cases[0];
     let mut passed = Vec::new();
     for measure in flatness::registry() {
-        let point = Point::new(case.objective(), &case.network.theta);
+        let point = Point::new(case.objective(), case.network.theta());
         let value =
             measure.evaluate(&point, &Options { log_det_shift: 10.0, eigenvalue_count: 1, ..Options::default() });
         let value = value.unwrap().value;

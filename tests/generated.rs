@@ -32,7 +32,7 @@ impl Measure for UnequalBatches {
         let mut traces = Vec::new();
         for start in (0..whole.sample_count()).step_by(5) {
             let rows = s![start..(start + 5).min(whole.sample_count()), ..];
-            let (inputs, targets) = (whole.inputs.slice_move(rows), whole.targets.slice_move(rows));
+            let (inputs, targets) = (whole.inputs().slice_move(rows), whole.targets().slice_move(rows));
             let part = Point::new(whole.with_data(inputs, targets), point.theta());
             traces.push(part.linearisation.hessian_products(Array2::eye(point.theta().len()).view()).diag().sum());
         }
@@ -45,7 +45,7 @@ fn a_measure_that_fails_from_six_samples_on_is_shrunk_to_six_samples_of_the_smal
     let report = Gate::quick().measure(&UnequalBatches).only("curvature").cases(20).report();
     let found = report.counterexamples.iter().find(|found| found.law == "curvature.definition").unwrap();
     let Content::Network(case) = found.content() else { panic!("{found:?}") };
-    let (widths, _) = case.network.model.architecture().as_fully_connected().unwrap();
+    let (widths, _) = case.network.model().architecture().as_fully_connected().unwrap();
     assert_eq!((widths, case.inputs.nrows()), (vec![1, 1, 1], 6), "{found:?}");
     assert!(
         case.inputs.iter().all(|x| (10.0 * x - (10.0 * x).round()).abs() <= 64.0 * f64::EPSILON),
@@ -249,7 +249,7 @@ fn a_case_survives_its_files() {
     let gram = &corpus.grams(Tier::Quick, 3).unwrap()[2];
     let read = Corpus::read(&network.save(place.path(), "a test").unwrap()).unwrap();
     let [again] = &read.networks(Tier::Quick, 99).unwrap()[..] else { panic!("one case") };
-    assert_eq!(again.network.theta, network.network.theta);
+    assert_eq!(again.network.theta(), network.network.theta());
     assert_eq!((&again.name, again.loss, &again.alphas), (&network.name, network.loss, &network.alphas));
     assert_eq!((&again.inputs, &again.targets), (&network.inputs, &network.targets));
     let read = Corpus::read(&gram.save(place.path(), "a test").unwrap()).unwrap();
@@ -360,7 +360,7 @@ fn the_corpus_has_the_built_in_definition_of_every_measure() {
     assert_eq!((corpus.networks(Tier::Quick, 0).unwrap().len(), corpus.grams(Tier::Quick, 0).unwrap().len()), (26, 8));
     for measure in flatness::registry() {
         let applies = networks.iter().any(|case| {
-            let point = Point::new(case.objective(), &case.network.theta);
+            let point = Point::new(case.objective(), case.network.theta());
             let cheap = Options {
                 perturbation_count: 2,
                 chain_count: 2,

@@ -43,7 +43,8 @@ fn certified_cnn() -> (Value, Network, Dataset) {
     let name = "cnn_relu_bce_1";
     let record = records["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap().clone();
     let mut data = data::load(golden(&format!("flatness/{name}.npz")).to_str().unwrap()).unwrap();
-    data.inputs = data.inputs.as_standard_layout().into_owned();
+    let rows = data.inputs().as_standard_layout().into_owned();
+    data = Dataset::new(data.name(), rows, data.shape().to_vec(), data.targets().to_owned()).unwrap();
     let architecture = Architecture {
         input: vec![1, 8, 8],
         weight_std: 1.0,
@@ -67,19 +68,19 @@ fn certified_cnn() -> (Value, Network, Dataset) {
 fn the_certified_convolutional_network() {
     let (record, network, data) = certified_cnn();
     let number = |key: &str| record[key].as_f64().unwrap();
-    let objective = Objective::new(&network, Loss::Bce, data.inputs.view(), data.targets.view()).unwrap();
+    let objective = Objective::new(&network, Loss::Bce, data.inputs().view(), data.targets().view()).unwrap();
     let first: Vec<Vec<f64>> = serde_json::from_value(record["outputs_first5"].clone()).unwrap();
-    let logits = network.logits(data.inputs.view());
+    let logits = network.logits(data.inputs().view());
     for (logits, expected) in logits.outer_iter().zip(&first) {
         assert_agrees(logits, expected, 1e-12, "outputs");
     }
-    let linearisation = objective.linearise(&network.theta);
+    let linearisation = objective.linearise(network.theta());
     assert_agrees([&linearisation.value()], [&number("loss_value")], 1e-11, "loss");
     let norm = linearisation.gradient().iter().map(|g| g * g).sum::<f64>().sqrt();
     assert_agrees([&norm], [&number("gradient_norm")], 1e-10, "gradient norm");
 
-    let hessian = linearisation.hessian_products(Array2::eye(network.theta.len()).view());
-    let gauss_newton = linearisation.gauss_newton_products(Array2::eye(network.theta.len()).view());
+    let hessian = linearisation.hessian_products(Array2::eye(network.theta().len()).view());
+    let gauss_newton = linearisation.gauss_newton_products(Array2::eye(network.theta().len()).view());
     let frobenius = |a: &Array2<f64>| a.iter().map(|x| x * x).sum::<f64>().sqrt();
     let eigenvalues = flatgauge::numeric::linalg::symmetric_eigenvalues(hessian.view());
     let top = eigenvalues[eigenvalues.len() - 1];
@@ -130,18 +131,18 @@ fn a_residual_network_saved_by_pytorch() {
 
     let (stored, batch) = (&record["eval"], &record["train"]);
     assert_agrees(&network.logits(inputs.view()), &rows(&stored["logits"]), 1e-12, "logits");
-    let (value, gradient) = objective.gradient(&network.theta);
+    let (value, gradient) = objective.gradient(network.theta());
     assert_agrees([&value], [&stored["loss"].as_f64().unwrap()], 1e-12, "loss");
     assert_agrees(&gradient, &numbers(&stored["gradient"]), DERIVATIVE_AGREEMENT, "gradient");
     let probe = numbers(&record["probe"]);
     let probe = ArrayView2::from_shape((1, probe.len()), &probe).unwrap();
-    let product = objective.linearise(&network.theta).hessian_products(probe);
+    let product = objective.linearise(network.theta()).hessian_products(probe);
     assert_agrees(&product, &numbers(&stored["hessian_probe"]), DERIVATIVE_AGREEMENT, "H v");
 
-    let trained = objective.batch_gradient(&network.theta);
+    let trained = objective.batch_gradient(network.theta());
     assert_agrees([&trained.value], [&batch["loss"].as_f64().unwrap()], 1e-12, "loss of the batch");
     assert_agrees(&trained.gradient, &numbers(&batch["gradient"]), DERIVATIVE_AGREEMENT, "gradient of the batch");
-    let mut buffers = network.buffers.clone();
+    let mut buffers = network.buffers().to_vec();
     model.update_statistics(&mut buffers, &trained.statistics, 0.1);
     assert_agrees(&buffers, &numbers(&batch["buffers_after"]), 1e-12, "running statistics");
 }
@@ -230,15 +231,16 @@ fn compiled() -> impl Strategy<Value = Arc<Model>> {
 /// A network from the prior whose batch norms have statistics and parameters of their own.
 fn drawn(model: &Arc<Model>, seed: u64) -> Network {
     let streams = Streams::new(seed);
-    let mut network = Network::sample(Arc::clone(model), streams);
+    let network = Network::sample(Arc::clone(model), streams);
+    let (mut theta, mut buffers) = (network.theta().to_vec(), network.buffers().to_vec());
     let mut generator = streams.stream("batch norms", 0);
     for tensor in model.tensors().iter().filter(|tensor| matches!(tensor.role, Role::Scale | Role::Shift)) {
-        network.theta[tensor.range.clone()].iter_mut().for_each(|value| *value += generator.random_range(-0.5..0.5));
+        theta[tensor.range.clone()].iter_mut().for_each(|value| *value += generator.random_range(-0.5..0.5));
     }
-    for value in &mut network.buffers {
+    for value in &mut buffers {
         *value += generator.random_range(-0.5..0.5);
     }
-    network
+    network.with_theta(theta).with_buffers(buffers)
 }
 
 proptest! {
@@ -256,7 +258,7 @@ proptest! {
             if loss == Loss::Bce { f64::from(generator.random_range(0..2)) } else { f64::from(generator.random_range(0..3)) }
         });
         let objective = Objective::new(&network, loss, inputs.view(), targets.view()).unwrap();
-        let dense = oracle::dense(&objective, &network.theta);
+        let dense = oracle::dense(&objective, network.theta());
         // Where every softmax is saturated, its curvature p (1 - p) is what rounding leaves of 1 - p: no digits to
         // compare. One sample with 1 - p of a thousandth keeps thirteen of them in the largest entries.
         let spread = dense.logits.outer_iter().map(|row| {
@@ -265,11 +267,11 @@ proptest! {
         });
         prop_assume!(loss == Loss::Bce || spread.fold(0.0, f64::max) >= 1e-3);
         let name = model.summary();
-        assert_agrees(&objective.logits(&network.theta), &dense.logits, 1e-12, &name);
-        let linearisation = objective.linearise(&network.theta);
+        assert_agrees(&objective.logits(network.theta()), &dense.logits, 1e-12, &name);
+        let linearisation = objective.linearise(network.theta());
         assert_agrees(linearisation.gradient(), &dense.gradient, DERIVATIVE_AGREEMENT, &name);
-        assert_agrees(&objective.gradient(&network.theta).1, &dense.gradient, DERIVATIVE_AGREEMENT, &name);
-        let identity = Array2::<f64>::eye(network.theta.len());
+        assert_agrees(&objective.gradient(network.theta()).1, &dense.gradient, DERIVATIVE_AGREEMENT, &name);
+        let identity = Array2::<f64>::eye(network.theta().len());
         for (block, directions) in identity.axis_chunks_iter(Axis(0), 17).enumerate() {
             let rows = block * 17..block * 17 + directions.nrows();
             let found = linearisation.hessian_products(directions);

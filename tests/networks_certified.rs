@@ -14,16 +14,16 @@ const AGREEMENT: f64 = 1e-11;
 fn logits_loss_and_gradient() {
     for case in Trained::fully_connected() {
         let objective = case.objective(&case.network);
-        let logits = objective.logits(&case.network.theta);
+        let logits = objective.logits(case.network.theta());
         let first: Vec<Vec<f64>> = serde_json::from_value(case.record["outputs_first5"].clone()).unwrap();
         for (row, expected) in logits.outer_iter().zip(&first) {
             for (logit, expected) in row.iter().zip(expected) {
                 assert_relative_eq!(logit, expected, max_relative = 1e-12);
             }
         }
-        let (value, gradient) = objective.gradient(&case.network.theta);
+        let (value, gradient) = objective.gradient(case.network.theta());
         assert_relative_eq!(value, case.number("loss_value"), max_relative = AGREEMENT);
-        assert_relative_eq!(value, objective.value(&case.network.theta), max_relative = 1e-14);
+        assert_relative_eq!(value, objective.value(case.network.theta()), max_relative = 1e-14);
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         assert_relative_eq!(norm, case.number("gradient_norm"), max_relative = AGREEMENT);
     }
@@ -41,7 +41,7 @@ fn hessian_vector_products() {
             tensor.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap())).collect()
         };
         let (probe, expected) = (read("probe_vector"), read("hessian_probe"));
-        let linearisation = objective.linearise(&case.network.theta);
+        let linearisation = objective.linearise(case.network.theta());
         let product = linearisation.hessian_products(ArrayView2::from_shape((1, probe.len()), &probe).unwrap());
         let scale = expected.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
         for (value, expected) in product.row(0).iter().zip(&expected) {
@@ -54,7 +54,7 @@ fn hessian_vector_products() {
 fn the_dense_oracle_and_the_batched_passes_agree_with_each_other_and_with_pytorch() {
     for case in Trained::fully_connected() {
         let objective = case.objective(&case.network);
-        let theta = &case.network.theta;
+        let theta = case.network.theta();
         let dense = oracle::dense(&objective, theta);
         assert_relative_eq!(dense.value, case.number("loss_value"), max_relative = AGREEMENT);
         assert_relative_eq!(dense.hessian.diag().sum(), case.number("hessian_trace"), max_relative = 1e-10);
@@ -79,7 +79,7 @@ fn the_dense_oracle_and_the_batched_passes_agree_with_each_other_and_with_pytorc
             assert_relative_eq!(value, expected, max_relative = 1e-10, epsilon = 1e-14 * scale);
         }
         for (index, trace) in linearisation.gauss_newton_block_traces().iter().enumerate() {
-            let range = case.network.model.tensors()[index].range.clone();
+            let range = case.network.model().tensors()[index].range.clone();
             let expected: f64 = range.map(|j| dense.gauss_newton[[j, j]]).sum();
             assert_relative_eq!(*trace, expected, max_relative = 1e-11);
         }

@@ -56,7 +56,7 @@ fn cases() -> Vec<Case> {
 fn digit_cases() -> Vec<Case> {
     let digits = digits();
     let architecture = Architecture::fully_connected(&[64, 40, 40, 1], Activation::Relu, 2.0_f64.sqrt(), 1.0);
-    let inputs = digits.inputs.slice(s![..1000, ..]).to_owned();
+    let inputs = digits.inputs().slice(s![..1000, ..]).to_owned();
     let whole = kernel::nngp(&architecture, inputs.view()).unwrap();
     // Numerical Recipes' linear congruential sequence from state 1; bit 16 is the label.
     let random: Vec<bool> = std::iter::successors(Some(1_u32), |state| Some(next_state(*state)))
@@ -73,8 +73,8 @@ fn digit_cases() -> Vec<Case> {
             let n = case["n"].as_u64().unwrap() as usize;
             let label = |i: usize| match case["function"].as_str().unwrap() {
                 "constant" => true,
-                "zero" => digits.targets[[i, 0]] == 0.0,
-                "large" => digits.targets[[i, 0]] >= 5.0,
+                "zero" => digits.targets()[[i, 0]] == 0.0,
+                "large" => digits.targets()[[i, 0]] >= 5.0,
                 "random" => random[i],
                 other => panic!("unknown function {other}"),
             };

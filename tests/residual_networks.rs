@@ -24,16 +24,17 @@ const SAME_FUNCTION: f64 = 1e-10;
 fn resnet(shape: &str) -> (Network, Array2<f64>, Array2<f64>) {
     let architecture = Architecture::read(&format!("resnet20:{shape}-1"), None, None, None).unwrap();
     let model = Arc::new(Model::new(architecture).unwrap());
-    let mut network = Network::sample(Arc::clone(&model), Streams::new(20));
+    let network = Network::sample(Arc::clone(&model), Streams::new(20));
+    let mut buffers = network.buffers().to_vec();
     let mut random = Streams::new(21).stream("images and statistics", 0);
     for tensor in model.buffers() {
         for index in tensor.range.clone() {
             let uniform = random.random::<f64>();
-            network.buffers[index] = if tensor.role == Role::Scale { 0.3 + uniform } else { uniform - 0.5 };
+            buffers[index] = if tensor.role == Role::Scale { 0.3 + uniform } else { uniform - 0.5 };
         }
     }
     let inputs = Array2::from_shape_simple_fn((2, model.input_count()), || random.random::<f64>());
-    (network, inputs, ndarray::array![[1.0], [0.0]])
+    (network.with_buffers(buffers), inputs, ndarray::array![[1.0], [0.0]])
 }
 
 fn finite_difference(objective: &Objective, theta: &[f64], direction: &[f64]) -> Vec<f64> {
@@ -49,11 +50,11 @@ fn hessian_products_are_differences_of_gradients() {
         let (network, inputs, labels) = resnet(shape);
         let objective = Objective::new(&network, Loss::Bce, inputs.view(), labels.view()).unwrap();
         let mut random = Streams::new(22).stream("direction", 0);
-        let direction: Vec<f64> = network.theta.iter().map(|_| random.random::<f64>() - 0.5).collect();
+        let direction: Vec<f64> = network.theta().iter().map(|_| random.random::<f64>() - 0.5).collect();
         let product = objective
-            .linearise(&network.theta)
+            .linearise(network.theta())
             .hessian_products(ArrayView2::from_shape((1, direction.len()), &direction).unwrap());
-        let expected = finite_difference(&objective, &network.theta, &direction);
+        let expected = finite_difference(&objective, network.theta(), &direction);
         let scale = expected.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
         let worst = product.iter().zip(&expected).fold(0.0, |top: f64, (a, b)| top.max((a - b).abs()));
         assert!(scale > 0.0 && worst <= FINITE_DIFFERENCE * scale, "{shape}: off by {worst} of {scale}");
@@ -64,10 +65,10 @@ fn hessian_products_are_differences_of_gradients() {
 fn scaling_before_a_batch_norm_moves_the_function_within_the_bound_of_its_epsilon() {
     for shape in ["1x8x8", "3x32x32"] {
         let (network, inputs, labels) = resnet(shape);
-        let model = &network.model;
+        let model = &network.model();
         let loss = |network: &Network| {
             let objective = Objective::new(network, Loss::Bce, inputs.view(), labels.view()).unwrap();
-            objective.gradient(&network.theta)
+            objective.gradient(network.theta())
         };
         let (before, gradient) = loss(&network);
         let mut scaled_layers = 0;
@@ -81,21 +82,21 @@ fn scaling_before_a_batch_norm_moves_the_function_within_the_bound_of_its_epsilo
 
             // The batch norm's own weights, times what its epsilon makes of the scaling, express the same function.
             let norm = model.buffers().iter().find(|tensor| tensor.layer == layer + 1 && tensor.role == Role::Scale);
-            let variances = &network.buffers[norm.unwrap().range.clone()];
+            let variances = &network.buffers()[norm.unwrap().range.clone()];
             let gains = model.tensors().iter().find(|tensor| tensor.layer == layer + 1 && tensor.role == Role::Scale);
             let gains = gains.unwrap().range.clone();
-            let mut twin = network.clone();
+            let mut theta = network.theta().to_vec();
             for ((index, v), c) in gains.clone().zip(variances).zip(&factors) {
-                twin.theta[index] *= ((v + 1e-5) / (v + 1e-5 / (c * c))).sqrt();
+                theta[index] *= ((v + 1e-5) / (v + 1e-5 / (c * c))).sqrt();
             }
-            let (expected, _) = loss(&twin);
+            let (expected, _) = loss(&network.with_theta(theta));
             assert!(
                 (after - expected).abs() <= SAME_FUNCTION * expected.abs(),
                 "{shape}, layer {layer}: {after} {expected}"
             );
 
             // To first order the loss moves by at most the relative change times what the gains' derivatives allow.
-            let sensitivity: f64 = gains.map(|index| (gradient[index] * network.theta[index]).abs()).sum();
+            let sensitivity: f64 = gains.map(|index| (gradient[index] * network.theta()[index]).abs()).sum();
             let change = scaling.relative_change(&network).unwrap();
             let second_order = 1.0 + 100.0 * change;
             assert!(change > 0.0 && change < 1e-3);
@@ -122,8 +123,8 @@ fn convolutions_without_bias_can_be_rescaled() {
     let inputs = Array2::from_shape_fn((5, 36), |(i, j)| ((i * 36 + j) as f64).sin());
     for id in ["layer_alpha", "neuron_scaling", "permutation"] {
         let kind = registry().iter().find(|kind| kind.id() == id).unwrap();
-        let rescaled = kind.draw(&network.model, 8.0, Streams::new(24)).unwrap().apply(&network).unwrap();
-        assert_ne!(rescaled.theta, network.theta, "{id}");
+        let rescaled = kind.draw(network.model(), 8.0, Streams::new(24)).unwrap().apply(&network).unwrap();
+        assert_ne!(rescaled.theta(), network.theta(), "{id}");
         for (a, b) in rescaled.logits(inputs.view()).iter().zip(&network.logits(inputs.view())) {
             assert!((a - b).abs() <= SAME_FUNCTION * b.abs(), "{id}: {a} {b}");
         }

@@ -23,7 +23,7 @@ fn relu(widths: &[usize], weight_std: f64, bias_std: f64) -> Architecture {
 }
 
 fn boolean(inputs: usize) -> Array2<f64> {
-    load(&format!("boolean:{inputs}")).unwrap().inputs
+    load(&format!("boolean:{inputs}")).unwrap().inputs().clone()
 }
 
 fn random_inputs(rows: usize, columns: usize) -> Array2<f64> {
@@ -48,14 +48,14 @@ fn plain_function(network: &Network, widths: &[usize], inputs: &Array2<f64>) -> 
             let bias = at + fan_in * units;
             let mut next: Vec<f64> = Vec::new();
             for unit in 0..units {
-                let mut sum = network.theta[bias + unit];
+                let mut sum = network.theta()[bias + unit];
                 for k in (0..fan_in).rev() {
-                    sum += network.theta[at + unit * fan_in + k] * current[k];
+                    sum += network.theta()[at + unit * fan_in + k] * current[k];
                 }
                 next.push(sum);
             }
             at = bias + units;
-            if at < network.theta.len() {
+            if at < network.theta().len() {
                 next.iter_mut().for_each(|value| *value = value.max(0.0));
             }
             current = next;
@@ -262,13 +262,13 @@ fn rescaled_networks_have_the_same_distribution() {
         counts
     };
     let rescaled = changed(&|network| {
-        network.with_theta(LayerAlpha { layer: 0, alpha: 5.9 }.action(&network.model).unwrap().apply(&network.theta))
+        network.with_theta(LayerAlpha { layer: 0, alpha: 5.9 }.action(network.model()).unwrap().apply(network.theta()))
     });
     let p = same_distribution(&counts, &rescaled);
     assert!(p > FALSE_ALARM, "{p}");
     let halved = changed(&|network| {
-        let weight = &network.model.tensors()[2];
-        let mut theta = network.theta.clone();
+        let weight = &network.model().tensors()[2];
+        let mut theta = network.theta().to_vec();
         theta[weight.range.clone()].iter_mut().for_each(|value| *value *= 0.5);
         network.with_theta(theta)
     });

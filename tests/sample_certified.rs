@@ -78,7 +78,7 @@ fn sampled_networks_agree_with_the_certified_counts() {
     let (document, certified) = certified();
     let architecture: Architecture = serde_json::from_value(document["architecture"].clone()).unwrap();
     let sample = |architecture| {
-        let sampler = Sampler::new(architecture, load("boolean:7").unwrap().inputs, 77).unwrap();
+        let sampler = Sampler::new(architecture, load("boolean:7").unwrap().inputs().clone(), 77).unwrap();
         let counts = count(&sampler, NETWORKS, &CountOptions::new(&sampler)).unwrap();
         agreement(&certified, document["networks"].as_u64().unwrap(), NETWORKS, |record| counts.count(&record.function))
     };

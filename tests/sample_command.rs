@@ -89,7 +89,7 @@ fn the_table_is_as_the_interface_says() {
 fn a_file_of_inputs_gives_the_same_table() {
     let folder = tempfile::tempdir().unwrap();
     let inputs = folder.path().join("x.npy");
-    flatgauge::data::write_npy(&inputs, flatgauge::data::load("boolean:4").unwrap().inputs.view()).unwrap();
+    flatgauge::data::write_npy(&inputs, flatgauge::data::load("boolean:4").unwrap().inputs().view()).unwrap();
     let arguments = |inputs| vec!["--arch", "fcn:4-5-1", "--count", "500", "--inputs", inputs];
     let a = done(&folder.path().join("a.tsv"), &arguments("boolean:4"));
     let b = done(&folder.path().join("b.tsv"), &arguments(inputs.to_str().unwrap()));

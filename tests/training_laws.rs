@@ -17,7 +17,7 @@ const ALPHAS: [f64; 3] = [2.0, 5.9, 1.0 / 5.9];
 const MEASURES: [&str; 4] = ["hessian_trace", "hessian_max_eigenvalue", "keskar_sharpness", "keskar_sharpness_sgd"];
 
 fn objective<'a>(network: &'a Network, data: &'a Dataset) -> Objective<'a> {
-    Objective::new(network, Loss::Bce, data.inputs.view(), data.targets.view()).unwrap()
+    Objective::new(network, Loss::Bce, data.inputs().view(), data.targets().view()).unwrap()
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn networks_of_every_optimiser_keep_the_laws_of_rescaling() {
 
             let clean = splits.clean_set();
             let network = &trained.network;
-            let before = Point::new(objective(network, &clean), &network.theta);
+            let before = Point::new(objective(network, &clean), network.theta());
             let inputs = Dataset::stacked_inputs(&[&clean, &splits.test]);
             let logits = network.logits(inputs.view());
             let bound = logit_rounding_bound(network, inputs.view()).unwrap();
@@ -50,14 +50,14 @@ fn networks_of_every_optimiser_keep_the_laws_of_rescaling() {
             };
             let original = log_prob(&logits);
             for alpha in ALPHAS {
-                let action = LayerAlpha { layer: 0, alpha }.action(&network.model).unwrap();
-                let rescaled = network.with_theta(action.apply(&network.theta));
+                let action = LayerAlpha { layer: 0, alpha }.action(network.model()).unwrap();
+                let rescaled = network.with_theta(action.apply(network.theta()));
                 let moved = rescaled.logits(inputs.view());
                 for ((after, before), bound) in moved.iter().zip(&logits).zip(&bound) {
                     assert!((after - before).abs() <= *bound, "{name}, alpha {alpha}: {before} to {after}");
                     assert_eq!(*after > 0.0, *before > 0.0, "{name}, alpha {alpha}");
                 }
-                let after = Point::new(objective(&rescaled, &clean), &rescaled.theta);
+                let after = Point::new(objective(&rescaled, &clean), rescaled.theta());
                 let options = Options::default();
                 for id in MEASURES {
                     let measure = flatness::find(id).unwrap();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::files::{bits, files};
-use flatgauge::data::{Recipe, Splits, load_source};
+use flatgauge::data::{Dataset, Recipe, Splits, load_source};
 use flatgauge::model::{Activation, Architecture, LayerSpec, load_network};
 use flatgauge::processes::SingleProcess;
 use flatgauge::train::{
@@ -33,8 +33,8 @@ fn begin(settings: &Settings, splits: &Splits) -> Run {
 }
 
 fn resume(settings: &Settings, splits: &Splits, path: &Path) -> Result<Run, TrainError> {
-    let model = settings.initial_network().unwrap().model;
-    Run::resume(path, &settings.trainer, &model, &splits.training, splits.clean)
+    let network = settings.initial_network().unwrap();
+    Run::resume(path, &settings.trainer, network.model(), &splits.training, splits.clean)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn every_optimiser_resumes_with_the_same_bits() {
         }
         let splits = splits(&settings);
         let mut whole = begin(&settings, &splits);
-        let statistics = whole.network().buffers.clone();
+        let statistics = whole.network().buffers().to_vec();
         let mut interrupted = begin(&settings, &splits);
         // At epochs of different phases; the third interruption is before anything new was done.
         for until in [1, 7, 7, 16] {
@@ -66,9 +66,9 @@ fn every_optimiser_resumes_with_the_same_bits() {
             interrupted.advance().unwrap();
         }
         let (whole, interrupted) = (whole.finish(), interrupted.finish());
-        assert_eq!(bits(&whole.network.theta), bits(&interrupted.network.theta), "{}", optimizer.id());
-        assert_eq!(bits(&whole.network.buffers), bits(&interrupted.network.buffers));
-        assert_eq!(whole.network.buffers != statistics, batch_norm);
+        assert_eq!(bits(whole.network.theta()), bits(interrupted.network.theta()), "{}", optimizer.id());
+        assert_eq!(bits(&whole.network.buffers()), bits(&interrupted.network.buffers()));
+        assert_eq!(whole.network.buffers() != statistics, batch_norm);
         assert_eq!(whole.history, interrupted.history);
         assert_eq!(whole.zero_error_epoch, interrupted.zero_error_epoch);
     }
@@ -96,7 +96,11 @@ fn a_checkpoint_that_is_damaged_or_of_another_run_is_named() {
     let other = Settings { trainer: Trainer { batch_size: 16, ..settings.trainer.clone() }, ..settings.clone() };
     assert!(message(&other, &splits, &path).contains("\"batch_size\":16"));
     let mut other_data = splits.clone();
-    other_data.training.targets[[0, 0]] = 1.0 - other_data.training.targets[[0, 0]];
+    let training = &splits.training;
+    let mut targets = training.targets().clone();
+    targets[[0, 0]] = 1.0 - targets[[0, 0]];
+    other_data.training =
+        Dataset::new(training.name(), training.inputs().clone(), training.shape().to_vec(), targets).unwrap();
     assert!(message(&settings, &other_data, &path).contains("other data"));
     let mut fewer = splits.clone();
     fewer.clean -= 1;
@@ -212,7 +216,7 @@ fn a_killed_sweep_ends_in_the_same_bytes() {
     }
     // Attack set and corruption stand in the network's own file.
     let path = whole.path().join(format!("{}.safetensors", jobs[2].name));
-    let checkpoint = load_network(&path, &jobs[2].settings.initial_network().unwrap().model).unwrap();
+    let checkpoint = load_network(&path, &jobs[2].settings.initial_network().unwrap().model()).unwrap();
     let recorded: Settings = serde_json::from_str(&checkpoint.metadata["settings"]).unwrap();
     assert_eq!(recorded, jobs[2].settings);
     assert_eq!((recorded.data.attack, recorded.data.corruption), (40, 0.05));

@@ -7,16 +7,11 @@ use rand::seq::SliceRandom;
 
 /// Inputs with labels.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Dataset {
-    /// Where it came from, for messages and records.
-    pub name: String,
-    /// Inputs, `n x features`, features flattened (channels, height, width).
-    pub inputs: Array2<f64>,
-    /// Shape of one input: `[features]` or `[channels, height, width]`.
-    pub shape: Vec<usize>,
-    /// Labels or targets, `n x 1` or `n x outputs`.
-    pub targets: Array2<f64>,
+    pub(crate) name: String,
+    pub(crate) inputs: Array2<f64>,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) targets: Array2<f64>,
 }
 
 /// Rows for training and for testing, disjoint.
@@ -48,6 +43,26 @@ impl Dataset {
             )));
         }
         Ok(Self { name: name.to_owned(), inputs, shape, targets })
+    }
+
+    /// Where it came from, for messages and records.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Inputs, `n x features`, features flattened (channels, height, width).
+    pub fn inputs(&self) -> &Array2<f64> {
+        &self.inputs
+    }
+
+    /// Shape of one input: `[features]` or `[channels, height, width]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Labels or targets, `n x 1` or `n x outputs`.
+    pub fn targets(&self) -> &Array2<f64> {
+        &self.targets
     }
 
     /// Number of rows.

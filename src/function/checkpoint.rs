@@ -1,16 +1,11 @@
-//! Unfinished runs on disk: a line of JSON that says of what, then functions and counts (u64, little endian), then a
-//! checksum of everything before it.
+//! Unfinished runs on disk: of what, and how many rounds; then functions and their counts.
 
 use super::counts::Dropped;
 use super::{Counts, FunctionError, Sampler};
-use crate::io::{Checksum, open_file, write_atomically_with};
+use crate::io::{Checksum, Fault, Unfinished, write_unfinished};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
-
-/// Longest first line: an architecture of thousands of layers is shorter.
-const LONGEST_HEADER: u64 = 1 << 24;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -49,19 +44,9 @@ pub(super) fn save(path: &Path, key: &Value, rounds: u64, counts: &Counts) -> Re
         networks: counts.network_count(),
         dropped: counts.dropped(),
     };
-    let header = serde_json::to_string(&header).expect("headers serialise") + "\n";
-    let written = write_atomically_with(path, |file| {
-        file.write_all(header.as_bytes())?;
-        let mut checksum = Checksum::default().bytes(header.as_bytes());
-        for (words, count) in counts.entries() {
-            for word in words.iter().chain([&count]) {
-                file.write_all(&word.to_le_bytes())?;
-                checksum = checksum.word(*word);
-            }
-        }
-        file.write_all(&checksum.value().to_le_bytes())
-    });
-    written.map_err(|error| fault(path, &format!("cannot write the file ({error})")))
+    let header = serde_json::to_value(&header).expect("headers serialise");
+    let words = counts.entries().flat_map(|(words, count)| words.iter().copied().chain([count]));
+    write_unfinished(path, &header, words).map_err(|error| fault(path, &format!("cannot write the file ({error})")))
 }
 
 /// Sees that what is at `path` may be replaced: nothing, or unfinished work of this very run.
@@ -69,14 +54,13 @@ pub(super) fn save(path: &Path, key: &Value, rounds: u64, counts: &Counts) -> Re
 /// # Errors
 /// [`FunctionError::Checkpoint`]: anything else.
 pub(super) fn check_own(path: &Path, key: &Value) -> Result<(), FunctionError> {
-    let file = match open_file(path) {
-        Ok((file, _)) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(fault(path, &format!("cannot read the file ({error})"))),
+    let file = match Unfinished::open(path) {
+        Ok(None) => return Ok(()),
+        Ok(file) => file,
+        Err(Fault::Header) => None,
+        Err(other) => return Err(fault(path, &other.to_string())),
     };
-    let mut line = Vec::new();
-    let read = BufReader::new(file.take(LONGEST_HEADER)).read_until(b'\n', &mut line);
-    match read.ok().and_then(|_| serde_json::from_slice::<Header>(&line).ok()) {
+    match file.and_then(|file| serde_json::from_value::<Header>(file.header).ok()) {
         Some(header) if header.run == *key => Ok(()),
         _ => {
             Err(fault(path, "it is not unfinished work of this run; remove it or choose another place for the result"))
@@ -89,23 +73,11 @@ pub(super) fn check_own(path: &Path, key: &Value) -> Result<(), FunctionError> {
 /// # Errors
 /// [`FunctionError::Checkpoint`]: a file that cannot be read, is damaged, or belongs to another run.
 pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u64, Counts)>, FunctionError> {
-    let damaged = |what: &str| fault(path, &format!("it is damaged ({what}); remove it to start anew"));
-    let mut file = match open_file(path) {
-        Ok((file, _)) => BufReader::with_capacity(1 << 20, file),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fault(path, &format!("cannot read the file ({error})"))),
-    };
-    let mut line = Vec::new();
-    file.by_ref().take(LONGEST_HEADER).read_until(b'\n', &mut line).map_err(|_| damaged("it cannot be read"))?;
-    let header: Header =
-        serde_json::from_slice(&line).map_err(|_| damaged("its first line is not that of an unfinished run"))?;
-    let mut checksum = Checksum::default().bytes(&line);
+    let refused = |reason: Fault| fault(path, &reason.to_string());
+    let damaged = |what: &'static str| refused(Fault::Damaged(what));
+    let Some(mut file) = Unfinished::open(path).map_err(refused)? else { return Ok(None) };
+    let header: Header = serde_json::from_value(file.header.clone()).map_err(|_| refused(Fault::Header))?;
     let mut counts = Counts::new(inputs);
-    let mut word = || -> Result<u64, FunctionError> {
-        let mut bytes = [0; 8];
-        file.read_exact(&mut bytes).map_err(|_| damaged("it is too short"))?;
-        Ok(u64::from_le_bytes(bytes))
-    };
     let mut words = vec![0; super::bits::words_of(inputs)];
     // Counts of a file may add up to more than a number holds.
     let mut total = header.dropped.networks;
@@ -118,20 +90,15 @@ pub(super) fn load(path: &Path, key: &Value, inputs: usize) -> Result<Option<(u6
     let width = if mine { words.len() } else { header.run["inputs"][0].as_u64().unwrap_or(0).div_ceil(64) as usize };
     for _ in 0..header.functions {
         if mine {
-            words.iter_mut().try_for_each(|place| word().map(|word| *place = word))?;
-            let count = word()?;
-            checksum = words.iter().chain([&count]).fold(checksum, |checksum, word| checksum.word(*word));
+            words.iter_mut().try_for_each(|place| file.word().map(|word| *place = word)).map_err(refused)?;
+            let count = file.word().map_err(refused)?;
             more(count)?;
             counts.add_words(&words, count);
         } else {
-            for _ in 0..=width {
-                checksum = checksum.word(word()?);
-            }
+            (0..=width).try_for_each(|_| file.word().map(drop)).map_err(refused)?;
         }
     }
-    if word()? != checksum.value() || word().is_ok() {
-        return Err(damaged("its checksum is another"));
-    }
+    file.finish().map_err(refused)?;
     if !mine {
         return Err(fault(
             path,

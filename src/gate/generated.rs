@@ -54,6 +54,10 @@ fn decimals() -> impl Strategy<Value = Option<i32>> {
 
 const MOST_POINTS: usize = 8;
 
+/// Names of the random streams of the two kinds of case.
+const NETWORK: &str = "network";
+const GRAM: &str = "gram";
+
 fn networks() -> impl Strategy<Value = NetworkDraw> {
     let activation = prop_oneof![Just(Activation::Relu), Just(Activation::Tanh), Just(Activation::Erf)];
     let loss = prop_oneof![Just(Loss::Bce), Just(Loss::Mse), Just(Loss::Ce)];
@@ -200,6 +204,15 @@ fn name_of(index: usize) -> String {
     format!("generated-{index}")
 }
 
+/// The first `count` networks and Gram matrices that a gate of this seed generates.
+pub fn generated_cases(seed: u64, count: usize) -> (Vec<FlatnessCase>, Vec<PriorCase>) {
+    let (networks, grams) = (networks(), grams());
+    (
+        (0..count).map(|index| tree(&networks, seed, NETWORK, index).current().case(&name_of(index))).collect(),
+        (0..count).map(|index| tree(&grams, seed, GRAM, index).current().case(&name_of(index))).collect(),
+    )
+}
+
 /// Runs the universal laws on `count` generated networks and Gram matrices each, and shrinks what fails.
 ///
 /// `origin` says how a reader runs them again. A failure that is no comparison (an error, a panic) is
@@ -216,12 +229,10 @@ pub fn run_generated(
         crate::gate::registry().iter().copied().filter(|law| law.scope() == Scope::Every).collect();
     let (networks, grams) = (networks(), grams());
     let seed = context.seed;
-    let network = |index| tree(&networks, seed, "network", index);
-    let gram = |index| tree(&grams, seed, "gram", index);
-    let drawn = context.on_cases(
-        (0..count).map(|index| network(index).current().case(&name_of(index))).collect(),
-        (0..count).map(|index| gram(index).current().case(&name_of(index))).collect(),
-    );
+    let network = |index| tree(&networks, seed, NETWORK, index);
+    let gram = |index| tree(&grams, seed, GRAM, index);
+    let (all_networks, all_grams) = generated_cases(seed, count);
+    let drawn = context.on_cases(all_networks, all_grams);
     let mut outcomes = run(&laws, &drawn, only, origin.into().with_cases(count), progress);
     let mut counterexamples: Vec<Counterexample> = Vec::new();
     for outcome in outcomes.iter_mut().filter(|outcome| outcome.verdict == Verdict::Fail) {

@@ -48,7 +48,7 @@ pub use estimator_score::EstimatorScore;
 pub use false_alarms::FalseAlarms;
 pub use finding::{Finding, Verdict};
 #[doc(hidden)]
-pub use generated::run_generated;
+pub use generated::{generated_cases, run_generated};
 pub use known::{Known, KnownError};
 #[doc(hidden)]
 pub use law::{Check, Context};

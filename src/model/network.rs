@@ -216,14 +216,10 @@ impl Model {
 
 /// A model with parameters.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Network {
-    /// The compiled architecture.
-    pub model: Arc<Model>,
-    /// Flat parameters.
-    pub theta: Vec<f64>,
-    /// Flat stored statistics of batch norms.
-    pub buffers: Vec<f64>,
+    pub(crate) model: Arc<Model>,
+    pub(crate) theta: Vec<f64>,
+    pub(crate) buffers: Vec<f64>,
 }
 
 impl Network {
@@ -244,6 +240,21 @@ impl Network {
             buffers[tensor.range.clone()].fill(1.0);
         }
         Self { model, theta, buffers }
+    }
+
+    /// The compiled architecture.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Flat parameters, tensor by tensor as in [`Model::tensors`].
+    pub fn theta(&self) -> &[f64] {
+        &self.theta
+    }
+
+    /// Flat stored statistics of batch norms, as in [`Model::buffers`].
+    pub fn buffers(&self) -> &[f64] {
+        &self.buffers
     }
 
     /// Logits (`n x outputs`) of a batch (`n x inputs`).
@@ -270,10 +281,23 @@ impl Network {
         })
     }
 
-    /// The same network with other parameters and the same statistics. A rescaling moves both: see `Rescaling::apply`.
-    #[doc(hidden)]
+    /// The same network with other parameters and the same statistics.
+    ///
+    /// # Panics
+    /// If the parameters do not fit the model.
+    #[must_use]
     pub fn with_theta(&self, theta: Vec<f64>) -> Self {
         assert_eq!(theta.len(), self.theta.len(), "parameters do not fit the model");
         Self { model: Arc::clone(&self.model), theta, buffers: self.buffers.clone() }
+    }
+
+    /// The same network with other stored statistics of batch norms.
+    ///
+    /// # Panics
+    /// If the statistics do not fit the model.
+    #[must_use]
+    pub fn with_buffers(&self, buffers: Vec<f64>) -> Self {
+        assert_eq!(buffers.len(), self.buffers.len(), "stored statistics do not fit the model");
+        Self { model: Arc::clone(&self.model), theta: self.theta.clone(), buffers }
     }
 }

@@ -12,26 +12,50 @@ const LANES: usize = 16;
 
 /// `L(theta) = scale / n sum_i loss(f(x_i; theta), target_i)` on fixed data.
 #[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
 pub struct Objective<'a> {
     /// The network up to its parameters.
-    pub model: &'a Model,
+    pub(crate) model: &'a Model,
     /// Stored statistics of batch norms; not differentiated.
-    pub buffers: &'a [f64],
+    pub(crate) buffers: &'a [f64],
     /// The loss of one sample.
-    pub loss: Loss,
+    pub(crate) loss: Loss,
     /// Inputs, `n x inputs`.
-    pub inputs: ArrayView2<'a, f64>,
+    pub(crate) inputs: ArrayView2<'a, f64>,
     /// Targets, `n x 1` (labels 0/1 or class indices) or `n x outputs` (`mse`).
-    pub targets: ArrayView2<'a, f64>,
+    pub(crate) targets: ArrayView2<'a, f64>,
     /// Factor on the loss; 1 unless a law asks for another.
-    pub scale: f64,
+    pub(crate) scale: f64,
 }
 
 impl<'a> Objective<'a> {
-    /// The same for a shorter life, so that data of that life can take the place of its own.
-    pub fn reborrow(&self) -> Objective<'_> {
-        Objective { inputs: self.inputs.view(), targets: self.targets.view(), ..*self }
+    /// The network up to its parameters.
+    pub fn model(&self) -> &'a Model {
+        self.model
+    }
+
+    /// Stored statistics of batch norms; not differentiated.
+    pub fn buffers(&self) -> &'a [f64] {
+        self.buffers
+    }
+
+    /// The loss of one sample.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Inputs, `n x inputs`.
+    pub fn inputs(&self) -> ArrayView2<'a, f64> {
+        self.inputs
+    }
+
+    /// Targets, `n x 1` (labels 0/1 or class indices) or `n x outputs` (`mse`).
+    pub fn targets(&self) -> ArrayView2<'a, f64> {
+        self.targets
+    }
+
+    /// Factor on the loss; 1 unless a law asks for another.
+    pub fn scale(&self) -> f64 {
+        self.scale
     }
 
     /// The same with another factor on the loss.
@@ -145,7 +169,7 @@ impl<'a> Objective<'a> {
         Ok(Self { model, buffers: &network.buffers, loss, inputs, targets, scale: 1.0 })
     }
 
-    /// The same objective for a shorter time, as for parameters that do not live as long as the data.
+    /// The same for a shorter life, so that parameters or data of that life can take the place of its own.
     pub fn view(&self) -> Objective<'_> {
         let Self { model, buffers, loss, ref inputs, ref targets, scale } = *self;
         Objective { model, buffers, loss, inputs: inputs.view(), targets: targets.view(), scale }

@@ -1,6 +1,6 @@
 //! Finished pieces of work on disk, so that a study that was stopped goes on where it was.
 
-use crate::io::write_atomically;
+use crate::io::{Checksum, write_atomically};
 use crate::study::StudyError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,12 +14,17 @@ pub struct Cache {
     resume: bool,
 }
 
-/// One file: a result and everything it depends on.
+/// One file: a result, everything it depends on, and the checksum of both.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     version: String,
     key: Value,
     result: Value,
+    checksum: String,
+}
+
+fn checksum(key: &Value, result: &Value) -> String {
+    Checksum::default().bytes(key.to_string().as_bytes()).bytes(result.to_string().as_bytes()).text()
 }
 
 impl Cache {
@@ -46,12 +51,14 @@ impl Cache {
             && let Ok(entry) = serde_json::from_slice::<Entry>(&bytes)
             && entry.version == env!("CARGO_PKG_VERSION")
             && entry.key == *key
+            && entry.checksum == checksum(key, &entry.result)
             && let Ok(result) = serde_json::from_value(entry.result)
         {
             return Ok(result);
         }
         let result = serde_json::to_value(compute()?).map_err(|error| fault(error.to_string()))?;
-        let entry = Entry { version: env!("CARGO_PKG_VERSION").to_owned(), key: key.clone(), result };
+        let checksum = checksum(key, &result);
+        let entry = Entry { version: env!("CARGO_PKG_VERSION").to_owned(), key: key.clone(), result, checksum };
         let bytes = serde_json::to_vec(&entry).map_err(|error| fault(error.to_string()))?;
         std::fs::create_dir_all(&self.folder)
             .and_then(|()| write_atomically(&path, &bytes))
@@ -79,6 +86,10 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         assert_eq!(get(cache(true), json!(2), 4.0), 4.0);
+        // One digit of the result, which any parser would take.
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("4.0", "5.0")).unwrap();
+        assert_eq!(get(cache(true), json!(2), 6.0), 6.0);
         let error = cache(true).get("b", &json!(1), || Err::<f64, _>(refusal())).unwrap_err();
         assert!(error.to_string().contains("refused"));
         assert!(!folder.path().join("cache/b.json").exists());

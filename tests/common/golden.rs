@@ -62,6 +62,6 @@ impl Trained {
 
     /// The loss of a network of its kind on its data.
     pub fn objective<'a>(&'a self, network: &'a Network) -> Objective<'a> {
-        Objective::new(network, self.loss, self.data.inputs.view(), self.data.targets.view()).unwrap()
+        Objective::new(network, self.loss, self.data.inputs().view(), self.data.targets().view()).unwrap()
     }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod drawn;
 pub mod files;
 pub mod golden;
 pub mod need;

@@ -2,7 +2,7 @@
 
 use super::{Answer, FaultyMeasure};
 use flatgauge::flatness::{self, FlatnessError, Options, Point};
-use flatgauge::model::{Architecture, Model, Objective, Role};
+use flatgauge::model::{Architecture, Model, Role};
 use flatgauge::numeric::Streams;
 use flatgauge::numeric::linalg::{add_scaled, dot, norm, symmetric_eigenvalues};
 use ndarray::{Array2, Axis, s};
@@ -56,7 +56,7 @@ fn unequal_batches(point: &Point, _: &Options, bug: bool) -> Run {
     for start in (0..samples).step_by(5) {
         let end = (start + 5).min(samples);
         let rows = s![start..end, ..];
-        let part = whole.with_data(whole.inputs.slice_move(rows), whole.targets.slice_move(rows));
+        let part = whole.with_data(whole.inputs().slice_move(rows), whole.targets().slice_move(rows));
         let weight = if bug { 1.0 } else { (end - start) as f64 };
         total += weight * hessian(&Point::new(part, point.theta())).diag().sum();
         weights += weight;
@@ -114,7 +114,7 @@ fn unit_weights(point: &Point, _: &Options, bug: bool) -> Run {
         let length = norm(&theta[tensor.range.clone()]);
         theta[tensor.range.clone()].iter_mut().for_each(|weight| *weight /= length);
     }
-    Ok((hessian(&Point::new(point.objective().reborrow(), &theta)).diag().sum(), None))
+    Ok((hessian(&Point::new(point.objective().view(), &theta)).diag().sum(), None))
 }
 
 fn built_in(id: &str, point: &Point, options: &Options) -> Result<f64, FlatnessError> {
@@ -131,7 +131,7 @@ fn no_parentheses(point: &Point, options: &Options, bug: bool) -> Run {
 
 /// Means and variances of the batch behind the first layer, where a batch norm stands.
 fn batch_statistics(point: &Point) -> Vec<f64> {
-    let Objective { model, inputs, .. } = point.objective();
+    let (model, inputs) = (point.objective().model(), point.objective().inputs());
     let architecture = model.architecture();
     let first = Architecture { layers: architecture.layers[..1].to_vec(), ..architecture.clone() };
     let first = Model::new(first).expect("a part of a network");
@@ -147,10 +147,10 @@ fn train_mode(point: &Point, options: &Options, bug: bool) -> Run {
     let eval = point.objective();
     let loss = eval.value(point.theta());
     let highest = loss + sharpness * (1.0 + loss) / 100.0;
-    let has_batch_norm = eval.model.buffer_count() > 0;
+    let has_batch_norm = eval.model().buffer_count() > 0;
     let before = if bug && has_batch_norm {
         let buffers = batch_statistics(point);
-        eval.reborrow().with_buffers(&buffers).value(point.theta())
+        eval.view().with_buffers(&buffers).value(point.theta())
     } else {
         loss
     };
@@ -185,7 +185,7 @@ fn depth_factor(point: &Point, options: &Options, bug: bool) -> Run {
     if !bug {
         return Ok((built_in("fisher_rao", point, options)?, None));
     }
-    if point.objective().loss != flatgauge::model::Loss::Bce {
+    if point.objective().loss() != flatgauge::model::Loss::Bce {
         let reason = "one logit and binary cross-entropy only".to_owned();
         return Err(FlatnessError::NotApplicable { measure: "fisher_rao", reason });
     }
@@ -318,7 +318,7 @@ fn error_over_n(point: &Point, options: &Options, bug: bool) -> Run {
 /// `theta^T F theta` of the softmax from `p_c (f_c - sum_k p_k f_k)`, `f` the derivative of the logits along theta: what
 /// is left of it is rounding where one class has all but `1e-16` of the probability.
 fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run {
-    let Objective { loss, inputs, .. } = point.objective().reborrow();
+    let (loss, inputs) = (point.objective().loss(), point.objective().inputs());
     if loss != flatgauge::model::Loss::Ce {
         return Ok((built_in("fisher_rao", point, options)?, None));
     }
@@ -332,7 +332,7 @@ fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run 
             let mut targets = z.to_owned().insert_axis(Axis(0));
             targets[[0, c]] -= 0.5;
             let half = z[c] - targets[[0, c]];
-            let square = point.objective().reborrow().with_loss(flatgauge::model::Loss::Mse).with_scale(0.5 / half);
+            let square = point.objective().view().with_loss(flatgauge::model::Loss::Mse).with_scale(0.5 / half);
             let square = square.with_data(input.view(), targets.view());
             dot(&square.gradient(point.theta()).1, point.theta())
         };
@@ -348,7 +348,7 @@ fn cancelling_cross_entropy(point: &Point, options: &Options, bug: bool) -> Run 
             pairs.map(|(a, b)| p[a] * p[b] * (slopes[a] - slopes[b]).powi(2)).sum()
         };
     }
-    Ok((point.objective().scale * total / n as f64, None))
+    Ok((point.objective().scale() * total / n as f64, None))
 }
 
 /// The root of a sum of squares, which overflow from 1e154 on.

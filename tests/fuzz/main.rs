@@ -151,7 +151,7 @@ fn safetensors_files() {
     let path = Path::new("fuzzed");
     let read = |input: &[u8], model: &Arc<Model>| {
         let checkpoint = parse_network(input, path, model).map_err(|error| error.to_string())?;
-        assert!(checkpoint.network.theta.iter().all(|value| value.is_finite()));
+        assert!(checkpoint.network.theta().iter().all(|value| value.is_finite()));
         Ok(())
     };
     let mut which = 0_u32;
@@ -173,12 +173,12 @@ fn safetensors_files() {
     );
     assert!(which > 0);
     // A flipped bit of the tensors or of what was recorded of them never goes unseen.
-    let theta = network.theta.clone();
+    let theta = network.theta().to_vec();
     for bit in 0..8 * own.len() {
         let mut flipped = own.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         if let Ok(found) = parse_network(&flipped, path, &model) {
-            let same = found.network.theta == theta;
+            let same = found.network.theta() == theta;
             assert!(
                 same && (found.metadata == metadata || found.metadata.is_empty() || found.metadata.len() == 2),
                 "bit {bit}"
@@ -263,8 +263,8 @@ fn architecture_files() {
         // What is small is run, too: shapes that were let through must fit together.
         if model.parameter_count() < 10_000 && model.input_count() < 1000 && model.output_count() < 1000 {
             let network = Network::sample(Arc::new(model), Streams::new(0));
-            let inputs = Array2::zeros((2, network.model.input_count()));
-            assert_eq!(network.logits(inputs.view()).dim(), (2, network.model.output_count()));
+            let inputs = Array2::zeros((2, network.model().input_count()));
+            assert_eq!(network.logits(inputs.view()).dim(), (2, network.model().output_count()));
         }
         Ok(())
     };
@@ -299,6 +299,13 @@ fn summed(generator: &mut dyn Rng, valid: &[u8], sum: impl Fn(&[u8]) -> u64) -> 
     [&changed[..], &sum(&changed).to_le_bytes()].concat()
 }
 
+/// The checksum of unfinished work: of its first line, then of the words behind it.
+fn sum_of_unfinished(bytes: &[u8]) -> u64 {
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+    let words = bytes[end..].as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+    words.fold(Checksum::default().bytes(&bytes[..end]), Checksum::word).value()
+}
+
 #[test]
 fn unfinished_kernels() {
     let folder = tempfile::tempdir().unwrap();
@@ -310,12 +317,11 @@ fn unfinished_kernels() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let result = pool.install(|| method.gram(&architecture, inputs.view(), &options)).unwrap();
     let valid = read(&path);
-    let sum = |bytes: &[u8]| Checksum::default().bytes(bytes).value();
     fuzz(
         "unfinished_kernels",
         500,
         &[],
-        |generator| summed(generator, &valid, sum),
+        |generator| summed(generator, &valid, sum_of_unfinished),
         |input| {
             std::fs::write(&path, input).unwrap();
             let found = method.gram(&architecture, inputs.view(), &options).map_err(|error| error.to_string())?;
@@ -345,11 +351,7 @@ fn unfinished_samples() {
     let options = |resume| CountOptions { checkpoint: Some(&path), resume, ..CountOptions::new(&sampler) };
     count(&sampler, networks + 1, &options(false)).unwrap();
     let valid = read(&path);
-    let sum = |bytes: &[u8]| {
-        let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
-        let words = bytes[end..].as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-        words.fold(Checksum::default().bytes(&bytes[..end]), Checksum::word).value()
-    };
+    let sum = sum_of_unfinished;
     assert_eq!(valid[valid.len() - 8..], sum(&valid[..valid.len() - 8]).to_le_bytes(), "this is how it is summed");
     // Counts whose sum is beyond 64 bits, with the right checksum.
     let mut overflowing = valid[..valid.len() - 8].to_vec();

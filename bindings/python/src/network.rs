@@ -50,9 +50,7 @@ pub fn network(
     if buffers.len() != model.buffer_count() {
         return mismatch("number of stored statistics", buffers.len(), model.buffer_count());
     }
-    let mut network = Network::new(model, theta);
-    network.buffers = buffers;
-    Ok(network)
+    Ok(Network::new(model, theta).with_buffers(buffers))
 }
 
 /// A loss by its name.
@@ -110,8 +108,8 @@ pub fn layout(py: Python, architecture: &str) -> PyResult<String> {
 
 type Parameters<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
 
-fn parameters(py: Python<'_>, network: Network) -> Parameters<'_> {
-    (vector(py, network.theta), vector(py, network.buffers))
+fn parameters<'py>(py: Python<'py>, network: &Network) -> Parameters<'py> {
+    (vector(py, network.theta().to_vec()), vector(py, network.buffers().to_vec()))
 }
 
 /// A network drawn from the prior.
@@ -150,8 +148,8 @@ pub fn logits<'py>(
     x: PyReadonlyArray2<f64>,
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let network = network(py, architecture, &theta, &buffers)?;
-    if x.as_array().ncols() != network.model.input_count() {
-        let (found, expected) = (x.as_array().ncols(), network.model.input_count());
+    if x.as_array().ncols() != network.model().input_count() {
+        let (found, expected) = (x.as_array().ncols(), network.model().input_count());
         return Err(unusable(format!("the inputs have {found} features a row, the architecture takes {expected}")));
     }
     let inputs = x.as_array();
@@ -179,17 +177,17 @@ pub fn rescaled<'py>(
     let streams = Streams::new(seed);
     let map: Box<dyn Rescaling> = match kind {
         "layer" => Box::new(LayerAlpha { layer, alpha }),
-        "neurons" => Box::new(NeuronScaling::draw(&network.model, low, high, streams).or_raise(py)?),
-        "permute" => Box::new(Permutation::draw(&network.model, streams).or_raise(py)?),
+        "neurons" => Box::new(NeuronScaling::draw(network.model(), low, high, streams).or_raise(py)?),
+        "permute" => Box::new(Permutation::draw(network.model(), streams).or_raise(py)?),
         other => {
             let known = || rescale::registry().iter().map(|kind| kind.id()).collect::<Vec<_>>().join(", ");
             let kind = rescale::find(other)
                 .ok_or_else(|| unusable(format!("there is no rescaling '{other}', expected one of {}", known())))?;
-            kind.draw(&network.model, high, streams).or_raise(py)?
+            kind.draw(network.model(), high, streams).or_raise(py)?
         }
     };
     let moved = map.apply(&network).or_raise(py)?;
-    if let Some(value) = moved.theta.iter().find(|value| !value.is_finite()) {
+    if let Some(value) = moved.theta().iter().find(|value| !value.is_finite()) {
         return Err(unusable(format!("{} makes a parameter {value}, expected finite ones", map.describe())));
     }
     let (theta, buffers) = parameters(py, moved);
@@ -212,8 +210,8 @@ pub fn corpus_networks(py: Python<'_>, full: bool, seed: u64) -> PyResult<Vec<Co
     let tier = if full { Tier::Full } else { Tier::Quick };
     let cases = Corpus::built_in().networks(tier, seed).map_err(unusable)?;
     let rows = cases.into_iter().map(|case| {
-        let architecture = json!(case.network.model.architecture()).to_string();
-        let (theta, buffers) = parameters(py, case.network);
+        let architecture = json!(case.network.model().architecture()).to_string();
+        let (theta, buffers) = parameters(py, &case.network);
         let [inputs, targets] = [case.inputs, case.targets].map(|array| crate::arrays::matrix(py, array));
         (case.name, architecture, theta, buffers, inputs, targets, case.loss.to_string())
     });

@@ -247,7 +247,7 @@ pub fn measured(
     Objective::new(&network, loss, inputs.view(), targets.view()).or_raise(py)?;
     let work = move || -> Result<_, FlatnessError> {
         let objective = Objective::new(&network, loss, inputs.view(), targets.view()).expect("seen above");
-        let point = Point::new(objective, &network.theta);
+        let point = Point::new(objective, network.theta());
         let (mut results, mut left_out) = (Vec::new(), Vec::new());
         for measure in measures {
             match measure.evaluate(&point, &options) {

@@ -141,13 +141,13 @@ impl Measure for PyMeasure {
         let case = |words: &Bound<PyDict>| {
             let py = words.py();
             words.set_item("measure", measure)?;
-            words.set_item("architecture", json!(objective.model.architecture()).to_string())?;
+            words.set_item("architecture", json!(objective.model().architecture()).to_string())?;
             words.set_item("theta", vector(py, point.theta().to_vec()))?;
-            words.set_item("buffers", vector(py, objective.buffers.to_vec()))?;
-            words.set_item("inputs", matrix(py, objective.inputs.to_owned()))?;
-            words.set_item("targets", matrix(py, objective.targets.to_owned()))?;
-            words.set_item("loss", objective.loss.to_string())?;
-            words.set_item("loss_scale", objective.scale)?;
+            words.set_item("buffers", vector(py, objective.buffers().to_vec()))?;
+            words.set_item("inputs", matrix(py, objective.inputs().to_owned()))?;
+            words.set_item("targets", matrix(py, objective.targets().to_owned()))?;
+            words.set_item("loss", objective.loss().to_string())?;
+            words.set_item("loss_scale", objective.scale())?;
             words.set_item("options", json!(options).to_string())?;
             words.set_item("seed", options.seed)
         };
