@@ -318,3 +318,41 @@ fn help_and_completions_are_there() {
     assert_eq!(flatgauge(&[]).status.code(), Some(2));
     assert!(text(&flatgauge(&["completions", "bash"]).stdout).contains("_flatgauge"));
 }
+
+/// Times of a command and of the built-in estimator, kept and compared: what became slower, or wrong, fails.
+#[test]
+fn times_are_kept_and_gate_a_change() {
+    let folder = Folder::new();
+    let kept = folder.path("before.json");
+    let words = ["bench", "--measure", "hessian_trace", "--budget", "100ms", "--format", "json"];
+    let record = json(&flatgauge(&[&words[..], &["--out", &kept]].concat()));
+    assert_eq!((record["estimator"].as_str(), record["verdict"].as_str()), (Some("hessian_trace"), Some("pass")));
+    let rows = record["rows"].as_array().unwrap();
+    assert!(rows.len() >= 3 && rows.iter().all(|row| row["seconds"].as_f64().unwrap() > 0.0), "{record}");
+
+    // The same estimator beside what claims to have been a thousand times faster.
+    let mut faster = record.clone();
+    for row in faster["rows"].as_array_mut().unwrap() {
+        row["ratio"] = (row["ratio"].as_f64().unwrap() / 1000.0).into();
+    }
+    let faster = folder.file("faster.json", faster.to_string().as_bytes());
+    let output = flatgauge(&[&words[..], &["--against", &faster, "--fail-over", "2"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["slower"].as_array().unwrap().len(), rows.len());
+    // Twice the time of the same program is no more than what a busy machine may make of a few rounds.
+    let output = flatgauge(&[&words[..], &["--against", &kept, "--fail-over", "10"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+
+    let wrong = r#"while read -r line; do id=${line#*\"id\":\"}; echo "{\"id\":\"${id%%\"*}\",\"value\":1.5}"; done"#;
+    let output = flatgauge(&["bench", "--measure", "hessian_trace", "--command", wrong, "--budget", "50ms"]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = text(&output.stdout);
+    assert!(told.contains("WRONG: 1.5, the built-in estimator says") && told.contains("verdict: fail"), "{told}");
+
+    let other = ["bench", "--prior", "ep", "--against", &kept];
+    assert!(refusal(&other).contains("the file has times of 'hessian_trace', expected those of 'ep'"));
+    let torn = folder.file("torn.json", b"{");
+    assert!(refusal(&["bench", "--prior", "ep", "--against", &torn]).contains("no times as --out writes"));
+    assert!(refusal(&["bench"]).contains("--measure"));
+}

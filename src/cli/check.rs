@@ -78,15 +78,54 @@ enum LanguageName {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum KernelName {
+pub(super) enum KernelName {
     Nngp,
     Ntk,
     /// Averages over sampled networks, with standard errors, of the NNGP
     Empirical,
 }
 
+/// What a command or a built-in estimator is asked for.
+pub(super) enum Asked {
+    Measure(&'static dyn Measure),
+    Prior(&'static dyn LogProbMethod),
+    Kernel(KernelName, Kind),
+}
+
+impl Asked {
+    /// From the values of `--measure`, `--prior` and `--kernel`, one of which the parser asks for.
+    pub fn new(measure: Option<&str>, prior: Option<&str>, kernel: Option<KernelName>) -> Result<Self, UsageError> {
+        match (measure, prior, kernel) {
+            (Some(id), ..) => super::flatness::find(id).map(Self::Measure),
+            (None, Some(id), _) => super::prior::find(id).map(Self::Prior),
+            (None, None, Some(name @ (KernelName::Nngp | KernelName::Empirical))) => Ok(Self::Kernel(name, Kind::Nngp)),
+            (None, None, Some(name)) => Ok(Self::Kernel(name, Kind::Ntk)),
+            (None, None, None) => unreachable!("the parser asks for one of them"),
+        }
+    }
+
+    /// The word on the command line.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Measure(measure) => measure.id(),
+            Self::Prior(method) => method.id(),
+            Self::Kernel(KernelName::Nngp, _) => "nngp",
+            Self::Kernel(KernelName::Ntk, _) => "ntk",
+            Self::Kernel(KernelName::Empirical, _) => "empirical",
+        }
+    }
+
+    fn flag(&self) -> &'static str {
+        match self {
+            Self::Measure(_) => "--measure",
+            Self::Prior(_) => "--prior",
+            Self::Kernel(..) => "--kernel",
+        }
+    }
+}
+
 /// Reads a relative error.
-fn share(text: &str) -> Result<f64, String> {
+pub(super) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("expected a number above 0 and below 1, as 1e-3".to_owned()),
@@ -94,7 +133,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// Reads `60s`, `500ms`, `2m`, or seconds without a unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let (number, seconds) = [("ms", 1e-3), ("s", 1.0), ("m", 60.0)]
         .into_iter()
         .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
@@ -113,24 +152,17 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         }));
         return Ok(Outcome::Done);
     }
-    let measure = arguments.measure.as_deref().map(super::flatness::find).transpose()?;
-    let method = arguments.prior.as_deref().map(super::prior::find).transpose()?;
+    let asked = Asked::new(arguments.measure.as_deref(), arguments.prior.as_deref(), arguments.kernel)?;
+    let (flag, id) = (asked.flag(), asked.id());
+    let (measure, method, kernel) = match asked {
+        Asked::Measure(measure) => (Some(measure), None, None),
+        Asked::Prior(method) => (None, Some(method), None),
+        Asked::Kernel(_, kind) => (None, None, Some(kind)),
+    };
     let command = arguments.command.as_deref().unwrap_or_default();
     if command.trim().is_empty() {
         return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
     }
-    let kernel = arguments.kernel.map(|name| match name {
-        KernelName::Nngp | KernelName::Empirical => Kind::Nngp,
-        KernelName::Ntk => Kind::Ntk,
-    });
-    let (flag, id) = match (measure, method, arguments.kernel) {
-        (Some(measure), ..) => ("--measure", measure.id()),
-        (None, Some(method), _) => ("--prior", method.id()),
-        (None, None, Some(KernelName::Nngp)) => ("--kernel", "nngp"),
-        (None, None, Some(KernelName::Ntk)) => ("--kernel", "ntk"),
-        (None, None, Some(KernelName::Empirical)) => ("--kernel", "empirical"),
-        (None, None, None) => unreachable!("the parser asks for one of them"),
-    };
     let links: Option<&'static [Link]> = arguments.link.map(|link| match Link::from(link) {
         Link::Step => &[Link::Step][..],
         Link::Probit => &[Link::Probit][..],
@@ -206,7 +238,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
 }
 
 /// Starts the command so that neither it nor anything of its making stays behind, whatever ends this program.
-fn start(command: &str, timeout: Duration) -> Result<External, UsageError> {
+pub(super) fn start(command: &str, timeout: Duration) -> Result<External, UsageError> {
     adopt_orphans();
     External::start(command, timeout).map_err(|error| match error {
         StartError::Folder { .. } => UsageError(format!("TMPDIR: {error}")),

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, no mathematics.
 
 mod arguments;
+mod bench;
 mod cases;
 mod check;
 mod flatness;
@@ -45,6 +46,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Hold an estimator in any language to the laws and certified values.
     Check(Box<check::Arguments>),
+    /// Time an estimator beside the built-in one, and gate a change by the ratio.
+    Bench(Box<bench::Arguments>),
     /// log P(f) of labels under a Gram matrix.
     Prior(prior::Arguments),
     /// Gram matrix of an architecture's prior on given inputs.
@@ -105,6 +108,7 @@ pub fn run_with(words: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match cli.command {
         Command::Verify(arguments) => verify::run(arguments, quiet),
         Command::Check(arguments) => check::run(*arguments, quiet),
+        Command::Bench(arguments) => bench::run(*arguments),
         Command::Prior(arguments) => prior::run(arguments, quiet),
         Command::Kernel(arguments) => kernel::run(arguments, quiet),
         Command::Flatness(arguments) => flatness::run(arguments, quiet),

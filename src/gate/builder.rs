@@ -1,6 +1,7 @@
 //! The gate for tests of other crates: a measure or method of their own, held to the law book in one line.
 
 use crate::flatness::Measure;
+use crate::gate::bench::{Bench, bench_kernel, bench_measure, bench_prior};
 use crate::gate::corpus::Corpus;
 use crate::gate::corpus_error::CorpusError;
 use crate::gate::finding::Verdict;
@@ -14,6 +15,7 @@ use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
 use crate::prior::LogProbMethod;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Holds estimators written in Rust to the laws and certified values of what they claim to be.
 ///
@@ -162,6 +164,19 @@ impl<'a> Gate<'a> {
         let report = Report::new(runner::run(laws, &context, only, origin, &|_, _, _| ()), self.seed);
         let (outcomes, counterexamples) = run_generated(&context, self.cases, only, origin, true, &|_, _, _| ());
         report.with_generated(outcomes, counterexamples).excusing(&self.known)
+    }
+
+    /// Times every estimator in turn with the built-in one of its name, on networks and kernels of embedded digits, once its
+    /// answers were seen to be right; each case takes about `budget`. What is kept of it as JSON gates a later run
+    /// ([`Bench::slower_than`]).
+    ///
+    /// An optimised build of this crate is worth timing only: in `Cargo.toml`, `[profile.dev.package.flatgauge] opt-level = 3`.
+    #[must_use = "times are looked at by nobody else"]
+    pub fn bench(self, budget: Duration) -> Vec<Bench> {
+        let measures = self.measures.into_iter().map(|measure| bench_measure(measure, budget));
+        let priors = self.priors.into_iter().map(|method| bench_prior(method, budget));
+        let kernels = self.kernels.into_iter().map(|method| bench_kernel(method, budget));
+        measures.chain(priors).chain(kernels).collect()
     }
 
     /// Runs every check, and panics with all failures unless the verdict is pass.

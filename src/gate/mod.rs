@@ -2,6 +2,7 @@
 
 mod averaged;
 mod base_answers;
+mod bench;
 mod builder;
 mod calibration;
 mod cases;
@@ -31,6 +32,7 @@ mod sequential;
 mod tier;
 mod tolerance;
 
+pub use bench::{Bench, BenchRow};
 pub use builder::Gate;
 #[cfg(feature = "report")]
 pub(crate) use calibration::median;
