@@ -14,6 +14,7 @@ import sys
 import traceback
 
 import numpy as np
+from scipy.optimize import linprog
 from scipy.special import erf, expit, log_ndtr, ndtr, ndtri, softmax
 
 
@@ -28,33 +29,61 @@ def measure(request, along, theta):
 
 
 def log_prob(request):
-    """log P(f) by sequential importance sampling (Geweke, Hajivassiliou, Keane)."""
+    """log P(f) by sequential importance sampling (Geweke, Hajivassiliou, Keane), of singular matrices too."""
     gram, y = np.load(request["gram"]), np.load(request["labels"]).ravel()
     n, samples = len(y), 20000
     if n > 30:
         return {"skip": "plain importance sampling is for few points"}
     if request["link"] == "probit":
         gram = gram + np.eye(n)
+    elif request["link"] != "step":
+        return {"skip": f"no {request['link']} link here"}
     std = np.sqrt(np.diag(gram))
     gram = gram / np.outer(std, std) * np.outer(y, y)
-    twins = np.argwhere(np.abs(np.tril(gram, -1)) > 1 - 1e-12)
-    if any(gram[i, j] < 0 for i, j in twins):
+    if not is_possible(gram):
         return {"value": "-inf"}
-    keep = [i for i in range(n) if i not in set(twins[:, 0])]
     # The order of the points and the sign of all labels must not matter for given random numbers.
-    gram = gram[np.ix_(keep, keep)]
-    keep = np.argsort([round(float(row), 9) for row in gram.sum(1)], kind="stable")
-    lower = np.linalg.cholesky(gram[np.ix_(keep, keep)])
+    order = np.argsort([round(float(row), 9) for row in gram.sum(1)], kind="stable")
+    gram = gram[np.ix_(order, order)]
     rng = np.random.default_rng(request["seed"])
-    z, log_weight = np.zeros((len(keep), samples)), np.zeros(samples)
-    for i in range(len(keep)):
-        bound = -(lower[i, :i] @ z[:i]) / lower[i, i]
+    # Rows of Cholesky's factor; a point that depends on those before it adds no column, and is on its side or not.
+    rows, z, log_weight, free = np.zeros((n, n)), np.zeros((n, samples)), np.zeros(samples), []
+    for i in range(n):
+        for k, j in enumerate(free):
+            rows[i, k] = (gram[i, j] - rows[i, :k] @ rows[j, :k]) / rows[j, k]
+        known, rest = len(free), gram[i, i] - rows[i] @ rows[i]
+        mean = rows[i, :known] @ z[:known]
+        if rest < SINGULAR:
+            log_weight = np.where(mean > 0, log_weight, -np.inf)
+            continue
+        rows[i, known] = np.sqrt(rest)
+        bound = -mean / rows[i, known]
         log_weight += log_ndtr(-bound)
-        z[i] = -ndtri(np.maximum(rng.random(samples) * ndtr(-bound), 1e-300))
+        z[known] = -ndtri(np.maximum(rng.random(samples) * ndtr(-bound), 1e-300))
+        free.append(i)
     top = log_weight.max()
+    if top == -np.inf:
+        return {"skip": f"none of {samples} samples has this function"}
     weight = np.exp(log_weight - top)
     error = weight.std(ddof=1) / np.sqrt(samples) / weight.mean()
     return {"value": float(top + np.log(weight.mean())), "std_error": float(error)}
+
+
+# Share of a variance below which what is left of it is rounding.
+SINGULAR = 1e-10
+
+
+def is_possible(gram):
+    """Whether some latent values in the range of the matrix are all positive: a linear programme."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > SINGULAR * values[-1]
+    if kept.all():
+        return True
+    factor = vectors[:, kept] * np.sqrt(values[kept])
+    # The largest t with factor v >= t, for v in a box.
+    limits = [(-1, 1)] * factor.shape[1] + [(None, 1)]
+    found = linprog([0.0] * factor.shape[1] + [-1.0], np.c_[-factor, np.ones(len(factor))], np.zeros(len(factor)), bounds=limits)
+    return -found.fun > 1e-9
 
 
 def read_network(path):
@@ -271,6 +300,6 @@ for line in sys.stdin:
         continue
     try:
         said = answer(request)
-    except Exception as error:  # noqa: BLE001: whatever went wrong belongs in the report
+    except Exception as error:  # noqa: BLE001 (whatever went wrong belongs in the report)
         said = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     print(json.dumps({"id": request["id"], **said}), flush=True)

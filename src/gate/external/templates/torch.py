@@ -161,13 +161,14 @@ def answer(request):
 
 # A gate that speaks protocol 1.0 says so, and is told who answers.
 if "FLATGAUGE_PROTOCOL" in os.environ:
-    print(json.dumps({"protocol": "1.0", "name": "torch example", "version": str(torch.__version__), "language": "python"}), flush=True)
+    hello = {"protocol": "1.0", "name": "torch example", "version": str(torch.__version__), "language": "python"}
+    print(json.dumps(hello), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     if request["kind"] in ("start", "stop"):
         continue
     try:
         said = answer(request)
-    except Exception as error:  # noqa: BLE001: whatever went wrong belongs in the report
+    except Exception as error:  # noqa: BLE001 (whatever went wrong belongs in the report)
         said = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     print(json.dumps({"id": request["id"], **said}), flush=True)
