@@ -5,6 +5,7 @@
 use flatgauge::data::{read_npy, read_npz};
 use flatgauge::flatness::options::FORMER_NAMES;
 use flatgauge::flatness::{self, Options, Point};
+use flatgauge::gate::external::line_violations;
 use flatgauge::gate::{self, Context, Report, Tier};
 use flatgauge::model::{Architecture, Loss, Model, Objective, load_network};
 use flatgauge::prior::{self, Gram, Labels, PriorOptions};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Environment variable that turns this program into an estimator.
 const ROLE: &str = "FLATGAUGE_TEST_ROLE";
+/// File into which the roles that record write every line they are sent.
+const RECORD: &str = "FLATGAUGE_TEST_RECORD";
 /// What the role `line` answers to everything; `ID` stands for the id of the request.
 const LINE: &str = "FLATGAUGE_TEST_LINE";
 
@@ -71,9 +74,33 @@ fn play(role: &str) {
         eprintln!("no such luck");
         std::process::exit(3);
     }
+    let hello =
+        r#"{"protocol":"1.0","name":"roles","version":"7","language":"rust","capabilities":{"kinds":["flatness"]}}"#;
+    match role {
+        "speaks-1.0" | "misspells" => say(hello),
+        "slow-start" => {
+            std::thread::sleep(Duration::from_millis(6000));
+            say(hello);
+        }
+        "speaks-2.0" => say(r#"{"protocol":"2.0","name":"roles"}"#),
+        _ => {}
+    }
+    let record = std::env::var(RECORD).ok();
+    let mut record = record.map(|path| std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap());
     for (index, line) in std::io::stdin().lock().lines().enumerate() {
-        let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let line = line.unwrap();
+        if let Some(record) = &mut record {
+            writeln!(record, "{line}").unwrap();
+        }
+        let request: Value = serde_json::from_str(&line).unwrap();
+        if ["start", "stop"].contains(&text(&request, "kind")) {
+            continue;
+        }
         let id = text(&request, "id");
+        if request["kind"] == "kernel" {
+            say(&json!({"id": id, "skip": "no kernels here"}).to_string());
+            continue;
+        }
         let answer = || match right(&request) {
             f64::NEG_INFINITY => json!({"id": id, "value": "-inf"}).to_string(),
             value => json!({"id": id, "value": value}).to_string(),
@@ -85,6 +112,16 @@ fn play(role: &str) {
                 let rows = read_npz(Path::new(text(&request, "data")), "x").unwrap().shape()[0];
                 let factor = if rows > 5 { 1.01 } else { 1.0 };
                 say(&json!({"id": id, "value": factor * right(&request)}).to_string());
+            }
+            "slow-start" if index < 2 => {
+                std::thread::sleep(Duration::from_millis(2500));
+                say(&answer());
+            }
+            "misspells" if request["kind"] == "flatness" => {
+                say(&json!({"id": id, "value": 1, "stderr": 1}).to_string())
+            }
+            "speaks-1.0" | "misspells" if request["kind"] != "flatness" => {
+                say(&json!({"id": id, "skip": "no"}).to_string())
             }
             "skip" => say(&json!({"id": id, "skip": "not today"}).to_string()),
             "error" => say(&json!({"id": id, "error": "out of ideas"}).to_string()),
@@ -572,14 +609,139 @@ fn usage_of_check_is_refused_in_one_sentence() {
     }
 }
 
+/// Lines that a command was sent, each with the name of its schema.
+fn recorded(path: &Path) -> Vec<(String, Value)> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| (self::text(&line, "kind").to_owned(), line)).collect()
+}
+
 #[test]
-fn examples_are_printed() {
-    for language in ["python", "torch"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
-            .args(["check", "--print-example", language])
-            .output()
-            .unwrap();
-        assert!(output.status.success());
-        assert!(String::from_utf8(output.stdout).unwrap().contains("for line in sys.stdin"));
+fn a_command_that_says_who_it_is_is_told_of_the_run_and_of_its_end() {
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for (number, what) in [
+        &["--measure", "hessian_trace", "--only", "curvature"][..],
+        &["--prior", "exact", "--only", "label_flip"],
+        &["--prior", "ep", "--link", "probit", "--only", "permutation"],
+        &["--kernel", "ntk", "--only", "certified"],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let path = place.path().join(number.to_string());
+        let what = [*what, &["--seed", "3", "--format", "json"][..]].concat();
+        let mut command = checking("speaks-1.0", &what, "60s");
+        let judged = judged("speaks-1.0", {
+            command.env(RECORD, &path);
+            command
+        });
+        if what[1] == "hessian_trace" {
+            assert_eq!(judged.code, 0, "{:?}", judged.failures());
+        }
+        let command = &judged.document["command"];
+        assert_eq!((text(command, "name"), text(command, "protocol")), ("roles", "1.0"));
+        let lines = recorded(&path);
+        let starts: Vec<_> = lines.iter().filter(|(name, _)| name == "start").collect();
+        assert_eq!((starts.len(), &starts[0].1["seed"]), (1, &json!(3)), "{what:?}");
+        assert_eq!(lines.last().unwrap().0, "stop", "{what:?}");
+        // Every line that the gate writes fits its schema, and what is missing is seen.
+        for (name, line) in lines {
+            assert_eq!(line_violations(&name, &line), Some(Vec::new()), "{line}");
+            for key in line.as_object().unwrap().keys() {
+                let mut broken = line.clone();
+                broken.as_object_mut().unwrap().remove(key);
+                assert!(!line_violations(&name, &broken).unwrap().is_empty(), "{name} without {key}");
+                broken[key] = json!([{}]);
+                assert!(!line_violations(&name, &broken).unwrap().is_empty(), "{name} with another {key}");
+            }
+            seen.insert(name);
+        }
+    }
+    assert_eq!(Vec::from_iter(seen), ["flatness", "kernel", "prior", "start", "stop"]);
+    // Nothing is said to a command that does not speak 1.0.
+    let path = place.path().join("old");
+    let what = ["--measure", "hessian_trace", "--only", "curvature.definition", "--format", "json"];
+    let mut command = checking("right", &what, "60s");
+    let judged = judged("right", {
+        command.env(RECORD, &path);
+        command
+    });
+    assert_eq!(judged.code, 0, "{:?}", judged.failures());
+    assert_eq!(judged.document.get("command"), None);
+    assert!(recorded(&path).iter().all(|(name, _)| name == "flatness"));
+}
+
+#[test]
+fn a_start_is_not_counted_against_the_first_answer_and_another_protocol_is_a_fault() {
+    // 6 seconds to start and 2.5 for each of the first answers: more than two time-outs together.
+    let what = ["--measure", "hessian_trace", "--only", "curvature.definition", "--format", "json"];
+    let slow = judged("slow-start", checking("slow-start", &what, "4s"));
+    assert_eq!(slow.code, 0, "{:?}", slow.failures());
+    judged("speaks-2.0", checking("speaks-2.0", &what, "60s"))
+        .failed_with("the command speaks protocol '2.0', the gate 1.0");
+}
+
+#[test]
+fn conformance_is_judged_line_by_line() {
+    let conformance = |role: &str| judged(role, checking(role, &["--conformance", "--format", "json"], "5s"));
+    let good = conformance("speaks-1.0");
+    assert_eq!((good.code, &good.document["verdict"]), (0, &json!("pass")), "{}", good.document);
+    assert_eq!(text(&good.document["command"], "name"), "roles");
+    assert_eq!(
+        good.document["lines"].as_array().unwrap().len() as u64,
+        1 + good.document["requests"].as_u64().unwrap()
+    );
+    let said = |judged: &Judged| {
+        assert_eq!((judged.code, &judged.document["verdict"]), (1, &json!("fail")), "{}", judged.document);
+        judged.document.to_string()
+    };
+    assert!(said(&conformance("misspells")).contains("has a key 'stderr' that nobody knows"));
+    assert!(said(&conformance("right")).contains("no hello"));
+    assert!(said(&conformance("garbage")).contains("is not a JSON object"));
+    assert!(said(&conformance("bad-exit")).contains("exit code 4"));
+    assert!(said(&conformance("crash-midway")).contains("crash"));
+    // The same for people.
+    let output = checking("misspells", &["--conformance"], "20s").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("line 1, hello: conforms") && shown.contains("line 2, answer: does not conform"), "{shown}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// One cause is one entry, which says what the failing cases have in common.
+#[test]
+fn failures_of_one_cause_stand_together_with_their_pattern() {
+    let judged = check("wrong-from-six-samples", "60s");
+    let groups = judged.document["failures"].as_array().unwrap();
+    let definition = groups.iter().find(|group| group["law"] == "curvature.definition").unwrap();
+    let pattern = text(definition, "pattern");
+    assert!(pattern.contains("samples or more") && pattern.contains("on none of the"), "{definition:#}");
+    let ratio = definition["ratio"].as_array().unwrap();
+    assert!(ratio.iter().all(|ratio| (ratio.as_f64().unwrap() - 1.01).abs() < 1e-9), "{definition:#}");
+    assert_eq!(definition["cases"][0], definition["smallest"]["case"]);
+    assert!(text(&definition["smallest"], "reproduce").contains("--only 'curvature.definition/hessian_trace/"));
+    let failed = definition["cases"].as_array().unwrap().len() as u64;
+    assert!(failed > 5 && definition["held"].as_u64().unwrap() > 2, "{definition:#}");
+    let count = groups.iter().map(|group| group["cases"].as_array().unwrap().len()).sum::<usize>();
+    assert_eq!(count, judged.failures().len(), "no failure is lost");
+}
+
+#[test]
+fn a_declared_accuracy_is_graded_in_digits() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().to_str().unwrap();
+    for (accuracy, code, words) in
+        [("0.02", 0, "holds to 2 digits (declared 1.6)"), ("1e-3", 1, "holds to 2 digits only (declared 3)")]
+    {
+        let what = ["--measure", "hessian_trace", "--accuracy", accuracy, "--report", folder, "--format", "json"];
+        let judged = judged("off-by-one-percent", checking("off-by-one-percent", &what, "60s"));
+        assert_eq!(judged.code, code, "{:?}", judged.failures());
+        let score = &judged.document["scores"][0];
+        assert!((score["fewest_digits"].as_f64().unwrap() - 2.0).abs() < 0.01, "{score}");
+        assert!(score["declared_digits"].as_f64().unwrap() > 1.6, "{score}");
+        for name in ["report.txt", "report.md", "index.html"] {
+            let shown = std::fs::read_to_string(place.path().join(name)).unwrap();
+            assert!(shown.contains(words), "{name}: {shown}");
+        }
     }
 }

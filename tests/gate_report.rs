@@ -4,6 +4,7 @@ mod common;
 
 use common::need::need;
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
+use flatgauge::gate::external::violations;
 use flatgauge::gate::{Gate, Report, Verdict};
 use flatgauge::numeric::Estimate;
 use flatgauge::numeric::tolerance::CERTIFIED_CURVATURE;
@@ -61,7 +62,9 @@ fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
 fn every_reading_of_a_rust_estimators_report_names_the_gate_that_was_run() {
     let gate = || Gate::full().measure(&Factor(1.01)).seed(3).only("curvature.definition");
     let report = gate().report();
-    let failed = report.laws.iter().find(|outcome| outcome.verdict == Verdict::Fail).unwrap();
+    let groups = report.failure_groups();
+    let failed = &groups[0].smallest;
+    assert_eq!((groups.len(), groups[0].cases.len()), (1, report.counts.fail), "one cause is one group");
     let address = format!("{}/{}/{}", failed.law, failed.estimator, failed.case);
     let line = format!("Gate::full().only({address:?}).seed(3)");
     assert_eq!(failed.reproduce, line);
@@ -84,6 +87,46 @@ fn every_reading_of_a_rust_estimators_report_names_the_gate_that_was_run() {
     let report = Gate::quick().measure(&Factor(1.01)).only("definition/hessian_trace/generated").cases(2).report();
     assert!(report.laws[0].reproduce.ends_with(".seed(0).cases(2)"), "{}", report.laws[0].reproduce);
     assert!(report.laws[0].reproduce.starts_with("Gate::quick().only("), "{}", report.laws[0].reproduce);
+}
+
+/// The trace times a factor under a name of its own.
+struct Named(&'static str, f64);
+
+impl Measure for Named {
+    fn id(&self) -> &'static str {
+        self.0
+    }
+
+    fn claim(&self) -> &'static str {
+        "hessian_trace"
+    }
+
+    fn summary(&self) -> &'static str {
+        "the trace times a factor"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn responses(&self) -> Responses {
+        Responses::OF_CURVATURE
+    }
+
+    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
+        Factor(self.1).evaluate(point, options)
+    }
+}
+
+#[test]
+fn two_estimators_of_one_measure_stay_apart_and_owe_the_same() {
+    let report = Gate::quick().measure(&Named("mine", 1.0)).measure(&Named("theirs", 1.01)).report();
+    let count = |name: &str| report.laws.iter().filter(|outcome| outcome.estimator == name).count();
+    assert!(count("mine") > 20 && count("mine") == count("theirs"), "{} {}", count("mine"), count("theirs"));
+    let groups = report.failure_groups();
+    assert!(!groups.is_empty() && groups.iter().all(|group| group.estimator == "theirs"), "{groups:#?}");
+    let names: Vec<&str> = report.scores.iter().map(|score| score.estimator.as_str()).collect();
+    assert_eq!(names, ["mine", "theirs"], "certified values are those of the claim");
 }
 
 #[test]
@@ -190,78 +233,6 @@ fn one_percent_in_any_deterministic_measure_shuts_the_gate() {
     }
 }
 
-/// What is wrong with `value` under the part of JSON Schema that the schema uses; an unknown keyword is wrong too.
-fn violations(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (keyword, rule) in schema.as_object().expect("a schema is an object") {
-        match keyword.as_str() {
-            "$schema" | "title" | "$defs" => {}
-            "$ref" => {
-                let target =
-                    root.pointer(rule.as_str().unwrap().trim_start_matches('#')).expect("a reference leads somewhere");
-                wrong.extend(violations(root, target, value, at));
-            }
-            "type" => {
-                let fits = match rule.as_str().unwrap() {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "number" => value.is_number(),
-                    "integer" => value.is_u64() || value.is_i64(),
-                    "null" => value.is_null(),
-                    other => panic!("type {other}"),
-                };
-                if !fits {
-                    wrong.push(format!("{at}: {value} is no {rule}"));
-                }
-            }
-            "enum" if !rule.as_array().unwrap().contains(value) => {
-                wrong.push(format!("{at}: {value} is none of {rule}"))
-            }
-            "enum" => {}
-            "minimum" => {
-                if value.as_f64().is_some_and(|number| number < rule.as_f64().unwrap()) {
-                    wrong.push(format!("{at}: {value} is below {rule}"));
-                }
-            }
-            "anyOf" => {
-                if rule.as_array().unwrap().iter().all(|rule| !violations(root, rule, value, at).is_empty()) {
-                    wrong.push(format!("{at}: {value} fits none of {rule}"));
-                }
-            }
-            "required" => {
-                for key in rule.as_array().unwrap() {
-                    if value.get(key.as_str().unwrap()).is_none() {
-                        wrong.push(format!("{at}: {key} is missing"));
-                    }
-                }
-            }
-            "properties" => {
-                for (key, rule) in rule.as_object().unwrap() {
-                    if let Some(value) = value.get(key) {
-                        wrong.extend(violations(root, rule, value, &format!("{at}/{key}")));
-                    }
-                }
-            }
-            "additionalProperties" => {
-                assert_eq!(rule, false);
-                for key in value.as_object().into_iter().flat_map(|object| object.keys()) {
-                    if schema["properties"].get(key).is_none() {
-                        wrong.push(format!("{at}: {key} is unknown"));
-                    }
-                }
-            }
-            "items" => {
-                for (index, value) in value.as_array().into_iter().flatten().enumerate() {
-                    wrong.extend(violations(root, rule, value, &format!("{at}/{index}")));
-                }
-            }
-            other => panic!("keyword {other}"),
-        }
-    }
-    wrong
-}
-
 fn schema() -> Value {
     serde_json::from_str(include_str!("../fixtures/schema/report.schema.json")).unwrap()
 }
@@ -283,7 +254,7 @@ fn the_folder_of_verify_holds_all_readings_and_its_json_fits_the_schema() {
     assert_eq!(std::fs::read(folder.join("report.json")).unwrap(), output.stdout);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     let schema = schema();
-    assert_eq!(violations(&schema, &schema, &document, ""), Vec::<String>::new());
+    assert_eq!(violations(&schema, &document), Vec::<String>::new());
     // The validator itself: planted errors are seen.
     for (pointer, planted) in [
         ("/verdict", json!("perhaps")),
@@ -301,7 +272,7 @@ fn the_folder_of_verify_holds_all_readings_and_its_json_fits_the_schema() {
             None if pointer.ends_with("score") => broken["laws"][0]["score"] = planted,
             None => broken.pointer_mut("/demonstration/networks/0/rows/0").unwrap()["extra"] = planted,
         }
-        assert!(!violations(&schema, &schema, &broken, "").is_empty(), "{pointer}");
+        assert!(!violations(&schema, &broken).is_empty(), "{pointer}");
     }
     let page = std::fs::read_to_string(folder.join("index.html")).unwrap();
     assert!(page.contains("Keskar sharpness") && page.contains("log P(f)") && page.contains("<polyline"));
@@ -335,19 +306,26 @@ fn self_contained(page: &str) {
 }
 
 #[test]
-fn the_page_shows_the_verdict_first_and_leads_from_the_matrix_to_the_failing_case() {
+fn the_page_shows_the_verdict_and_the_matrix_first_and_leads_from_there_to_the_failures() {
     let report = shut();
     let page = report::html::html(None, &report);
     self_contained(&page);
     assert!(!page.contains("alert('"), "reasons are escaped");
     let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
-    assert!(place("id=\"verdict\">FAIL") < place("<h2>Failures") && place("<h2>Failures") < place("class=\"matrix\""));
+    assert!(
+        place("id=\"verdict\">FAIL") < place("class=\"matrix\"") && place("class=\"matrix\"") < place("<h2>Failures")
+    );
     for link in page.match_indices("href=\"#").map(|(at, _)| &page[at + 7..]) {
         let target = link.split('"').next().unwrap();
         assert_eq!(page.matches(&format!("id=\"{target}\"")).count(), 1, "{target}");
     }
     assert!(page.contains("href=\"#curvature-definition--hessian-trace\""));
-    assert_eq!(page.matches("<details open").count(), report.counts.fail);
+    assert_eq!(page.matches("<details open").count(), report.failure_groups().len());
+    // Every failure has its line all the same.
+    let failed = report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail);
+    for outcome in failed {
+        assert!(page.contains(&format!("/{}&quot;", outcome.case)), "{}", outcome.case);
+    }
 }
 
 #[test]
@@ -373,7 +351,7 @@ fn junit_and_markdown_say_the_same_and_are_well_formed() {
     assert!(markdown.starts_with("## flatgauge: the gate is shut\n"));
     let rows: Vec<&str> = markdown.lines().filter(|line| line.starts_with("| `")).collect();
     assert!(rows.iter().all(|row| [5, 6, 7].contains(&(row.replace("\\|", "").matches('|').count() - 1))), "{rows:?}");
-    assert_eq!(rows.iter().filter(|row| row.contains(".only(")).count(), report.counts.fail.min(20));
+    assert_eq!(rows.iter().filter(|row| row.contains(".only(")).count(), report.failure_groups().len().min(20));
 }
 
 /// A browser without a window, where the machine has one.

@@ -1,10 +1,9 @@
 //! `flatgauge bench`: times an estimator, built in or a command, beside the built-in one, and gates a change by the ratio.
 
 use super::check::{Asked, KernelName, duration, share, start};
-use super::interrupt::on_interrupt;
 use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::flatness::Measure;
-use crate::gate::external::{External, ExternalKernel, ExternalMeasure, ExternalPrior};
+use crate::gate::external::{External, ExternalKernel, ExternalMeasure, ExternalPrior, Opening};
 use crate::gate::{Bench, BenchRow, Gate, Verdict};
 use crate::io::{check_writable, read_text, write_atomically};
 use crate::kernel::{self, KernelMethod};
@@ -105,8 +104,8 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
             return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
         }
         Some(command) => {
-            let external = start(command, arguments.timeout)?.vouching(arguments.accuracy.unwrap_or(0.0));
-            of_command(&asked, Arc::new(external), arguments.budget)?
+            let accuracy = arguments.accuracy.unwrap_or(0.0);
+            of_command(&asked, &start(command, arguments.timeout, &Opening::default(), accuracy)?, arguments.budget)?
         }
     };
     bench.estimator = asked.id().to_owned();
@@ -137,24 +136,18 @@ fn of_built_in(asked: &Asked, budget: Duration) -> Bench {
     gate.bench(budget).remove(0)
 }
 
-fn of_command(asked: &Asked, external: Arc<External>, budget: Duration) -> Result<Bench, UsageError> {
-    let interrupted = Arc::downgrade(&external);
-    on_interrupt(move || {
-        if let Some(external) = interrupted.upgrade() {
-            external.abort();
-        }
-    })?;
+fn of_command(asked: &Asked, external: &Arc<External>, budget: Duration) -> Result<Bench, UsageError> {
     let bench = match *asked {
         Asked::Measure(definition) => {
-            let subject = ExternalMeasure::new(definition, Arc::clone(&external));
+            let subject = ExternalMeasure::new(definition, Arc::clone(external));
             Gate::quick().measure(&subject as &dyn Measure).bench(budget)
         }
         Asked::Prior(definition) => {
-            let subject = ExternalPrior::new(definition, Arc::clone(&external));
+            let subject = ExternalPrior::new(definition, Arc::clone(external));
             Gate::quick().prior(&subject as &dyn LogProbMethod).bench(budget)
         }
         Asked::Kernel(_, kind) => {
-            let subject = ExternalKernel::new(kind, Arc::clone(&external));
+            let subject = ExternalKernel::new(kind, Arc::clone(external));
             Gate::quick().kernel(&subject as &dyn KernelMethod).bench(budget)
         }
     };

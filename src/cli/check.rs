@@ -5,12 +5,13 @@ use super::interrupt::on_interrupt;
 use super::prior::LinkName;
 use super::progress::bar;
 use super::verify::{TierName, tell};
-use super::{Format, Outcome, UsageError, WithFlag, emit};
+use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::flatness::Measure;
 use crate::gate::external::{
-    External, ExternalKernel, ExternalMeasure, ExternalPrior, Language, StartError, adopt_orphans, template,
+    External, ExternalKernel, ExternalMeasure, ExternalPrior, Language, Opening, RequestKind, StartError,
+    adopt_orphans, conformance, template,
 };
-use crate::gate::{self, Context, Known, Report};
+use crate::gate::{self, Context, Known, Report, Tier};
 use crate::kernel::{KernelError, KernelMethod, Kind, kernel_fn};
 use crate::prior::{Link, LogProbMethod};
 use crate::report;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "kernel", "print_example"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "kernel", "conformance", "print_example"]))]
 pub(super) struct Arguments {
     /// Hold the command to the laws and certified values of this measure
     #[arg(long, requires = "command", value_name = "ID")]
@@ -32,6 +33,9 @@ pub(super) struct Arguments {
     /// standard errors
     #[arg(long, requires = "command", value_name = "KIND")]
     kernel: Option<KernelName>,
+    /// Hold the command's lines to protocol 1.0 and its JSON Schemas, whatever it answers
+    #[arg(long, requires = "command")]
+    conformance: bool,
     /// Ask a method of log P(f) for this link alone
     #[arg(long, requires = "prior")]
     link: Option<LinkName>,
@@ -75,6 +79,8 @@ enum LanguageName {
     Python,
     /// Python with PyTorch
     Torch,
+    /// Python with JAX
+    Jax,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -149,8 +155,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         emit(template(match language {
             LanguageName::Python => Language::Python,
             LanguageName::Torch => Language::Torch,
+            LanguageName::Jax => Language::Jax,
         }));
         return Ok(Outcome::Done);
+    }
+    let command = arguments.command.as_deref().unwrap_or_default();
+    if command.trim().is_empty() {
+        return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
+    }
+    if arguments.conformance {
+        return conforms(command, &arguments);
     }
     let asked = Asked::new(arguments.measure.as_deref(), arguments.prior.as_deref(), arguments.kernel)?;
     let (flag, id) = (asked.flag(), asked.id());
@@ -159,10 +173,6 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         Asked::Prior(method) => (None, Some(method), None),
         Asked::Kernel(_, kind) => (None, None, Some(kind)),
     };
-    let command = arguments.command.as_deref().unwrap_or_default();
-    if command.trim().is_empty() {
-        return Err(UsageError("--command: it is empty, expected a command line".to_owned()));
-    }
     let links: Option<&'static [Link]> = arguments.link.map(|link| match Link::from(link) {
         Link::Step => &[Link::Step][..],
         Link::Probit => &[Link::Probit][..],
@@ -202,13 +212,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         return Err(nothing_matches(only));
     }
 
-    let external = Arc::new(start(command, arguments.timeout)?.vouching(arguments.accuracy.unwrap_or(0.0)));
-    let interrupted = Arc::downgrade(&external);
-    on_interrupt(move || {
-        if let Some(external) = interrupted.upgrade() {
-            external.abort();
-        }
-    })?;
+    let kind = match (measure, method) {
+        (Some(_), _) => RequestKind::Flatness,
+        (None, Some(_)) => RequestKind::Prior,
+        (None, None) => RequestKind::Kernel,
+    };
+    let opening = Opening { kinds: vec![kind], seed: arguments.seed, keeps_lines: false };
+    let external = start(command, arguments.timeout, &opening, arguments.accuracy.unwrap_or(0.0))?;
     let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
     let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();
     let subject = method.map(|definition| {
@@ -229,7 +239,8 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     if report.laws.is_empty() {
         return Err(nothing_matches(only));
     }
-    let mut report = report.with_generated(external.finish(id, &context, &line), Vec::new()).excusing(&known);
+    let report = report.with_generated(external.finish(id, &context, &line), Vec::new()).excusing(&known);
+    let mut report = report.of_command(external.hello());
     bar.finish_and_clear();
     if let Some(fault) = external.host_fault() {
         return Err(UsageError(format!("TMPDIR: the files of a request cannot be written: {fault}")));
@@ -238,12 +249,40 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
 }
 
 /// Starts the command so that neither it nor anything of its making stays behind, whatever ends this program.
-pub(super) fn start(command: &str, timeout: Duration) -> Result<External, UsageError> {
+pub(super) fn start(
+    command: &str,
+    timeout: Duration,
+    opening: &Opening,
+    accuracy: f64,
+) -> Result<Arc<External>, UsageError> {
     adopt_orphans();
-    External::start(command, timeout).map_err(|error| match error {
+    let external = External::start_with(command, timeout, opening).map_err(|error| match error {
         StartError::Folder { .. } => UsageError(format!("TMPDIR: {error}")),
         StartError::Shell(_) => UsageError(format!("--command: {error}")),
-    })
+    })?;
+    let external = Arc::new(external.vouching(accuracy));
+    let interrupted = Arc::downgrade(&external);
+    on_interrupt(move || {
+        if let Some(external) = interrupted.upgrade() {
+            external.abort();
+        }
+    })?;
+    Ok(external)
+}
+
+/// Judges the lines of the command, not what they say.
+fn conforms(command: &str, arguments: &Arguments) -> Result<Outcome, UsageError> {
+    let opening = Opening { seed: arguments.seed, keeps_lines: true, ..Opening::default() };
+    let external = start(command, arguments.timeout, &opening, 0.0)?;
+    let found = conformance(&external, &Context::new(Vec::new(), Vec::new(), false, Tier::Quick, arguments.seed));
+    if let Some(fault) = external.host_fault() {
+        return Err(UsageError(format!("TMPDIR: the files of a request cannot be written: {fault}")));
+    }
+    match arguments.format {
+        Format::Json => emit_json(&found),
+        Format::Text => emit(&report::conformance::text(&found)),
+    }
+    Ok(Outcome::Judged(found.verdict))
 }
 
 #[cfg(test)]

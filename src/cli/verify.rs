@@ -94,7 +94,7 @@ pub(super) fn tell(
     // Lines that reproduce a failure name the files of its counterexample.
     let kept = folder.map_or(Ok(()), |folder| keep_counterexamples(report, folder, command));
     match format {
-        Format::Json => emit_json(&GateDocument { report, demonstration }),
+        Format::Json => emit_json(&GateDocument::new(report, demonstration)),
         Format::Text => emit(&report::text::verify(demonstration, report)),
     }
     kept?;

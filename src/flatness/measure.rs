@@ -55,6 +55,12 @@ pub trait Measure: Send + Sync {
     /// Registry name.
     fn id(&self) -> &'static str;
 
+    /// Id of the registered measure whose laws, definition and certified values the gate holds it to; its own unless said
+    /// otherwise. Two estimators of one measure need ids of their own and the same claim, or a report takes them for one.
+    fn claim(&self) -> &'static str {
+        self.id()
+    }
+
     /// One line for lists and help.
     fn summary(&self) -> &'static str;
 

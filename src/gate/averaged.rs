@@ -33,6 +33,10 @@ impl Measure for Averaged<'_, dyn Measure + '_> {
         self.subject.id()
     }
 
+    fn claim(&self) -> &'static str {
+        self.subject.claim()
+    }
+
     fn summary(&self) -> &'static str {
         self.subject.summary()
     }
@@ -89,6 +93,10 @@ impl Measure for Averaged<'_, dyn Measure + '_> {
 impl LogProbMethod for Averaged<'_, dyn LogProbMethod + '_> {
     fn id(&self) -> &'static str {
         self.subject.id()
+    }
+
+    fn claim(&self) -> &'static str {
+        self.subject.claim()
     }
 
     fn summary(&self) -> &'static str {

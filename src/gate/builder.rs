@@ -4,6 +4,7 @@ use crate::flatness::Measure;
 use crate::gate::bench::{Bench, bench_kernel, bench_measure, bench_prior};
 use crate::gate::corpus::Corpus;
 use crate::gate::corpus_error::CorpusError;
+use crate::gate::failure_group::FailureGroup;
 use crate::gate::finding::Verdict;
 use crate::gate::generated::run_generated;
 use crate::gate::known::Known;
@@ -19,7 +20,8 @@ use std::time::Duration;
 
 /// Holds estimators written in Rust to the laws and certified values of what they claim to be.
 ///
-/// A measure is held to the definition registered under its [`Measure::id`] (`hessian_trace`, ...), a method to
+/// A measure is held to the definition registered under its [`Measure::claim`] (`hessian_trace`, ...), which is its id
+/// unless said otherwise, a method to
 /// what its [`LogProbMethod::exactness`] promises, a method for Gram matrices to the kernel of infinitely wide networks unless it
 /// gives standard errors.
 ///
@@ -179,7 +181,7 @@ impl<'a> Gate<'a> {
         measures.chain(priors).chain(kernels).collect()
     }
 
-    /// Runs every check, and panics with all failures unless the verdict is pass.
+    /// Runs every check, and panics with all failures, those of one law and cause together, unless the verdict is pass.
     ///
     /// # Panics
     /// If a law does not hold, or nothing was verified: without an estimator, or by one that skips every case.
@@ -193,12 +195,21 @@ impl<'a> Gate<'a> {
         if let (Some(only), true) = (only, report.laws.is_empty()) {
             panic!("the gate is shut: no check's law/estimator/case contains {only:?}");
         }
-        let failures: String = (report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail))
-            .map(|outcome| {
-                let (law, estimator, case) = (&outcome.law, &outcome.estimator, &outcome.case);
-                format!("\n  {law}/{estimator}/{case}: {}\n    alone: {}", outcome.reason, outcome.reproduce)
-            })
-            .collect();
+        let groups = report.failure_groups();
+        let of_group = |group: &FailureGroup| {
+            let FailureGroup { law, estimator, statement, cases, smallest, .. } = group;
+            let (case, size) = (&smallest.case, group.size());
+            let pattern = group.pattern.as_ref().map_or(String::new(), |pattern| format!("\n    pattern: {pattern}"));
+            format!(
+                "\n  {law}/{estimator}/{case}: {}\n    law: {statement}\n    on {} cases, {} hold; {size}{pattern}\n    \
+                 alone: {}",
+                smallest.reason,
+                cases.len(),
+                group.held,
+                smallest.reproduce
+            )
+        };
+        let failures: String = groups.iter().map(of_group).collect();
         let counts = report.counts;
         panic!(
             "the gate is shut: {} checks hold, {} fail, {} skipped{failures}",

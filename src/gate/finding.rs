@@ -43,6 +43,8 @@ pub struct Finding {
     pub z_scores: Box<[f64]>,
     /// Share of what the law allows that was used: at most 1 of a pass, and the larger the worse.
     pub share: f64,
+    /// The power of the factor by which layer 0 was scaled that the number is off by, where it is off by one.
+    pub power_of_alpha: Option<i8>,
 }
 
 /// Why a comparison that agrees decides nothing.
@@ -208,7 +210,18 @@ impl Finding {
             z_scores: Box::default(),
             // An error or a panic is as bad as can be.
             share: if verdict == Verdict::Fail { f64::INFINITY } else { 0.0 },
+            power_of_alpha: None,
         }
+    }
+
+    /// The same after layer 0 was scaled by `alpha`: a number that is off by a power of it says so.
+    pub(super) fn scaled_by(self, alpha: f64) -> Self {
+        let (Some(measured), Some(expected)) = (self.measured, self.expected) else { return self };
+        let power = (measured / expected).ln() / alpha.ln();
+        // Eight layers below, and near enough that no other number is meant.
+        let is_power = power.round() != 0.0 && power.abs() < 8.5 && (power - power.round()).abs() < 0.01;
+        let power = (self.verdict == Verdict::Fail && is_power).then(|| power.round() as i8);
+        Self { power_of_alpha: power, ..self }
     }
 
     /// The same for answers that vouch for an accuracy only, of a number of size `scale`: a declaration so loose that an answer
@@ -307,6 +320,16 @@ mod tests {
         // A number that is 0 by cancellation is held to the size of what it is made of.
         assert_eq!(Finding::test(0.0, 0.0, rounding, 0.01).verdict, Verdict::Skip);
         assert_eq!(Finding::test_on_scale(0.0, 0.0, rounding, 0.01, 1.0).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_number_that_is_off_by_a_power_of_alpha_says_which() {
+        let power = |measured: f64, alpha| Finding::compare(measured, 3.0, 1e-9).scaled_by(alpha).power_of_alpha;
+        assert_eq!(power(3.0 * 5.9_f64.powi(-2), 5.9), Some(-2));
+        assert_eq!(power(3.0 * 0.5, 0.5), Some(1));
+        for (measured, alpha) in [(3.0, 5.9), (3.03, 5.9), (9.0, 5.9), (-17.7, 5.9), (f64::NAN, 5.9), (6.0, 1.0)] {
+            assert_eq!(power(measured, alpha), None, "{measured} {alpha}");
+        }
     }
 
     #[test]

@@ -15,7 +15,9 @@ mod effort;
 mod estimator_score;
 #[doc(hidden)]
 pub mod external;
+mod failure_group;
 mod false_alarms;
+mod features;
 mod finding;
 mod generated;
 mod honesty;
@@ -24,6 +26,7 @@ mod law;
 mod laws;
 mod origin;
 mod outcome;
+mod pattern;
 mod printable;
 mod report;
 mod runner;
@@ -47,6 +50,8 @@ pub use corpus_error::CorpusError;
 pub use counterexample::{Content, Counterexample};
 pub use effort::Effort;
 pub use estimator_score::EstimatorScore;
+pub use external::Hello;
+pub use failure_group::FailureGroup;
 pub use false_alarms::FalseAlarms;
 pub use finding::{Finding, Verdict};
 #[doc(hidden)]

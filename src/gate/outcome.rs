@@ -1,11 +1,13 @@
 //! One line of a report, and how many ended how.
 
 use crate::gate::cause::Cause;
+use crate::gate::features::Features;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::printable::printable;
 use crate::gate::score::Score;
 use crate::numeric::serialize_optional_real;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -46,6 +48,12 @@ pub struct Outcome {
     /// Differences in standard errors, of the two-sided ones among them.
     #[serde(skip)]
     pub z_scores: Vec<f64>,
+    /// The power of the factor by which layer 0 was scaled that the number is off by, where it is off by one.
+    #[serde(skip)]
+    pub power_of_alpha: Option<i8>,
+    /// What its case has, where it is one of the run's.
+    #[serde(skip)]
+    pub(super) features: Option<Arc<Features>>,
 }
 
 impl Outcome {
@@ -66,6 +74,8 @@ impl Outcome {
             catches: finding.catches,
             decisions: finding.decisions as usize,
             z_scores: finding.z_scores.into_vec(),
+            power_of_alpha: finding.power_of_alpha,
+            features: None,
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::gate::cause::Cause;
 use crate::gate::counterexample::Counterexample;
 use crate::gate::estimator_score::{EstimatorScore, scores};
+use crate::gate::external::Hello;
+use crate::gate::failure_group::{FailureGroup, failure_groups};
 use crate::gate::false_alarms::FalseAlarms;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::known::Known;
@@ -24,6 +26,9 @@ pub struct Report {
     pub scores: Vec<EstimatorScore>,
     /// How often a correct estimator would fail by chance.
     pub false_alarms: FalseAlarms,
+    /// What a command said of itself, where one was judged that does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Hello>,
     /// Failures on generated cases, shrunk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counterexamples: Vec<Counterexample>,
@@ -62,7 +67,7 @@ impl Report {
         let scores = scores(&laws);
         let version = env!("CARGO_PKG_VERSION");
         let false_alarms = FalseAlarms::of(laws.iter().map(|outcome| outcome.decisions).sum());
-        Self { verdict, laws, counts, scores, false_alarms, counterexamples: Vec::new(), seed, version }
+        Self { verdict, laws, counts, scores, false_alarms, command: None, counterexamples: Vec::new(), seed, version }
     }
 
     /// The same with known failures excused: see [`Known`].
@@ -72,7 +77,7 @@ impl Report {
         }
         // Whether a law has verified nothing is found anew.
         let own = self.laws.into_iter().filter(|outcome| outcome.cause != Some(Cause::NothingVerified)).collect();
-        Self { counterexamples: self.counterexamples, ..Self::new(known.excuse(own), self.seed) }
+        Self { command: self.command, counterexamples: self.counterexamples, ..Self::new(known.excuse(own), self.seed) }
     }
 
     /// The same with the outcomes of further cases, and what their failures were shrunk to.
@@ -80,7 +85,17 @@ impl Report {
         let mut laws = self.laws;
         laws.extend(outcomes);
         let counterexamples = [self.counterexamples, counterexamples].concat();
-        Self { counterexamples, ..Self::new(laws, self.seed) }
+        Self { command: self.command, counterexamples, ..Self::new(laws, self.seed) }
+    }
+
+    /// The failures, those of one law, estimator and cause together.
+    pub fn failure_groups(&self) -> Vec<FailureGroup> {
+        failure_groups(&self.laws)
+    }
+
+    /// The same as the report of a command that said who it is.
+    pub fn of_command(self, command: Option<Hello>) -> Self {
+        Self { command, ..self }
     }
 }
 

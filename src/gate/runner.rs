@@ -1,11 +1,13 @@
 //! Runs the laws and gathers what they find.
 
 use crate::gate::cause::Cause;
+use crate::gate::features::of_cases;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law};
 use crate::gate::origin::Origin;
 use crate::gate::outcome::Outcome;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How far a run has come: checks done, checks in all, and what was done last.
@@ -52,11 +54,15 @@ pub fn run(
         })
         .collect();
     average_the_undecided(&checks, &mut findings, progress);
+    // Only whoever looks for the pattern behind failures asks what cases have.
+    let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    let features = if failed { of_cases(context) } else { HashMap::new() };
     (checks.iter().zip(findings))
         .map(|((law, check), finding)| {
             let address = address(law, &check.estimator, &check.case);
             let alone = origin.alone(context.tier, context.seed, &address);
-            Outcome::new(law, &check.estimator, &check.case, finding, alone)
+            let features = features.get(&check.case).cloned();
+            Outcome { features, ..Outcome::new(law, &check.estimator, &check.case, finding, alone) }
         })
         .collect()
 }

@@ -14,6 +14,8 @@ pub struct Score {
     /// Log relative error `-log10 |value - certified| / |certified|`, between 0 and 15 (NIST, Statistical Reference
     /// Datasets).
     pub digits: f64,
+    /// The digits that the answer itself vouches for, where it declares an accuracy.
+    pub declared_digits: Option<f64>,
     /// `(value - certified) / standard error`, of both together; `None` if neither has one.
     #[serde(serialize_with = "serialize_optional_real")]
     pub z: Option<f64>,
@@ -28,17 +30,22 @@ pub struct Score {
 impl Score {
     /// The score of a value without standard error; `None` for NaN.
     pub fn of(value: f64, certified: f64) -> Option<Self> {
-        digits(value, certified).map(|digits| Self { digits, z: None, from_truth: None, seconds: None })
+        let none = Self { digits: 0.0, declared_digits: None, z: None, from_truth: None, seconds: None };
+        digits(value, certified).map(|digits| Self { digits, ..none })
     }
 
     /// The score of an estimate of a value that is certified up to a standard error of its own.
     pub fn of_estimate(estimate: &Estimate, certified: f64, certified_error: f64) -> Option<Self> {
         let error = estimate.std_error.unwrap_or(0.0).hypot(certified_error);
         let z = (error > 0.0).then(|| (estimate.value - certified) / error);
-        Self::of(estimate.value, certified).map(|score| Self { z, ..score })
+        // A relative accuracy is that of the answer itself.
+        let size = if estimate.value == 0.0 { certified.abs() } else { estimate.value.abs() };
+        let share = estimate.error_bound / size;
+        let declared_digits = (share > 0.0).then(|| (-share.log10()).clamp(0.0, MOST_DIGITS) + 0.0);
+        Self::of(estimate.value, certified).map(|score| Self { z, declared_digits, ..score })
     }
 
-    /// Of two scores on one case the fewer digits, the larger `z` and the time of both.
+    /// Of two scores on one case the fewer digits, found and declared, the larger `z` and the time of both.
     pub(super) fn and(self, other: Self) -> Self {
         let larger = |a: Option<f64>, b: Option<f64>| [a, b].into_iter().flatten().max_by(magnitude);
         let seconds = match (self.seconds, other.seconds) {
@@ -47,6 +54,7 @@ impl Score {
         };
         Self {
             digits: self.digits.min(other.digits),
+            declared_digits: [self.declared_digits, other.declared_digits].into_iter().flatten().reduce(f64::min),
             z: larger(self.z, other.z),
             from_truth: larger(self.from_truth, other.from_truth),
             seconds,
@@ -100,8 +108,22 @@ mod tests {
     }
 
     #[test]
+    fn a_declared_accuracy_is_so_many_digits() {
+        let declared = |estimate: Estimate| Score::of_estimate(&estimate, -2.0, 0.0).unwrap().declared_digits;
+        let estimate = Estimate::deterministic(-2.0, Info::new());
+        assert_eq!(declared(estimate.clone()), None);
+        assert!((declared(estimate.clone().within(0.002)).unwrap() - 3.0).abs() < 1e-9);
+        assert_eq!(declared(estimate.within(20.0)), Some(0.0));
+    }
+
+    #[test]
     fn scores_add_up_to_the_worst_and_the_time_of_all() {
-        let score = |digits, z, seconds| Score { digits, z: Some(z), from_truth: None, seconds: Some(seconds) };
+        let score = |digits, z, seconds| Score {
+            declared_digits: Some(digits - 1.0),
+            z: Some(z),
+            seconds: Some(seconds),
+            ..Score { digits, ..Score::of(1.0, 1.0).unwrap() }
+        };
         let both = score(3.0, -2.0, [1.0, 2.0]).and(score(5.0, 1.5, [1.0, 4.0]));
         assert_eq!(both, score(3.0, -2.0, [2.0, 6.0]));
     }

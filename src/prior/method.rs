@@ -32,6 +32,12 @@ pub trait LogProbMethod: Send + Sync {
     /// Registry name.
     fn id(&self) -> &'static str;
 
+    /// Id of the registered method whose certified values the gate holds it to; its own unless said otherwise. Two
+    /// implementations of one method need ids of their own and the same claim, or a report takes them for one.
+    fn claim(&self) -> &'static str {
+        self.id()
+    }
+
     /// One line for lists and help.
     fn summary(&self) -> &'static str;
 

@@ -2,7 +2,7 @@
 
 use super::{ReportError, html, junit, markdown, text};
 use crate::demonstration::Demonstration;
-use crate::gate::Report;
+use crate::gate::{FailureGroup, Report};
 use crate::io::write_atomically;
 use serde::Serialize;
 use std::path::Path;
@@ -14,9 +14,19 @@ pub struct GateDocument<'a> {
     /// Verdict, outcomes, counts, seed, version.
     #[serde(flatten)]
     pub report: &'a Report,
+    /// The failures, those of one law, estimator and cause together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureGroup>,
     /// Networks trained on digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub demonstration: Option<&'a Demonstration>,
+}
+
+impl<'a> GateDocument<'a> {
+    /// The document of a report.
+    pub fn new(report: &'a Report, demonstration: Option<&'a Demonstration>) -> Self {
+        Self { report, failures: report.failure_groups(), demonstration }
+    }
 }
 
 /// The files of a report.
@@ -44,7 +54,7 @@ pub fn prepare(folder: &Path) -> Result<(), ReportError> {
 /// [`ReportError`], which names the path.
 pub fn write(folder: &Path, demonstration: Option<&Demonstration>, report: &Report) -> Result<(), ReportError> {
     prepare(folder)?;
-    let document = GateDocument { report, demonstration };
+    let document = GateDocument::new(report, demonstration);
     let json = serde_json::to_string_pretty(&document).expect("results serialise") + "\n";
     let contents = [
         text::verify(demonstration, report),

@@ -1,16 +1,17 @@
 //! The report as one page that needs nothing else: no script, no request, readable on a phone.
 
 use super::escape::escaped;
-use super::matrix::{Matrix, failures, verdict};
+use super::failures::anchor;
+use super::matrix::{Matrix, verdict};
 use super::plot::{Axes, Series, plot};
 use super::table::number;
-use super::text::{false_alarm_sentence, score_cells, smallest_bias, verdict_line};
+use super::text::{command_sentence, false_alarm_sentence, grades, score_cells, smallest_bias, verdict_line};
 use crate::demonstration::{Demonstration, Row, TrainedNetwork};
-use crate::gate::{Counts, Outcome, Report, Verdict};
+use crate::gate::{Counts, Report, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page: verdict first, then failures, the matrix of laws and estimators, and plots.
+/// The page: verdict first, then the matrix of laws and estimators, failures by law and cause, and plots.
 pub fn html(demonstration: Option<&Demonstration>, report: &Report) -> String {
     let (class, word) = match report.verdict {
         Verdict::Pass => ("pass", "PASS"),
@@ -20,62 +21,24 @@ pub fn html(demonstration: Option<&Demonstration>, report: &Report) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<title>{word}: flatgauge report</title>\n<link rel=\"icon\" \
          href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header class=\"{class}\">\n<h1 \
-         id=\"verdict\">{word}</h1>\n<p>{}</p>\n</header>\n<main>\n",
-        escaped(&verdict_line(report))
+         id=\"verdict\">{word}</h1>\n<p>{}</p>\n{}</header>\n<main>\n",
+        escaped(&verdict_line(report)),
+        Some(command_sentence(report))
+            .filter(|said| !said.is_empty())
+            .map_or(String::new(), |said| format!("<p>{}</p>\n", escaped(&said)))
     );
-    page += &failure_section(report);
     page += &matrix_section(report);
+    page += &super::failures::html(report);
     page += &skip_section(report);
     page += &score_section(report);
     page += &demonstration.map_or(String::new(), demonstration_section);
     page + "</main>\n</body>\n</html>\n"
 }
 
-/// Anchor of an estimator's first failure under a law.
-fn anchor(law: &str, estimator: &str) -> String {
-    let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    format!("{}--{}", plain(law), plain(estimator))
-}
-
-fn optional(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| escaped(&value.to_string()))
-}
-
-fn failure_section(report: &Report) -> String {
-    let failures = failures(report);
-    if failures.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("<section>\n<h2>Failures ({})</h2>\n", failures.len());
-    let mut seen: Vec<String> = Vec::new();
-    for outcome in failures {
-        let anchor = anchor(&outcome.law, &outcome.estimator);
-        let id = if seen.contains(&anchor) { String::new() } else { format!(" id=\"{anchor}\"") };
-        seen.push(anchor);
-        text += &failure(outcome, &id);
-    }
-    text + "</section>\n"
-}
-
-fn failure(outcome: &Outcome, id: &str) -> String {
-    format!(
-        "<details open{id}>\n<summary><b>{}</b> under {} on {}</summary>\n<p>{}</p>\n<dl><dt>measured</dt><dd>{}</dd>\
-         <dt>expected</dt><dd>{}</dd><dt>tolerance</dt><dd>{}</dd></dl>\n<pre>{}</pre>\n</details>\n",
-        escaped(&outcome.estimator),
-        escaped(&outcome.law),
-        escaped(&outcome.case),
-        escaped(&outcome.reason),
-        optional(outcome.measured),
-        optional(outcome.expected),
-        outcome.tolerance.map_or("-".to_owned(), |tolerance| format!("{tolerance:.3e}")),
-        escaped(&outcome.reproduce)
-    )
-}
-
 fn matrix_section(report: &Report) -> String {
     let matrix = Matrix::new(report);
     let mut text = "<section>\n<h2>Laws and estimators</h2>\n<p>Checks that hold, of those tried; a red cell leads to \
-                    its first failure.</p>\n<div class=\"scroll\"><table class=\"matrix\">\n<thead><tr><th></th>"
+                    its failures.</p>\n<div class=\"scroll\"><table class=\"matrix\">\n<thead><tr><th></th>"
         .to_owned();
     for law in &matrix.laws {
         text += &format!("<th scope=\"col\"><span>{}</span></th>", escaped(law));
@@ -156,7 +119,8 @@ fn score_section(report: &Report) -> String {
             escaped(&score.estimator)
         );
     }
-    text + "</tbody></table></div>\n</section>\n"
+    let grades: String = grades(report).map(|grade| format!("<p>{}</p>\n", escaped(&grade))).collect();
+    text + &format!("</tbody></table></div>\n{grades}</section>\n")
 }
 
 /// A quantity over alpha: marks measured, lines predicted, a colour a network.

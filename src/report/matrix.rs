@@ -43,8 +43,3 @@ pub(super) fn verdict(counts: Counts) -> Verdict {
         _ => Verdict::Skip,
     }
 }
-
-/// The failures of a report.
-pub(super) fn failures(report: &Report) -> Vec<&Outcome> {
-    report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail).collect()
-}

@@ -1,7 +1,10 @@
 //! Verdicts and tables in, text and JSON out.
 
+#[doc(hidden)]
+pub mod conformance;
 mod error;
 mod escape;
+mod failures;
 #[doc(hidden)]
 #[cfg(feature = "plots")]
 pub mod figure;

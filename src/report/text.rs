@@ -68,15 +68,10 @@ pub fn verify(demonstration: Option<&Demonstration>, report: &Report) -> String 
     text += &law_table(report);
     text += &score_table(report);
     text += &false_alarm_line(report);
-    for outcome in report.laws.iter().filter(|outcome| outcome.verdict == Verdict::Fail) {
-        text += &format!(
-            "\nFAIL {} for {} on {}: {}\n     {}\n",
-            outcome.law,
-            outcome.estimator,
-            outcome.case,
-            printable(&outcome.reason),
-            printable(&outcome.reproduce)
-        );
+    text += &super::failures::text(report);
+    let command = command_sentence(report);
+    if !command.is_empty() {
+        text += &format!("\n{command}\n");
     }
     text += &format!("\n{}\n", verdict_line(report));
     text
@@ -235,7 +230,18 @@ fn score_table(report: &Report) -> String {
     for score in &report.scores {
         table.row([score.estimator.clone()].into_iter().chain(score_cells(score)).collect());
     }
-    format!("\n{}", table.render(1))
+    let grades: String = grades(report).map(|grade| format!("{grade}\n")).collect();
+    format!("\n{}{grades}", table.render(1))
+}
+
+/// How many digits estimators hold to that declare an accuracy, in one sentence each.
+pub(super) fn grades(report: &Report) -> impl Iterator<Item = String> {
+    report.scores.iter().filter_map(EstimatorScore::grade)
+}
+
+/// What a command said of itself; empty if none did.
+pub(super) fn command_sentence(report: &Report) -> String {
+    report.command.as_ref().map_or(String::new(), |command| format!("held to the gate: {command}"))
 }
 
 /// One line that says how it went.

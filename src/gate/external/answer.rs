@@ -1,5 +1,6 @@
 //! What one line of a command says: an answer to a request, a fault of one, or nothing that can be told.
 
+use super::hello::Hello;
 use crate::gate::printable::printable;
 use crate::numeric::{Estimate, Info};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub(super) enum Line {
     Of(String, Result<Answer, String>),
     /// A sign of life of a request that takes its time.
     Progress(String),
+    /// The command says who it is.
+    Hello(Result<Hello, String>),
     /// It names no request, for the reason given.
     Nameless { kind: &'static str, detail: String },
 }
@@ -110,6 +113,7 @@ fn of_object(answer: &serde_json::Map<String, Value>) -> Line {
             kind: "id-not-a-string",
             detail: format!("the id of an answer is {}, expected that of its request, as \"c0\"", show(id)),
         },
+        None if answer.contains_key("protocol") => Line::Hello(Hello::of_object(answer)),
         None => Line::Nameless {
             kind: "missing-id",
             detail: format!(
@@ -140,7 +144,12 @@ fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
             other => format!("error: {}, expected a sentence", show(other)),
         }),
         ["skip"] => match &answer["skip"] {
-            Value::String(reason) if !reason.trim().is_empty() => Ok(Answer::Skip(printable(reason))),
+            Value::String(reason) if !reason.trim().is_empty() => {
+                let address =
+                    answer.get("address").and_then(Value::as_str).filter(|address| !address.trim().is_empty());
+                let address = address.map_or(String::new(), |address| format!(" ({})", printable(address)));
+                Ok(Answer::Skip(printable(reason) + &address))
+            }
             other => Err(format!("skip-without-reason: skip is {}, expected a sentence", show(other))),
         },
         ["value"] => estimate(answer).map(Answer::Value),
@@ -224,7 +233,30 @@ mod tests {
         assert_eq!(bound(r#"{"id":"c0","value":-8,"rel_error":0.25}"#), 2.0);
         assert_eq!(bound(r#"{"id":"c0","value":8,"abs_error":0.5,"rel_error":null,"std_error":0.1}"#), 0.5);
         assert_eq!(of_c0(r#"{"id":"c0","skip":"n > 1000"}"#), Ok(Answer::Skip("n > 1000".to_owned())));
+        let skip = r#"{"id":"c0","skip":"n > 1000","address":"https://example.org/1"}"#;
+        assert_eq!(of_c0(skip), Ok(Answer::Skip("n > 1000 (https://example.org/1)".to_owned())));
         assert_eq!(read(b" \r\n"), Line::Blank);
+    }
+
+    #[test]
+    fn a_command_says_who_it_is_in_a_line_without_an_id() {
+        let Line::Hello(Ok(hello)) = read(br#"{"protocol":"1.0","name":"mine","version":"2","language":"C"}"#) else {
+            panic!("no hello")
+        };
+        assert_eq!(hello.to_string(), "mine 2 (C), protocol 1.0");
+        // Of a later version of the same protocol more is understood than nothing.
+        assert!(matches!(read(br#"{"protocol":"1.7","name":"mine"}"#), Line::Hello(Ok(_))));
+        // An answer may have any other keys.
+        assert!(matches!(read(br#"{"id":"c0","value":1,"protocol":"1.0"}"#), Line::Of(_, Ok(_))));
+        for (line, word) in [
+            (r#"{"protocol":"2.0","name":"mine"}"#, "'2.0'"),
+            (r#"{"protocol":1.0,"name":"mine"}"#, "protocol is 1.0"),
+            (r#"{"protocol":"1.0"}"#, "name is missing"),
+            (r#"{"protocol":"1.0","name":"mine","capabilities":["flatness"]}"#, "expected an object"),
+        ] {
+            let Line::Hello(Err(reason)) = read(line.as_bytes()) else { panic!("{line}") };
+            assert!(reason.contains(word), "{line}: {reason}");
+        }
     }
 
     #[test]

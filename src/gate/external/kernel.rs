@@ -2,13 +2,14 @@
 
 use super::External;
 use super::answer::Answer;
-use super::process::NoAnswer;
+use super::request;
+use super::stream::NoAnswer;
 use crate::data::{read_npy, write_npy};
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
 use crate::numeric::Info;
 use ndarray::{Array2, ArrayView2, Ix2};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,15 +34,7 @@ impl ExternalKernel {
         options: &KernelOptions,
     ) -> Result<Value, String> {
         write_npy(inputs_path, inputs).map_err(|error| error.to_string())?;
-        Ok(json!({
-            "id": id,
-            "kind": "kernel",
-            "kernel": self.kind.name(),
-            "architecture": architecture,
-            "inputs": inputs_path,
-            "samples": options.samples,
-            "seed": options.seed,
-        }))
+        Ok(request::kernel(id, self.kind, architecture, inputs_path, options))
     }
 
     fn fault(reason: String) -> KernelError {

@@ -2,14 +2,23 @@
 //! method, and owes the same laws and certified values.
 
 mod answer;
+mod conformance;
 mod descendants;
+mod hello;
 mod kernel;
 mod process;
+mod request;
+mod schema;
+mod stream;
 mod template;
 
+pub use conformance::{Conformance, JudgedLine, conformance};
 pub use descendants::adopt_orphans;
+pub use hello::Hello;
 pub use kernel::ExternalKernel;
-pub use process::Fault;
+pub use request::{Opening, RequestKind};
+pub use schema::{line_violations, violations};
+pub use stream::Fault;
 pub use template::{Language, template};
 
 use crate::data::{write_npy, write_npy_vector, write_npz};
@@ -24,13 +33,14 @@ use crate::numeric::Estimate;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use answer::Answer;
 use ndarray::ArrayView1;
-use process::{NoAnswer, Process};
-use serde_json::{Value, json};
+use process::Process;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use stream::NoAnswer;
 
 /// A command that answers requests, with the folder its files lie in.
 #[derive(Debug)]
@@ -80,14 +90,28 @@ impl External {
     /// # Errors
     /// The temporary folder cannot be made, or the shell not be started.
     pub fn start(command: &str, timeout: Duration) -> Result<Self, StartError> {
+        Self::start_with(command, timeout, &Opening::default())
+    }
+
+    /// The same with what a command of protocol 1.0 is told of the run.
+    ///
+    /// # Errors
+    /// As [`External::start`].
+    pub fn start_with(command: &str, timeout: Duration, opening: &Opening) -> Result<Self, StartError> {
         let folder = folder()?;
-        let process = Process::start(command, timeout).map_err(StartError::Shell)?;
+        let started = Process::start(command, timeout, request::start(opening), opening.keeps_lines);
+        let process = started.map_err(StartError::Shell)?;
         Ok(Self { process, folder, asked: AtomicU64::new(0), accuracy: 0.0, host_fault: OnceLock::new() })
     }
 
     /// The same, vouching for a relative error of all answers that declare none.
     pub fn vouching(self, accuracy: f64) -> Self {
         Self { accuracy, ..self }
+    }
+
+    /// What the command has said of itself so far; `None` of one that speaks no version of the protocol.
+    pub fn hello(&self) -> Option<Hello> {
+        self.process.hello()
     }
 
     fn with_accuracy(&self, estimate: Estimate) -> Estimate {
@@ -178,17 +202,7 @@ impl ExternalMeasure {
         save_network(net, &network, &BTreeMap::new()).map_err(|error| error.to_string())?;
         let shape = &objective.model.architecture().input;
         write_npz(data, objective.inputs, shape, objective.targets).map_err(|error| error.to_string())?;
-        Ok(json!({
-            "id": id,
-            "kind": "flatness",
-            "measure": self.definition.id(),
-            "net": net,
-            "architecture": objective.model.architecture(),
-            "loss": objective.loss,
-            "data": data,
-            "options": options.with_former_names(),
-            "seed": options.seed,
-        }))
+        Ok(request::flatness(id, self.definition.id(), [net, data], objective, options))
     }
 }
 
@@ -268,15 +282,7 @@ impl ExternalPrior {
             Exactness::Approximate => self.definition.id(),
             Exactness::Exact | Exactness::Unbiased => "any",
         };
-        Ok(json!({
-            "id": id,
-            "kind": "prior",
-            "method": method,
-            "link": options.link,
-            "gram": gram_path,
-            "labels": labels_path,
-            "seed": options.seed,
-        }))
+        Ok(request::prior(id, method, [gram_path, labels_path], options))
     }
 }
 

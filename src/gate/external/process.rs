@@ -1,33 +1,28 @@
 //! A command that answers requests line by line: started once, watched, and never left behind.
 
-use super::answer::{Answer, Line, read};
+use super::answer::Answer;
 use super::descendants::{MARK, kill_all};
-use crate::gate::printable::printable;
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
+use super::hello::{Hello, PROTOCOL_VARIABLE, PROTOCOL_VERSION};
+use super::stream::{End, Fault, NoAnswer, Shared, State, keep_tail, lock, read_answers};
+use std::io::{BufReader, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Longest line that is read; an answer takes some hundred bytes.
-const MAX_LINE_BYTES: usize = 1 << 20;
-/// Faults kept; a command that writes nothing else has been understood by then.
-const MAX_FAULTS: usize = 20;
-/// How much of the end of stderr is kept for messages.
-const STDERR_TAIL_BYTES: usize = 2048;
 /// Time-outs after which a request is given up although its command says that it works on it.
 const MOST_WAITS: u32 = 10;
 /// How long the ends of a command that was killed are waited for: of its process, and of the threads that hold its pipes.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How long a command that has ended its answers is given to end itself, so that its exit code can be told.
 const EXIT_WAIT: Duration = Duration::from_millis(300);
+/// Time-outs that a command is given to start, until its first line.
+const START_WAITS: u32 = 2;
 
 /// A running command with its request and answer streams.
 #[derive(Debug)]
 pub(super) struct Process {
     shared: Arc<Shared>,
-    requests: Mutex<Option<Sender<String>>>,
     child: Mutex<Child>,
     /// Disconnected once the threads that read and write have ended.
     threads: Mutex<Receiver<()>>,
@@ -36,130 +31,12 @@ pub(super) struct Process {
     mark: String,
 }
 
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug)]
-struct State {
-    /// Requests sent and not answered, in the order of sending.
-    open: VecDeque<String>,
-    /// Answers that were not fetched yet.
-    answers: HashMap<String, Result<Answer, String>>,
-    /// Requests that were answered.
-    answered: HashSet<String>,
-    /// Faults that belong to no request, the first [`MAX_FAULTS`] of them.
-    faults: Vec<Fault>,
-    /// Whether the command is to be stopped rather than waited for.
-    stop: bool,
-    /// Why no more answers will come.
-    ended: Option<End>,
-    /// When the last answer to an open request came.
-    last_answer: Instant,
-    stderr_tail: Vec<u8>,
-}
-
-/// Why no more answers will come, and at which request.
-#[derive(Debug, Clone)]
-struct End {
-    kind: &'static str,
-    detail: String,
-    /// The request that fails by it; of others there is no more to say than that they were not answered.
-    blamed: Option<String>,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// By a fault of this request's.
-    Fault(String),
-    /// By the fault of another one, at which the command was stopped or ended.
-    NotAsked(String),
-}
-
-/// Something in the stream of answers that the protocol does not allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// What kind: `not-json`, `unknown-id`, `repeated-id`, `missing-id`, `id-not-a-string`, `line-too-long`, `hang`, `crash`,
-    /// `exit`.
-    pub kind: &'static str,
-    /// What was found.
-    pub detail: String,
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.kind, self.detail)
-    }
-}
-
-impl State {
-    fn fault(&mut self, kind: &'static str, detail: String) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(Fault { kind, detail });
-        }
-    }
-
-    /// Ends the stream unless it has ended already. The oldest request is blamed: a command works them off in turn.
-    fn end(&mut self, kind: &'static str, detail: String) {
-        let blamed = self.open.front().cloned();
-        self.ended.get_or_insert(End { kind, detail, blamed });
-    }
-
-    /// Closes an open request; `false` if it is none.
-    fn close(&mut self, id: &str, answer: Result<Answer, String>) -> bool {
-        let Some(place) = self.open.iter().position(|open| open == id) else { return false };
-        self.open.remove(place);
-        self.answered.insert(id.to_owned());
-        self.answers.insert(id.to_owned(), answer);
-        self.last_answer = Instant::now();
-        true
-    }
-
-    fn take_line(&mut self, line: &[u8]) {
-        match read(line) {
-            Line::Blank => {}
-            Line::Progress(id) => {
-                if self.open.contains(&id) {
-                    self.last_answer = Instant::now();
-                }
-            }
-            Line::Of(id, answer) => {
-                if self.close(&id, answer) {
-                    return;
-                }
-                let shown = printable(&id.chars().take(80).collect::<String>());
-                if self.answered.contains(&id) {
-                    self.fault("repeated-id", format!("id '{shown}' came again"));
-                } else {
-                    self.fault("unknown-id", format!("no request had id '{shown}'"));
-                }
-            }
-            // A command answers one line a request, so this one stands where an answer to the oldest should.
-            Line::Nameless { kind, detail } => {
-                if let Some(oldest) = self.open.front().cloned() {
-                    self.close(&oldest, Err(format!("{kind}: {detail} (taken for the answer to request {oldest})")));
-                }
-                self.fault(kind, detail);
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
-
 impl Process {
-    /// Starts `command` through the shell, in a process group of its own.
-    pub fn start(command: &str, timeout: Duration) -> std::io::Result<Self> {
+    /// Starts `command` through the shell, in a process group of its own. If it says who it is, it is sent the line `start`.
+    pub fn start(command: &str, timeout: Duration, start: String, keeps_lines: bool) -> std::io::Result<Self> {
         let mark = format!("{}-{:x}", std::process::id(), rand_mark());
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(command).env(MARK, &mark);
+        shell.arg("-c").arg(command).env(MARK, &mark).env(PROTOCOL_VARIABLE, PROTOCOL_VERSION);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
@@ -167,18 +44,9 @@ impl Process {
         let mut stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let state = State {
-            open: VecDeque::new(),
-            answers: HashMap::new(),
-            answered: HashSet::new(),
-            faults: Vec::new(),
-            stop: false,
-            ended: None,
-            last_answer: Instant::now(),
-            stderr_tail: Vec::new(),
-        };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let (requests, queue) = channel::<String>();
+        let state = State::new(requests, start, keeps_lines);
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let (running, threads) = channel::<()>();
         // A command that does not read its stdin must not block the gate: a thread of its own writes. None of the threads
         // is joined: a process that cannot be ended may hold its pipe for ever.
@@ -203,7 +71,6 @@ impl Process {
         });
         Ok(Self {
             shared,
-            requests: Mutex::new(Some(requests)),
             child: Mutex::new(child),
             threads: Mutex::new(threads),
             killed: Mutex::new(false),
@@ -224,12 +91,7 @@ impl Process {
             return Err(self.after_the_end(state, id));
         }
         state.open.push_back(id.to_owned());
-        drop(state);
-        if let Some(requests) = &*lock(&self.requests) {
-            // A writer that is gone has its reason in `ended`, soon.
-            let _ = requests.send(format!("{request}\n"));
-        }
-        let mut state = self.shared.lock();
+        state.send(&request.to_string());
         loop {
             if let Some(answer) = state.answers.remove(id) {
                 return answer.map_err(NoAnswer::Fault);
@@ -240,8 +102,9 @@ impl Process {
             // Signs of life put off the end, but not for ever.
             let waited =
                 asked.max(state.last_answer).elapsed().max(asked.elapsed().saturating_sub(MOST_WAITS * self.timeout));
-            // What a command takes to start is not counted against its first answer.
-            let allowed = if state.answered.is_empty() { 2 * self.timeout } else { self.timeout };
+            // What a command takes to start is not counted against its first answer: one that says who it is has started.
+            let starts = state.answered.is_empty() && state.hello.is_none();
+            let allowed = if starts { START_WAITS * self.timeout } else { self.timeout };
             let Some(left) = allowed.checked_sub(waited).filter(|left| !left.is_zero()) else {
                 let before = state.faults.last().map_or(String::new(), |fault| format!("; before that {fault}"));
                 let oldest = state.open.front().cloned().unwrap_or_default();
@@ -278,7 +141,7 @@ impl Process {
         drop(state);
         let status = (kind == "crash").then(|| self.wait_for_exit(Instant::now() + EXIT_WAIT)).flatten();
         let status = status.map_or(String::new(), |status| {
-            format!("; it ended with {}{}", describe(status), after(&tail(&self.shared.lock())))
+            format!("; it ended with {}{}", describe(status), after(&self.shared.lock().tail()))
         });
         NoAnswer::Fault(format!("{kind}: {detail}{status}"))
     }
@@ -294,10 +157,37 @@ impl Process {
         }
     }
 
-    /// Closes stdin, waits for the command to exit, stops what is left, and returns the faults seen.
+    /// Waits until the command has said who it is, or something else, or has ended; for its start at most.
+    pub fn wait_for_hello(&self) -> Option<Hello> {
+        let deadline = Instant::now() + START_WAITS * self.timeout;
+        let mut state = self.shared.lock();
+        while state.hello.is_none() && state.ended.is_none() && state.faults.is_empty() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { break };
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        state.hello.clone()
+    }
+
+    /// What the command has said of itself so far.
+    pub fn hello(&self) -> Option<Hello> {
+        self.shared.lock().hello.clone()
+    }
+
+    /// The command's lines so far, where they are kept.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        self.shared.lock().lines.clone().unwrap_or_default()
+    }
+
+    /// Says `stop` to a command of protocol 1.0, closes stdin, waits for the command to exit, stops what is left, and returns
+    /// the faults seen.
     pub fn finish(&self) -> Vec<Fault> {
-        lock(&self.requests).take();
-        let stopped = self.shared.lock().stop;
+        let mut state = self.shared.lock();
+        if state.hello.is_some() {
+            state.send(r#"{"kind":"stop"}"#);
+        }
+        state.requests.take();
+        let stopped = state.stop;
+        drop(state);
         let deadline = Instant::now() + if stopped { Duration::ZERO } else { self.timeout };
         let status = self.wait_for_exit(deadline);
         self.kill();
@@ -314,7 +204,7 @@ impl Process {
             Some(status) if status.success() => None,
             // A command that was stopped for a fault has that fault.
             _ if state.stop => None,
-            Some(status) => Some(format!("it ended with {}{}", describe(status), after(&tail(&state)))),
+            Some(status) => Some(format!("it ended with {}{}", describe(status), after(&state.tail()))),
             None => Some(format!("it did not exit within {:?} after its stdin was closed", self.timeout)),
         };
         match (detail, state.ended.clone()) {
@@ -350,18 +240,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        lock(&self.requests).take();
+        self.shared.lock().requests.take();
         self.kill();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// The end of stderr on one line.
-fn tail(state: &State) -> String {
-    printable(&String::from_utf8_lossy(&state.stderr_tail).trim().replace('\n', " | "))
 }
 
 fn after(tail: &str) -> String {
@@ -382,47 +263,4 @@ fn rand_mark() -> u128 {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     time.as_nanos() << 16 | u128::from(COUNTER.fetch_add(1, Ordering::Relaxed))
-}
-
-fn read_answers(shared: &Shared, mut stdout: impl BufRead) {
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let count = stdout.by_ref().take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line);
-        let mut state = shared.lock();
-        let ends = match count {
-            Ok(0) | Err(_) => {
-                state.end("crash", "the command ended its answers before this one".to_owned());
-                true
-            }
-            Ok(_) if line.len() > MAX_LINE_BYTES => {
-                let detail = format!("a line is longer than {MAX_LINE_BYTES} bytes, the command was stopped");
-                state.end("line-too-long", detail);
-                state.stop = true;
-                true
-            }
-            Ok(_) => {
-                state.take_line(&line);
-                false
-            }
-        };
-        drop(state);
-        shared.changed.notify_all();
-        if ends {
-            return;
-        }
-    }
-}
-
-fn keep_tail(shared: &Shared, mut stderr: impl Read) {
-    let mut buffer = [0; 4096];
-    while let Ok(count) = stderr.read(&mut buffer) {
-        if count == 0 {
-            return;
-        }
-        let mut state = shared.lock();
-        state.stderr_tail.extend_from_slice(&buffer[..count]);
-        let surplus = state.stderr_tail.len().saturating_sub(STDERR_TAIL_BYTES);
-        state.stderr_tail.drain(..surplus);
-    }
 }

@@ -8,12 +8,15 @@ pub enum Language {
     Python,
     /// Python with PyTorch.
     Torch,
+    /// Python with JAX.
+    Jax,
 }
 
-/// A program that answers the protocol, to start from.
+/// A program that answers the protocol, to start from: it builds every architecture of the corpus and its loss.
 pub fn template(language: Language) -> &'static str {
     match language {
         Language::Python => include_str!("templates/numpy.py"),
         Language::Torch => include_str!("templates/torch.py"),
+        Language::Jax => include_str!("templates/jax.py"),
     }
 }

@@ -210,7 +210,7 @@ impl Law for Flatness {
         let mut checks = Vec::new();
         for &measure in &context.measures {
             for (index, row) in rows.iter().enumerate() {
-                let Some((value, shift)) = row.value(measure.id()) else { continue };
+                let Some((value, shift)) = row.value(measure.claim()) else { continue };
                 let (rows, streams) = (Arc::clone(&rows), context.streams(&row.case.name));
                 checks.push(Check::new(measure.id(), row.case.name.clone(), move |effort| {
                     let (row, averaged) = (&rows[index], Averaged::of(measure, effort));
@@ -219,7 +219,7 @@ impl Law for Flatness {
                     let options = Options { log_det_shift: shift.unwrap_or(defaults.log_det_shift), ..defaults };
                     let close = |theta: &[f64], expected: f64| {
                         let own = || evaluate(measure, &row.case, theta, &options);
-                        let built_in = || Some(evaluate(flatness::find(measure.id())?, &row.case, theta, &options));
+                        let built_in = || Some(evaluate(flatness::find(measure.claim())?, &row.case, theta, &options));
                         match timed_answer(is_built_in, own, built_in) {
                             Ok((answer, seconds)) => {
                                 let rounding = CERTIFIED_CURVATURE * expected.abs() + answer.error_bound;
@@ -233,7 +233,7 @@ impl Law for Flatness {
                     };
                     let theta = &row.case.network.theta;
                     let mut findings = vec![close(theta, value)];
-                    if let (Some(expected), Some(alpha)) = (row.rescaled_value(measure.id()), row.alpha()) {
+                    if let (Some(expected), Some(alpha)) = (row.rescaled_value(measure.claim()), row.alpha()) {
                         let action = LayerAlpha { layer: 0, alpha }.action(&row.case.network.model);
                         let action = action.expect("only homogeneous networks have rescaled values");
                         findings.push(close(&action.apply(theta), expected));
@@ -289,7 +289,7 @@ impl Law for PriorOnImages {
         for &subject in &context.priors {
             // An approximation that is registered is held to its own fixed point, any other to the truth, as near as it
             // vouches to come. True values cost seconds each to those who sample.
-            let registered = prior::find(subject.id()).filter(|method| method.exactness() == Exactness::Approximate);
+            let registered = prior::find(subject.claim()).filter(|method| method.exactness() == Exactness::Approximate);
             let (quantity, most) = match (subject.exactness(), registered) {
                 (Exactness::Approximate, Some(method)) => (method.fixed_point(), context.by_tier(150, usize::MAX)),
                 (Exactness::Approximate, None) => ("true", context.by_tier(150, usize::MAX)),
@@ -308,7 +308,7 @@ impl Law for PriorOnImages {
                         let (row, seed, averaged) = (&rows[index], effort.seed(seed), Averaged::of(subject, effort));
                         let subject: &dyn LogProbMethod = if effort.replicates == 1 { subject } else { &averaged };
                         let ask = |method| log_prob(method, link, &row.gram, &row.labels, seed);
-                        let built_in = || prior::find(subject.id()).map(ask);
+                        let built_in = || prior::find(subject.claim()).map(ask);
                         match timed_answer(is_built_in, || ask(subject), built_in) {
                             Ok((answer, seconds)) => {
                                 let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
@@ -326,7 +326,8 @@ impl Law for PriorOnImages {
                                 let agreement = CERTIFIED_FIXED_POINT + certified.agreed_to + answer.error_bound + within;
                                 let truth = row.value("true", link).filter(|_| quantity != "true");
                                 let from_truth = truth.map(|truth| answer.value - truth.value);
-                                let score = Score::of_estimate(&answer, certified.value, certified.std_error);
+                                let vouched = answer.clone().within(answer.error_bound + within);
+                                let score = Score::of_estimate(&vouched, certified.value, certified.std_error);
                                 Finding::test(answer.value, certified.value, agreement, noise)
                                     .vouched(answer.error_bound + within, certified.value.abs())
                                     .scored(score.map(|score| Score { from_truth, seconds, ..score }))
@@ -390,7 +391,7 @@ impl Law for PriorClosedForms {
                     let gram = Gram::new(matrix).expect("equicorrelated matrices are semi-definite");
                     let labels = Labels::from_signs(vec![true; form.n]);
                     let ask = |method| log_prob(method, Link::Step, &gram, &labels, seed);
-                    let built_in = || prior::find(subject.id()).map(ask);
+                    let built_in = || prior::find(subject.claim()).map(ask);
                     match timed_answer(is_built_in, || ask(subject), built_in) {
                         Ok((answer, seconds)) => {
                             let noise = answer.std_error.unwrap_or(0.0);

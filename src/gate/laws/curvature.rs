@@ -7,6 +7,7 @@ use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
 use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
+use crate::gate::score::Score;
 use crate::gate::tolerance::{NO_NOISIER, SEEN_Z};
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// The measure's definition comes from the registry where it has an entry, so that an estimator under
 /// test is never its own judge.
 pub(super) fn definition(subject: &dyn Measure) -> &dyn Measure {
-    flatness::find(subject.id()).unwrap_or(subject)
+    flatness::find(subject.claim()).unwrap_or(subject)
 }
 
 /// Asks a measure; "does not apply" is a skip, any other error, NaN and infinities failures.
@@ -122,7 +123,7 @@ const LEAST_FACTOR: f64 = 1e-3;
 pub(super) fn options_for(measure: &dyn Measure, points: &[DensePoint], seed: u64) -> Options {
     let defaults = Options { seed, ..Options::default() };
     let spectra = || points.iter().map(|point| symmetric_eigenvalues(point.hessian.view()));
-    match measure.id() {
+    match measure.claim() {
         "hessian_log_det" => {
             let (mut lowest, mut largest) = (0.0_f64, 0.0_f64);
             for eigenvalues in spectra() {
@@ -190,7 +191,12 @@ impl Law for Definition {
                 Some(expected) => {
                     let measured = evaluate(measure, case, &case.network.theta, &options);
                     let summands = definition(measure).summands(&dense, &options);
-                    unless_at_a_kink(same(measured, Ok(constant(expected)), summands), case)
+                    // Whoever vouches for some digits only is graded in digits wherever the true value is known.
+                    let vouching = measured.as_ref().ok().filter(|answer| answer.error_bound > 0.0);
+                    let score = vouching.and_then(|answer| Score::of_estimate(answer, expected, 0.0));
+                    let finding = unless_at_a_kink(same(measured, Ok(constant(expected)), summands), case);
+                    let score = score.filter(|_| finding.verdict != Verdict::Skip);
+                    finding.scored(score)
                 }
                 None => Finding::skip("the definition does not cover this network"),
             }
@@ -238,7 +244,7 @@ impl Law for Covariance {
             |measure, case, draws| {
                 let mut findings = Vec::new();
                 let fixed = case.alphas.iter().map(|&alpha| LayerAlpha { layer: 0, alpha });
-                let fixed = fixed.map(|map| map.action(&case.network.model).ok());
+                let fixed = fixed.map(|map| Some((map.action(&case.network.model).ok()?, Some(map.alpha))));
                 let kinds = if case.rescalings { rescale::registry() } else { &[] };
                 let drawn = kinds.iter().map(|kind| {
                     let map = kind.draw(&case.network.model, 1e3, draws.streams.child(kind.id(), 0)).ok()?;
@@ -246,9 +252,9 @@ impl Law for Covariance {
                     if !map.is_exact() {
                         return None;
                     }
-                    map.action(&case.network.model).ok()
+                    Some((map.action(&case.network.model).ok()?, None))
                 });
-                for action in fixed.chain(drawn).flatten() {
+                for (action, alpha) in fixed.chain(drawn).flatten() {
                     let dense = case.dense().transported(&action);
                     if let Some(finding) = beyond_range(&dense) {
                         return finding;
@@ -258,7 +264,11 @@ impl Law for Covariance {
                         return Finding::skip("the measure states no prediction");
                     };
                     let measured = evaluate(measure, case, &action.apply(&case.network.theta), &options);
-                    findings.push(as_predicted(measured, expected, definition(measure).summands(&dense, &options)));
+                    let finding = as_predicted(measured, expected, definition(measure).summands(&dense, &options));
+                    findings.push(match alpha {
+                        Some(alpha) => finding.scaled_by(alpha),
+                        None => finding,
+                    });
                 }
                 if findings.is_empty() {
                     return Finding::skip("no rescaling preserves this network's function");

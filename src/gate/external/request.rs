@@ -1,0 +1,143 @@
+//! What the gate writes to a command: the lines of the protocol.
+
+use super::hello::PROTOCOL_VERSION;
+use super::stream::START;
+use crate::flatness::Options;
+use crate::kernel::{KernelOptions, Kind};
+use crate::model::{Architecture, Loss, Objective};
+use crate::prior::{Link, PriorOptions};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestKind {
+    /// A measure of a network.
+    Flatness,
+    /// log P(f) of labels.
+    Prior,
+    /// A Gram matrix.
+    Kernel,
+}
+
+impl RequestKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Flatness, Self::Prior, Self::Kernel];
+
+    /// Its name in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flatness => "flatness",
+            Self::Prior => "prior",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+/// What a run will ask of a command.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// Kinds of requests.
+    pub kinds: Vec<RequestKind>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Whether the command's lines are kept, to be looked at one by one.
+    pub keeps_lines: bool,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self { kinds: RequestKind::ALL.to_vec(), seed: 0, keeps_lines: false }
+    }
+}
+
+/// Numbers of all files.
+const DTYPE: &str = "float64";
+
+/// The line that opens protocol 1.0.
+pub(super) fn start(opening: &Opening) -> String {
+    let kinds: Vec<&str> = opening.kinds.iter().map(|kind| kind.name()).collect();
+    json!({
+        "id": START,
+        "kind": "start",
+        "protocol": PROTOCOL_VERSION,
+        "kinds": kinds,
+        "dtypes": [DTYPE],
+        "seed": opening.seed,
+    })
+    .to_string()
+}
+
+/// The loss as a formula, since programs of the same name differ by factors.
+fn formula(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Bce => "mean over samples of log(1 + exp(-(2 y - 1) z)), z the one logit, y 0 or 1",
+        Loss::Ce => "mean over samples of log(sum_j exp(z_j)) - z_y, z the logits, y the index of the class",
+        Loss::Mse => "mean over samples of sum_j (z_j - y_j)^2, z the outputs, without a factor 1/2",
+    }
+}
+
+/// A measure of a network.
+pub(super) fn flatness(
+    id: &str,
+    measure: &str,
+    [net, data]: [&Path; 2],
+    objective: &Objective,
+    options: &Options,
+) -> Value {
+    json!({
+        "id": id,
+        "kind": RequestKind::Flatness.name(),
+        "measure": measure,
+        "net": net,
+        "architecture": objective.model.architecture(),
+        "batch_norm": { "mode": "eval", "epsilon": crate::model::BATCH_NORM_EPSILON },
+        "loss": objective.loss,
+        "loss_formula": formula(objective.loss),
+        "data": data,
+        "options": options.with_former_names(),
+        "dtype": DTYPE,
+        "seed": options.seed,
+    })
+}
+
+/// log P(f) of labels.
+pub(super) fn prior(id: &str, method: &str, [gram, labels]: [&Path; 2], options: &PriorOptions) -> Value {
+    let event = match options.link {
+        Link::Step => "Pr[y_i g_i > 0 for all i], g ~ N(0, K)",
+        Link::Probit => "Pr[y_i g_i > 0 for all i], g ~ N(0, K + I)",
+        Link::Logistic => "E[prod_i 1 / (1 + exp(-y_i g_i))], g ~ N(0, K)",
+    };
+    json!({
+        "id": id,
+        "kind": RequestKind::Prior.name(),
+        "method": method,
+        "link": options.link,
+        "link_formula": event,
+        "gram": gram,
+        "labels": labels,
+        "dtype": DTYPE,
+        "seed": options.seed,
+    })
+}
+
+/// A Gram matrix.
+pub(super) fn kernel(
+    id: &str,
+    kind: Kind,
+    architecture: &Architecture,
+    inputs: &Path,
+    options: &KernelOptions,
+) -> Value {
+    json!({
+        "id": id,
+        "kind": RequestKind::Kernel.name(),
+        "kernel": kind.name(),
+        "architecture": architecture,
+        "inputs": inputs,
+        "samples": options.samples,
+        "dtype": DTYPE,
+        "seed": options.seed,
+    })
+}
