@@ -107,6 +107,12 @@ fn adaptive_sharpness_and_other_layers_with_settings_of_their_own() {
 fn responses_are_as_stated_and_have_power() {
     let mut moved = BTreeMap::<(&str, &str), (usize, usize)>::new();
     for here in networks(4, 150).into_iter().filter(|case| case.network.model().is_piecewise_linear()) {
+        // Where all hidden units are off on all data there is no curvature to move.
+        let first = here.network.model().tensors().iter().filter(|tensor| tensor.layer == 0);
+        let dense = here.dense();
+        if first.flat_map(|tensor| tensor.range.clone()).all(|index| dense.hessian[[index, index]] == 0.0) {
+            continue;
+        }
         let drawn = |id: &str, range: f64| {
             rescale::find(id).unwrap().draw(here.network.model(), range, Streams::new(SEED)).unwrap()
         };
@@ -145,7 +151,7 @@ fn responses_are_as_stated_and_have_power() {
     }
     for ((family, id), (moved, all)) in &moved {
         println!("{id} under {family} scaling: moved in {moved} of {all}");
-        // A network whose hidden units are dead on all data has no curvature to move, or little beside c.
+        // Or it is little beside c.
         let share = if *id == "hessian_log_det" { 0.8 } else { 0.9 };
         assert!(*moved as f64 >= share * *all as f64, "{id} under {family} scaling moved in {moved} of {all}");
     }

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Compare with the times of this file, which --out wrote
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Fail where the ratio to the built-in estimator is surely beyond so many times what it was
+    /// Fail where the whole interval of the ratio to the built-in estimator lies above this many times what it was
     #[arg(long, value_name = "FACTOR", default_value_t = 1.1, requires = "against", value_parser = factor)]
     fail_over: f64,
     /// How to print the times
