@@ -1,0 +1,4 @@
+"""The static site."""
+from pathlib import Path
+def write(survey: Path) -> None:
+    pass
