@@ -63,6 +63,16 @@ def bindings(name: str) -> Any:
     return importlib.import_module(f"flatgauge.{name}")
 
 
+def averaged(values: Any) -> dict[str, float]:
+    """Mean of independent values and its standard error, whatever their size: squares of 1e-200 are 0."""
+    values = np.asarray(values, float)
+    unit = np.abs(values).max()
+    if not (0 < unit < np.inf):
+        return {"value": values.mean(), "std_error": 0.0}
+    scaled = values / unit
+    return {"value": unit * scaled.mean(), "std_error": unit * scaled.std(ddof=1) / len(values) ** 0.5}
+
+
 def finite(value: float) -> Any:
     """A number as JSON has it: minus infinity is a string, and NaN goes out as null, which the gate names."""
     value = float(value)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ from .package import Cell, Package
 
 # No run of a cell takes longer; one that does is a row that says so.
 LONGEST_SECONDS = 1800
+# Wait for one answer: on a machine that is busy with other work an import of PyTorch alone can take minutes.
+PATIENCE = "600s"
 LAW_KEYS = ("law", "estimator", "case", "verdict", "cause", "measured", "expected", "tolerance", "reason")
 
 
 def flags(cell: Cell, known: str | None) -> list[str]:
     """The gate's flags of a cell, without the command."""
     out = [f"--{cell.kind}", cell.what]
-    for flag in ("link", "accuracy", "timeout"):
+    for flag in ("link", "accuracy"):
         if flag in cell.table:
             out += [f"--{flag}", str(cell.table[flag])]
+    out += ["--timeout", cell.table.get("timeout", PATIENCE)]
     return [*out, "--known", known] if known else out
 
 
@@ -154,7 +158,8 @@ def judged(package: Package, cell: Cell, report: dict[str, Any], times: list[dic
     }
 
 
-def cells(package: Package, arguments: Namespace) -> list[dict[str, Any]]:
+def cells(package: Package, arguments: Namespace, keep: Callable[[list], None] = lambda _: None) -> list[dict[str, Any]]:
+    """Asks for every cell; `keep` is called with what there is after each."""
     root = package.folder.parents[2]
     out = []
     try:
@@ -177,6 +182,7 @@ def cells(package: Package, arguments: Namespace) -> list[dict[str, Any]]:
             out.append({**entry, **judged(package, cell, report, times, seconds)})
         counts = out[-1].get("counts", {})
         print(f"{package.name} {cell.id}: {out[-1]['verdict']} {counts} {seconds:.0f} s", file=sys.stderr, flush=True)
+        keep(out)
     return out
 
 
@@ -197,37 +203,40 @@ def path(package: Package) -> Path:
 
 
 def run(package: Package, arguments: Namespace) -> None:
+    """Asks for every cell of a package and writes its results, after each cell as after the last."""
+    file = path(package)
+    version = subprocess.run([arguments.flatgauge, "--version"], capture_output=True, text=True).stdout.strip()
+    before = json.loads(file.read_text())["cells"] if file.exists() else []
+    try:
+        installed = [] if package.table.get("own") else environment.versions(package)
+    except environment.CannotInstall:
+        installed = []
+
+    def keep(found: list[dict[str, Any]]) -> None:
+        order = [cell.id for cell in package.cells]
+        fresh = {cell["id"]: cell for cell in found}
+        both = found + [cell for cell in before if cell["id"] not in fresh and cell["id"] in order]
+        both.sort(key=lambda cell: order.index(cell["id"]) if cell["id"] in order else 0)
+        result = {
+            "package": package.name,
+            "version": package.table["version"],
+            "flatgauge": version.split()[-1] if version else "",
+            "tier": "quick",
+            "seed": arguments.seed,
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": machine(),
+            "installed": installed,
+            "cells": both,
+        }
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(written(result))
+
     if package.table.get("own"):
         from . import own
 
-        found = own.cells(package, arguments)
-        installed: list[str] = []
+        keep(own.cells(package, arguments))
     else:
-        found = cells(package, arguments)
-        try:
-            installed = environment.versions(package)
-        except environment.CannotInstall:
-            installed = []
-    if arguments.cell and path(package).exists():
-        fresh = {cell["id"]: cell for cell in found}
-        found = [fresh.pop(cell["id"], cell) for cell in json.loads(path(package).read_text())["cells"]] + list(fresh.values())
-    order = [cell.id for cell in package.cells]
-    found = [cell for cell in found if cell["id"] in order or package.table.get("own")]
-    found.sort(key=lambda cell: order.index(cell["id"]) if cell["id"] in order else 0)
-    version = subprocess.run([arguments.flatgauge, "--version"], capture_output=True, text=True).stdout.strip()
-    result = {
-        "package": package.name,
-        "version": package.table["version"],
-        "flatgauge": version.split()[-1] if version else "",
-        "tier": "quick",
-        "seed": arguments.seed,
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "installed": installed,
-        "cells": found,
-    }
-    path(package).parent.mkdir(exist_ok=True)
-    path(package).write_text(written(result))
+        keep(cells(package, arguments, keep))
 
 
 def repeat(package: Package, arguments: Namespace) -> int:

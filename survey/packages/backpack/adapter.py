@@ -9,7 +9,7 @@ from backpack.hessianfree.ggnvp import ggn_vector_product
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
+    case.limit(1000)
     measure = request["measure"]
     parameters = list(case.net.parameters())
     if measure == "fisher_rao":

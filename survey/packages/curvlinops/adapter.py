@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from adapter.protocol import Skip, cell, serve
+from adapter.protocol import Skip, averaged, cell, serve
 from adapter.torch_case import TorchCase
 from curvlinops import FisherMCLinearOperator, GGNLinearOperator, HessianLinearOperator
 from scipy.sparse.linalg import eigsh
@@ -11,8 +11,7 @@ BATCH, MATVECS, REPLICATES, SAMPLES = 6, 15, 32, 16
 
 
 def replicated(draw):
-    values = np.array([float(draw()) for _ in range(REPLICATES)])
-    return {"value": values.mean(), "std_error": values.std(ddof=1) / REPLICATES**0.5}
+    return averaged([float(draw()) for _ in range(REPLICATES)])
 
 
 def dense(operator, size):
@@ -22,7 +21,7 @@ def dense(operator, size):
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(150)
+    case.limit(1000)
     measure, variant = request["measure"], cell().split(".")[-1]
     parameters = list(case.net.parameters())
     data = case.batches(BATCH)

@@ -1,8 +1,7 @@
 """hessian-eigenthings at the gate."""
 
-import numpy as np
 import torch
-from adapter.protocol import Skip, cell, serve
+from adapter.protocol import Skip, averaged, cell, serve
 from adapter.torch_case import TorchCase
 from hessian_eigenthings import GGNOperator, HessianOperator, lanczos, spectral_density, supervised_loss, trace
 from hessian_eigenthings.algorithms import deflated_power_iteration
@@ -13,7 +12,7 @@ MATVECS, REPLICATES = 30, 32
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(150)
+    case.limit(1000)
     variant = cell().split(".")[-1]
     data = case.batches(6) if variant == "data_loader" else [(case.x, case.y)]
     hessian = HessianOperator(case.net, data, supervised_loss(case.loss))
@@ -41,7 +40,7 @@ def answer(request):
             hessian, num_runs=REPLICATES, lanczos_steps=min(80, case.parameters), seed=case.seed % 2**31
         )
         means = (found.raw_eigenvalues.abs() * found.raw_weights).sum(1).numpy()
-        return {"value": means.mean(), "std_error": means.std(ddof=1) / REPLICATES**0.5}
+        return averaged(means)
     if measure == "fisher_rao":
         ggn = GGNOperator(case.net, data, supervised_forward, supervised_loss_of_output(case.loss))
         # The gate's Fisher matrix of mse is that of half the loss.

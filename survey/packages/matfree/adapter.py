@@ -31,7 +31,7 @@ def estimator(what: str, size: int, steps: int):
 
 
 def answer(request):
-    case = JaxCase(request, 150)
+    case = JaxCase(request, 1000)
     key = jax.random.PRNGKey(case.seed)
     measure, size = request["measure"], case.parameters
     if measure == "hessian_trace" and cell().endswith("xtrace"):

@@ -4,10 +4,9 @@ import functools
 
 import jax
 import lineax
-import numpy as np
 import traceax
 from adapter.jax_case import JaxCase
-from adapter.protocol import Skip, cell, serve
+from adapter.protocol import Skip, averaged, cell, serve
 
 MATVECS, REPLICATES = 12, 32
 
@@ -29,15 +28,14 @@ def estimator(name: str, size: int, matvecs: int):
 
 
 def answer(request):
-    case = JaxCase(request, 150)
+    case = JaxCase(request, 1000)
     name = cell().split(".")[-1]
     matvecs = min(MATVECS, case.parameters // 3 * 3 if name == "hutch++" else case.parameters // 2 * 2)
     if matvecs < 3:
         raise Skip("fewer parameters than its test vectors")
     keys = jax.random.split(jax.random.PRNGKey(case.seed), REPLICATES)
     values, _ = estimator(name, case.parameters, matvecs)(case.hessian, keys)
-    values = np.asarray(values, float)
-    return {"value": values.mean(), "std_error": values.std(ddof=1) / REPLICATES**0.5, "products": matvecs * REPLICATES}
+    return {**averaged(values), "products": matvecs * REPLICATES}
 
 
 serve(answer)
