@@ -44,7 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.serve:
         serve(*arguments.serve)
-    names = arguments.packages or [package.name for package in every(HERE)]
+    names = arguments.packages or [package.name for package in every(HERE) if not package.table.get("absent")]
     unknown = [name for name in names if not (HERE / "packages" / name / "package.toml").is_file()]
     if unknown:
         print(f"no package '{unknown[0]}', expected a folder of survey/packages", file=sys.stderr)

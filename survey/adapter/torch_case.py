@@ -29,6 +29,8 @@ class Loss(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.function = bridge.loss(name)
+        # Packages ask how a loss module reduces.
+        self.reduction = "mean"
 
     def forward(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return self.function(logits, y)
@@ -46,6 +48,10 @@ class TorchCase:
         flat = [np.concatenate([stored[n].ravel() for n in names]) if names else np.zeros(0) for names in (weights, statistics)]
         self.net = bridge.module(request["architecture"], flat[0], flat[1] if len(flat[1]) else None)
         self.theta = torch.tensor(flat[0])
+        for layer in self.net.modules():
+            # "same" in numbers, which every package reads.
+            if isinstance(layer, nn.Conv2d) and layer.padding == "same" and all(k % 2 for k in layer.kernel_size):
+                layer.padding = tuple(k // 2 for k in layer.kernel_size)
         with np.load(request["data"]) as data:
             shape = request["architecture"]["input"]
             self.x = torch.tensor(np.asarray(data["x"], float).reshape(-1, *shape))
@@ -64,8 +70,9 @@ class TorchCase:
     def outputs(self) -> int:
         return self.request["architecture"]["layers"][-1]["units"]
 
-    def batches(self, size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The data in batches, the last one smaller where the size does not divide."""
+    def batches(self, size: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The data in batches of this size, or in three of which the last is smaller."""
+        size = size or -(-2 * len(self.x) // 5)
         return list(zip(self.x.split(size), self.y.split(size)))
 
     def limit(self, most: int) -> None:

@@ -121,8 +121,12 @@ def judged(package: Package, cell: Cell, report: dict[str, Any], times: list[dic
             defects.setdefault(defect["title"], []).append(f"{row['law']}/{row['estimator']}/{row['case']}")
     answered = [row["seconds"] for row in times if row["kind"] == "answer"]
     products = [row["products"] for row in times if row.get("products")]
+    # Laws that hold for any number at all say nothing of this one.
+    telling = [row for row in laws if row["verdict"] == "pass" and row["law"].split(".")[0] not in ("estimate", "protocol")]
     if unexplained:
         verdict = "under review"
+    elif not fails and not known and not telling:
+        verdict = "not judged"
     elif any(d["title"] in defects and d.get("kind") == "unsupported" for d in cell.table.get("defect", [])):
         verdict = "unsupported"
     elif any(d["title"] in defects and d.get("kind") == "broken" for d in cell.table.get("defect", [])):

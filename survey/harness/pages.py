@@ -10,17 +10,18 @@ from typing import Any
 
 from .package import Package, every
 
-ORDER = ["holds", "holds within limits", "defect", "unsupported", "broken", "under review"]
+ORDER = ["holds", "holds within limits", "defect", "unsupported", "broken", "not judged", "under review"]
 MEANING = {
     "holds": "every law that applies holds",
     "holds within limits": "every law that applies holds, apart from limits that are declared and explained on the package's page",
     "defect": "at least one law fails, and the reason is understood and shown with its smallest case",
     "unsupported": "the package declines what the gate asks, with a reason",
     "broken": "it cannot be installed, crashes, hangs, or answers nothing",
+    "not judged": "the gate has no law and no certified value for this number yet",
     "under review": "a law fails and it is not yet known why: this is no verdict on the package",
     "not offered": "the package does not claim this number: never a failure",
 }
-MARK = {"holds": "✓", "holds within limits": "≈", "defect": "✗", "unsupported": "–", "broken": "!", "under review": "?"}
+MARK = {"holds": "✓", "holds within limits": "≈", "defect": "✗", "unsupported": "–", "broken": "!", "not judged": "·", "under review": "?"}
 COLOUR = {
     "holds": "#1a7f37",
     "holds within limits": "#7a6500",
@@ -42,7 +43,7 @@ a { color: var(--link) } p, li { max-width: 46rem } code, pre { font-size: .875e
 pre { background: var(--tint); padding: .6rem; white-space: pre-wrap; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .875rem; width: 100% }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .5rem; text-align: left; vertical-align: top }
-td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
+td.number { font-variant-numeric: tabular-nums }
 .scroll { overflow-x: auto } .scroll table { width: auto }
 .scroll th:first-child { position: sticky; left: 0; background: var(--page) }
 .scroll td { text-align: center; font-size: 1.05rem } .scroll thead th { writing-mode: vertical-rl; transform: rotate(180deg); padding: .5rem .2rem; font-weight: 400 }
@@ -50,9 +51,13 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap }
 .verdict { color: var(--own); font-weight: 600; white-space: nowrap } td a.verdict { text-decoration: none }
 .holds { --own: #1a7f37 } .limits { --own: #7a6500 } .defect { --own: #b3261e } .broken { --own: #8a3ffc } .other { --own: #57606a }
 @media (prefers-color-scheme: dark) { .holds { --own: #3fb950 } .limits { --own: #d4a72c } .defect { --own: #ff7b72 } .broken { --own: #be95ff } .other { --own: #9aa4af } }
+table.cells { table-layout: fixed } table.cells th:nth-child(1) { width: 25% } table.cells th:nth-child(2) { width: 15% }
+table.cells th:nth-child(3) { width: 12% } table.cells th:nth-child(4) { width: 22% } table.cells td { overflow-wrap: anywhere }
 .soft { color: var(--soft) } nav { font-size: .875rem }
 dl.key { display: grid; grid-template-columns: max-content 1fr; gap: .2rem .8rem; margin: 0 } dl.key dd { margin: 0 }
 @media (max-width: 640px) {
+  dl.key { display: block } dl.key dd { margin: 0 0 .5rem }
+  table.cells { table-layout: auto }
   table.cells thead { display: none } table.cells tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0 }
   table.cells td { display: block; border: 0; padding: .1rem 0 } table.cells td[data-name]::before { content: attr(data-name) ": "; color: var(--soft) }
   table.cells td:empty { display: none }
@@ -83,10 +88,10 @@ def amount(value: float | None) -> str:
 
 def score(cell: dict[str, Any]) -> str:
     """Digits that agree with the certified values, or the largest z."""
-    if cell.get("largest_z") is not None:
-        return f"z {cell['largest_z']:.1f}"
-    if cell.get("fewest_digits") is not None:
+    if cell.get("fewest_digits") is not None and not cell["false_alarms"].get("decisions"):
         return f"{cell['fewest_digits']:.1f} digits"
+    if cell.get("largest_z") is not None and cell["false_alarms"].get("decisions"):
+        return f"z {abs(cell['largest_z']):.1f}"
     return ""
 
 
@@ -135,7 +140,6 @@ def counted(result: dict[str, Any]) -> dict[str, int]:
 
 
 def name_of(cell: dict[str, Any]) -> str:
-    variant = cell["id"].removeprefix(cell["what"]).strip(".").removeprefix(cell["column"].rpartition("(")[2].rstrip(")") + ".")
     link = cell["column"] != cell["what"]
     parts = cell["id"][len(cell["what"]) :].strip(".").split(".") if cell["id"] != cell["what"] else []
     variant = ".".join(parts[1:] if link else parts).replace("_", " ")
@@ -184,12 +188,8 @@ def cell_rows(package: Package, result: dict[str, Any], with_link: bool) -> str:
 
 def overview(all_results: list[tuple[Package, dict[str, Any]]]) -> str:
     """Package x measure, one mark per cell: the worst of its variants."""
-    columns: list[str] = []
-    for _, result in all_results:
-        columns += [cell["column"] for cell in result["cells"] if cell["column"] not in columns]
-    others = {c for package, result in all_results if not package.table.get("own") for c in [x["column"] for x in result["cells"]]}
-    columns = [column for column in columns if column in others]
-    rank = {"flatness": 0}
+    real = [result for package, result in all_results if not package.table.get("own")]
+    columns = list({cell["column"]: None for result in real for cell in result["cells"]})
     kinds = {cell["column"]: cell["kind"] for _, result in all_results for cell in result["cells"]}
     columns.sort(key=lambda column: (["measure", "prior", "kernel"].index(kinds[column]), column))
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
@@ -281,6 +281,8 @@ def package_page(survey: Path, package: Package, result: dict[str, Any]) -> str:
         out.append(f'<h3 id="{cell["id"]}">{escape(name_of(cell))}: {tag(cell["verdict"])}</h3>')
         if declared and declared.table.get("how"):
             out.append(f"<p>How: {words(declared.table['how'])}.</p>")
+        if declared and declared.table.get("beside"):
+            out.append(f"<p>{words(declared.table['beside'])}</p>")
         if declared and declared.table.get("accuracy"):
             out.append(f"<p>Judged at a declared relative accuracy of {declared.table['accuracy']}.</p>")
         if cell.get("reason"):

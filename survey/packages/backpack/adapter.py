@@ -30,7 +30,7 @@ def answer(request):
     if measure == "hessian_trace":
         return {"value": factor * sum(float(p.diag_h.sum()) for p in parameters)}
     if measure == "filter_weighted_trace":
-        return {"value": factor * sum(float((p.detach() ** 2 * p.diag_h).sum()) for p in parameters)}
+        return {"value": factor * sum(float((p.detach() * p.diag_h * p.detach()).sum()) for p in parameters)}
     weights = [p for p in parameters if p.dim() > 1]
     return {"value": factor * sum(float((p.detach() ** 2).sum() * p.diag_h.sum()) for p in weights)}
 

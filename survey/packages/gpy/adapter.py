@@ -8,13 +8,14 @@ from GPy.inference.latent_function_inference.laplace import Laplace
 from GPy.kern import Fixed
 from GPy.likelihoods import Bernoulli
 from GPy.likelihoods.link_functions import Heaviside, Probit
+from paramz import ObsAr
 
 
 def answer(request):
     gram, labels, link = read(request)
     n = len(labels)
     likelihood = Bernoulli(gp_link=Heaviside() if link == "step" else Probit())
-    targets = ((labels + 1) / 2)[:, None]
+    targets = ObsAr(((labels + 1) / 2)[:, None])
     kernel = Fixed(1, gram)
     x = np.arange(n, dtype=float)[:, None]
     if "laplace" in cell():

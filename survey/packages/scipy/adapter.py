@@ -17,6 +17,8 @@ def answer(request):
     np.random.seed(request["seed"] % 2**32)
     frozen = dict(mean=np.zeros(n), cov=covariance, allow_singular=True, maxpts=200_000 * n, abseps=ERROR, releps=1e-5)
     probability = float(multivariate_normal.cdf(np.zeros(n), **frozen))
+    if 0 < probability < 100 * ERROR:
+        raise Skip("the probability is of the size of the absolute error that the package vouches for")
     if not probability > 0:
         return {"value": -np.inf, "abs_error": 0.0}
     # It vouches for an absolute error of the probability, at 99% confidence; three times that is declared.
