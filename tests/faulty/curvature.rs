@@ -8,7 +8,7 @@ use flatgauge::numeric::linalg::{add_scaled, dot, norm, symmetric_eigenvalues};
 use ndarray::{Array2, Axis, s};
 use rand_distr::{Distribution, StandardNormal};
 
-type Run = Result<Answer, FlatnessError>;
+pub(super) type Run = Result<Answer, FlatnessError>;
 
 /// All of them.
 pub const ANIMALS: &[FaultyMeasure] = &[
@@ -33,7 +33,7 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("no_slope_taken_for_a_maximum", "keskar_sharpness", "curvature.rise", no_slope),
 ];
 
-const fn measure(
+pub(super) const fn measure(
     name: &'static str,
     id: &'static str,
     law: &'static str,
@@ -42,7 +42,7 @@ const fn measure(
     FaultyMeasure { name, id, law, run }
 }
 
-fn hessian(point: &Point) -> Array2<f64> {
+pub(super) fn hessian(point: &Point) -> Array2<f64> {
     let products = point.linearisation.hessian_products(Array2::eye(point.theta().len()).view());
     // Products are symmetric to rounding; eigenvalues want it exactly.
     (&products + &products.t()) / 2.0
@@ -117,7 +117,7 @@ fn unit_weights(point: &Point, _: &Options, bug: bool) -> Run {
     Ok((hessian(&Point::new(point.objective().view(), &theta)).diag().sum(), None))
 }
 
-fn built_in(id: &str, point: &Point, options: &Options) -> Result<f64, FlatnessError> {
+pub(super) fn built_in(id: &str, point: &Point, options: &Options) -> Result<f64, FlatnessError> {
     flatness::find(id).expect("it is registered").evaluate(point, options).map(|estimate| estimate.value)
 }
 
@@ -130,7 +130,7 @@ fn no_parentheses(point: &Point, options: &Options, bug: bool) -> Run {
 }
 
 /// Means and variances of the batch behind the first layer, where a batch norm stands.
-fn batch_statistics(point: &Point) -> Vec<f64> {
+pub(super) fn batch_statistics(point: &Point) -> Vec<f64> {
     let (model, inputs) = (point.objective().model(), point.objective().inputs());
     let architecture = model.architecture();
     let first = Architecture { layers: architecture.layers[..1].to_vec(), ..architecture.clone() };
@@ -259,7 +259,7 @@ fn no_reorthogonalisation(point: &Point, options: &Options, bug: bool) -> Run {
 }
 
 /// Values of `z^T H z` for Gaussian probes.
-fn probes(point: &Point, options: &Options, count: usize, unit: bool) -> Vec<f64> {
+pub(super) fn probes(point: &Point, options: &Options, count: usize, unit: bool) -> Vec<f64> {
     let parameters = point.theta().len();
     let mut generator = Streams::new(options.seed).stream("probes", 0);
     let mut directions: Array2<f64> =
@@ -275,7 +275,7 @@ fn probes(point: &Point, options: &Options, count: usize, unit: bool) -> Vec<f64
 }
 
 /// Mean and standard deviation.
-fn moments(values: &[f64]) -> (f64, f64) {
+pub(super) fn moments(values: &[f64]) -> (f64, f64) {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let deviations: Vec<f64> = values.iter().map(|value| value - mean).collect();
     (mean, norm(&deviations) / (values.len() as f64 - 1.0).sqrt())

@@ -10,7 +10,7 @@ use flatgauge::numeric::normal::log_ndtr;
 use flatgauge::prior::problem::{Orthant, Reduced, reduce};
 use flatgauge::prior::{self, Exactness, Gram, Labels, Link, PriorError, PriorOptions};
 use half::f16;
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 use std::f64::consts::LN_2;
 
 type Run = Result<Answer, PriorError>;
@@ -41,6 +41,7 @@ pub const ANIMALS: &[FaultyPrior] = &[
     unbiased("dependent_points_left_out", STEP, "prior.dependent", dependent_left_out),
     unbiased("chains_share_their_seeds", STEP, "prior.normalisation", shared_seeds),
     unbiased("error_of_correlated_chains", STEP, "prior.marginalisation", correlated),
+    exact("nan_for_two_points", STEP, "prior.scale", nan_for_two_points),
     FaultyPrior {
         name: "probability_clipped_at_one_in_a_million",
         id: "ep",
@@ -56,6 +57,14 @@ pub const ANIMALS: &[FaultyPrior] = &[
         links: BOTH,
         law: "certified.prior",
         run: one_sweep,
+    },
+    FaultyPrior {
+        name: "ep_without_the_normalisers_of_the_sites",
+        id: "ep",
+        exactness: Exactness::Approximate,
+        links: BOTH,
+        law: "certified.prior",
+        run: no_normalisers,
     },
 ];
 
@@ -303,12 +312,30 @@ fn correlated(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -
 
 /// Expectation propagation that looks at every point once.
 fn one_sweep(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    fixed_point(gram, labels, options, |correlation| {
+        expectation_propagation(correlation, if bug { 1 } else { 1000 }, true)
+    })
+}
+
+/// Expectation propagation whose sites have lost their normalisers: two of the five terms of log Z.
+fn no_normalisers(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    fixed_point(gram, labels, options, |correlation| expectation_propagation(correlation, 1000, !bug))
+}
+
+/// No number for two points, which a routine of their own integrates.
+fn nan_for_two_points(gram: &Gram, labels: &Labels, options: &PriorOptions, bug: bool) -> Run {
+    if bug && gram.point_count() == 2 {
+        return Ok((f64::NAN, None));
+    }
+    solve(matrix(gram), labels, options.link)
+}
+
+/// What `log_z` makes of the correlation matrix, where there is one.
+fn fixed_point(gram: &Gram, labels: &Labels, options: &PriorOptions, log_z: impl Fn(ArrayView2<f64>) -> f64) -> Run {
     match reduce(gram, labels, options.link)? {
         Reduced::Decided(answer) => Ok((answer.estimate.value, None)),
         Reduced::Open(orthant) if orthant.point_count() > 60 => Err(too_large(orthant.point_count())),
         Reduced::Open(orthant) if is_singular(&orthant) => Err(too_singular()),
-        Reduced::Open(orthant) => {
-            Ok((expectation_propagation(orthant.correlation(), if bug { 1 } else { 1000 }), None))
-        }
+        Reduced::Open(orthant) => Ok((log_z(orthant.correlation()), None)),
     }
 }

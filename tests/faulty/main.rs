@@ -10,6 +10,7 @@ mod curvature;
 mod kernel;
 mod log_prob;
 mod orthant;
+mod recorded;
 
 use common::need::need;
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
@@ -165,6 +166,11 @@ fn judge(measures: Vec<&dyn Measure>, priors: Vec<&dyn LogProbMethod>, kernels: 
     Report::new(gate::run(gate::registry(), &context, None, "test", &|_, _, _| ()), 0)
 }
 
+/// Measures with bugs of everyday code, and with those that trackers record.
+fn measures() -> impl Iterator<Item = &'static FaultyMeasure> {
+    curvature::ANIMALS.iter().chain(recorded::ANIMALS)
+}
+
 /// The laws that failed, with the first reason of each.
 fn failures(report: &Report) -> Vec<(&str, String)> {
     let mut failures: Vec<(&str, String)> = Vec::new();
@@ -197,7 +203,7 @@ fn complaints(name: &str, law: &str, twin: &Report, faulty: &Report) -> Vec<Stri
 #[test]
 fn every_faulty_measure_is_caught_by_its_law_and_its_correct_twin_by_none() {
     let mut wrong = Vec::new();
-    for animal in curvature::ANIMALS {
+    for animal in measures() {
         let judged = [false, true].map(|bug| judge(vec![&MeasureSubject { animal, bug }], vec![], vec![]));
         wrong.extend(complaints(animal.name, animal.law, &judged[0], &judged[1]));
     }
@@ -227,7 +233,7 @@ fn every_faulty_kernel_is_caught_by_its_law_and_its_correct_twin_by_none() {
 #[test]
 fn the_readme_knows_every_animal_and_no_other() {
     let readme = include_str!("README.md");
-    let mut names: Vec<&str> = curvature::ANIMALS.iter().map(|animal| animal.name).collect();
+    let mut names: Vec<&str> = measures().map(|animal| animal.name).collect();
     names.extend(log_prob::ANIMALS.iter().map(|animal| animal.name));
     names.extend(kernel::ANIMALS.iter().map(|animal| animal.name));
     for name in &names {
@@ -242,7 +248,7 @@ fn the_readme_knows_every_animal_and_no_other() {
 
 /// The law that catches an animal.
 fn law_of(name: &str) -> &'static str {
-    let measure = curvature::ANIMALS.iter().find(|animal| animal.name == name).map(|animal| animal.law);
+    let measure = measures().find(|animal| animal.name == name).map(|animal| animal.law);
     let method = log_prob::ANIMALS.iter().find(|animal| animal.name == name).map(|animal| animal.law);
     measure.or(method).expect("twins are of animals of the zoo")
 }

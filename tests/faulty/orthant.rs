@@ -125,7 +125,7 @@ pub fn chains(
 
 /// Log Z of expectation propagation (Rasmussen and Williams 2006, section 3.6, with the step for likelihood) after
 /// at most `sweeps` over all points.
-pub fn expectation_propagation(correlation: ArrayView2<f64>, sweeps: usize) -> f64 {
+pub fn expectation_propagation(correlation: ArrayView2<f64>, sweeps: usize, normalisers: bool) -> f64 {
     let n = correlation.nrows();
     let (mut tau, mut nu) = (vec![0.0; n], vec![0.0; n]);
     let (mut sigma, mut mu) = (correlation.to_owned(), vec![0.0; n]);
@@ -162,7 +162,9 @@ pub fn expectation_propagation(correlation: ArrayView2<f64>, sweeps: usize) -> f
         for i in 0..n {
             let (cavity_tau, cavity_nu) = (1.0 / sigma[[i, i]] - tau[i], mu[i] / sigma[[i, i]] - nu[i]);
             let mean = cavity_nu / cavity_tau;
-            log_z += log_ndtr(mean * cavity_tau.sqrt()) + 0.5 * (tau[i] / cavity_tau).ln_1p();
+            if normalisers {
+                log_z += log_ndtr(mean * cavity_tau.sqrt()) + 0.5 * (tau[i] / cavity_tau).ln_1p();
+            }
             log_z += 0.5 * (nu[i] * mu[i] - nu[i] * nu[i] / (cavity_tau + tau[i]));
             log_z += 0.5 * mean * cavity_tau / (tau[i] + cavity_tau) * (tau[i] * mean - 2.0 * nu[i]);
         }

@@ -1,0 +1,1 @@
+"""What makes the survey: environments, runs of the gate, pages. Python's standard library only."""

@@ -1,0 +1,38 @@
+"""BackPACK at the gate."""
+
+from adapter.protocol import Skip, serve
+from adapter.torch_case import TorchCase
+from backpack import backpack, extend
+from backpack.extensions import DiagHessian
+from backpack.hessianfree.ggnvp import ggn_vector_product
+
+
+def answer(request):
+    case = TorchCase(request)
+    case.limit(1000)
+    measure = request["measure"]
+    parameters = list(case.net.parameters())
+    if measure == "fisher_rao":
+        output = case.net(case.x)
+        vector = [p.detach().clone() for p in parameters]
+        product = ggn_vector_product(case.loss(output, case.y), output, case.net, vector)
+        value = sum(float((a * b).sum()) for a, b in zip(vector, product))
+        # The gate's Fisher matrix of mse is that of half the loss.
+        return {"value": value * (0.5 if case.name == "mse" else 1.0), "products": 1}
+    if measure not in ("hessian_trace", "filter_weighted_trace", "layer_normalised_trace"):
+        raise Skip(f"{measure} is not offered")
+    case.without("residual", "erf", "batch_norm")
+    loss, factor = case.builtin_loss()
+    loss, net = extend(loss), extend(case.net)
+    value = loss(net(case.x), case.y)
+    with backpack(DiagHessian()):
+        value.backward()
+    if measure == "hessian_trace":
+        return {"value": factor * sum(float(p.diag_h.sum()) for p in parameters)}
+    if measure == "filter_weighted_trace":
+        return {"value": factor * sum(float((p.detach() * p.diag_h * p.detach()).sum()) for p in parameters)}
+    weights = [p for p in parameters if p.dim() > 1]
+    return {"value": factor * sum(float((p.detach() ** 2).sum() * p.diag_h.sum()) for p in weights)}
+
+
+serve(answer)
