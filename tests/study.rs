@@ -1,5 +1,6 @@
 //! Studies on tiny sweeps: what they report is what their networks give, and holds the laws it must.
 
+use flatgauge::io::Checksum;
 use flatgauge::report::figure::{png, svg};
 use flatgauge::study::{self, Cache, Findings, Request, Style, Workspace};
 use serde_json::Value;
@@ -131,10 +132,15 @@ fn a_study_that_was_stopped_finds_the_same() {
     std::fs::remove_file(network).unwrap();
     assert_eq!(run("correlation", &request, folder.path(), true), found);
     // What is kept is used: a number planted in a measurement that is whole turns up.
-    let text = std::fs::read_to_string(&measured[2]).unwrap();
-    let start = text.find("\"accuracy\":").unwrap();
-    let end = start + text[start..].find(',').unwrap();
-    std::fs::write(&measured[2], format!("{}\"accuracy\":0.125{}", &text[..start], &text[end..])).unwrap();
+    let mut entry: Value = serde_json::from_slice(&std::fs::read(&measured[2]).unwrap()).unwrap();
+    entry["result"][0]["accuracy"] = 0.125.into();
+    std::fs::write(&measured[2], entry.to_string()).unwrap();
+    // (Without the checksum of what it says it is damaged.)
+    assert_eq!(run("correlation", &request, folder.path(), true), found);
+    let of = |name: &str| entry[name].to_string();
+    let checksum = Checksum::default().bytes(of("key").as_bytes()).bytes(of("result").as_bytes()).text();
+    entry["checksum"] = checksum.into();
+    std::fs::write(&measured[2], entry.to_string()).unwrap();
     let planted = run("correlation", &request, folder.path(), true);
     assert!(column(&planted, "networks", "accuracy").contains(&0.125));
     // ... and is not, where it was measured for another request.

@@ -20,7 +20,7 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("ascent_that_moves_the_statistics", "adaptive_sharpness", "curvature.covariance", moved_statistics),
     measure("baseline_of_the_first_batch", "local_learning_coefficient", "curvature.covariance", first_baseline),
     measure("variance_for_the_level_of_noise", "pac_bayes_sigma", "curvature.covariance", variance_for_level),
-    measure("hutchinson_stopped_by_a_signed_change", "hessian_trace", "estimate.honesty", signed_change),
+    measure("hutchinson_stopped_by_a_signed_change", "hessian_trace", "curvature.definition", signed_change),
 ];
 
 const BATCH: usize = 5;

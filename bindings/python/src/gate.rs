@@ -6,7 +6,7 @@ use crate::numbers::{kind, link};
 use crate::subject::{Callable, PyKernel, PyMeasure, PyMethod};
 use flatgauge::flatness::{self, Measure};
 use flatgauge::gate::{
-    self, Check, Context, Corpus, Counterexample, Finding, Law, Outcome, Report, Scope, Tier, Verdict,
+    self, Cause, Check, Context, Corpus, Counterexample, Finding, Law, Outcome, Report, Scope, Tier, Verdict,
 };
 use flatgauge::kernel::Kind;
 use flatgauge::prior::{self, Exactness, Link};
@@ -319,12 +319,57 @@ impl Gate {
                 return Ok(made(Finding::compare(0.0, 0.0, 0.0)));
             }
         }
-        // All were skipped: whether that may be depends on the other laws.
+        // All were skipped, perhaps because answers are too noisy: then averages decide.
+        if let Some(decided) = self.averaged(py, law, estimator)? {
+            let reproduce = self.reproduce.replace("{}", &format!("{law}/{estimator}/"));
+            return Ok(Outcome { case: ALL.to_owned(), reproduce, ..decided });
+        }
+        // Whether that may be depends on the other laws.
         let indices = (0..self.items.len()).filter(|index| of(index, None));
         let outcomes: Vec<Outcome> = indices.map(|index| Ok(self.outcome(py, index)?.0)).collect::<PyResult<_>>()?;
         let report = Report::new(outcomes, self.context.seed);
         let judged = report.laws.into_iter().find(|outcome| outcome.law == law && outcome.case == ALL);
         Ok(judged.unwrap_or_else(|| made(Finding::skip("declined as a whole: the other laws hold the same number"))))
+    }
+
+    /// Asks again, for averages of several answers, where noise left every case of a law undecided, as a run of the whole gate
+    /// does; what that decided on a case, a failure first.
+    fn averaged(&self, py: Python, law: &str, estimator: &str) -> PyResult<Option<Outcome>> {
+        let of_law = |index: usize| {
+            let (its_law, its_estimator, ..) = &self.items[index];
+            its_law == law && its_estimator == estimator
+        };
+        let is_undecided = |outcome: &Outcome| outcome.cause == Some(Cause::Undecided);
+        if !held(&self.outcomes).iter().any(|(index, outcome)| of_law(*index) && is_undecided(outcome)) {
+            return Ok(None);
+        }
+        let (context, only, reproduce) = (self.context.clone(), format!("{law}/{estimator}/"), self.reproduce.clone());
+        let work = move || {
+            // One thread: the estimator is asked one thing at a time.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+            pool.map(|pool| {
+                pool.install(|| gate::run(gate::registry(), &context, Some(&only), &reproduce, &|_, _, _| ()))
+            })
+        };
+        let outcomes =
+            interruptible(py, work, || self.callable.cancel())?.map_err(|error| unusable(error.to_string()))?;
+        if let Some(error) =
+            self.callable.take().filter(|error| !error.is_instance_of::<pyo3::exceptions::PyException>(py))
+        {
+            return Err(error);
+        }
+        let mut decided: Option<Outcome> = None;
+        for outcome in outcomes.into_iter().map(by_a_callable) {
+            let item = (0..self.items.len()).find(|&index| of_law(index) && self.items[index].2 == outcome.case);
+            if let Some(index) = item {
+                held(&self.outcomes).insert(index, outcome.clone());
+            }
+            let counts = outcome.verdict == Verdict::Fail || outcome.verdict == Verdict::Pass && decided.is_none();
+            if counts && decided.as_ref().is_none_or(|known| known.verdict != Verdict::Fail) {
+                decided = Some(outcome);
+            }
+        }
+        Ok(decided)
     }
 
     /// What was run so far, in the order of the law book. The items that say whether a law was verified are left to the

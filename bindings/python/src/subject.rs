@@ -95,11 +95,12 @@ impl Callable {
     }
 }
 
-fn estimate(value: f64, std_error: Option<f64>) -> Estimate {
-    match std_error {
+fn estimate(value: f64, std_error: Option<f64>, error_bound: f64) -> Estimate {
+    let estimate = match std_error {
         None => Estimate::deterministic(value, Info::new()),
         Some(std_error) => Estimate::stochastic(value, std_error, Info::new()),
-    }
+    };
+    estimate.within(error_bound)
 }
 
 /// In the place of a registered measure.
@@ -152,7 +153,7 @@ impl Measure for PyMeasure {
             words.set_item("seed", options.seed)
         };
         match self.callable.ask("ask_measure", case, |answer| answer.extract()) {
-            Ok((value, std_error)) => Ok(estimate(value, std_error)),
+            Ok((value, std_error, error_bound)) => Ok(estimate(value, std_error, error_bound)),
             Err(NoNumber::Skip(reason)) => Err(FlatnessError::NotApplicable { measure, reason }),
             Err(NoNumber::Fault(reason)) => Err(FlatnessError::External { measure, reason }),
         }
@@ -203,7 +204,9 @@ impl LogProbMethod for PyMethod {
             words.set_item("seed", options.seed)
         };
         match self.callable.ask("ask_method", case, |answer| answer.extract()) {
-            Ok((value, std_error, upper_bound)) => Ok(LogProb { estimate: estimate(value, std_error), upper_bound }),
+            Ok((value, std_error, error_bound, upper_bound)) => {
+                Ok(LogProb { estimate: estimate(value, std_error, error_bound), upper_bound })
+            }
             Err(NoNumber::Skip(reason)) => Err(PriorError::NotApplicable { method, reason }),
             Err(NoNumber::Fault(reason)) => Err(PriorError::External { method, reason }),
         }

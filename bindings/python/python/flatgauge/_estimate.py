@@ -19,8 +19,8 @@ class Estimate:
     std_error
         Its standard error; ``None`` of a deterministic method.
     rel_error, abs_error
-        A bound on the error of an approximate method, relative or absolute, which it vouches for. Kept and shown;
-        this version of the gate judges by `std_error` alone.
+        A bound on the error of an approximate method, relative or absolute, which it vouches for beside rounding and
+        `std_error`: it is judged at that accuracy. A bound so loose that 0 would pass decides nothing.
     bound
         A certain upper bound on log P(f), where the method has one.
     info
@@ -41,8 +41,20 @@ class Estimate:
     bound: float | None = None
     info: dict[str, Any] = field(default_factory=dict, compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("rel_error", "abs_error"):
+            bound = getattr(self, name)
+            if bound is not None and not (float(bound) >= 0 and math.isfinite(float(bound))):
+                raise ValueError(f"{name} is {bound!r}, expected a finite number from 0")
+
     def __float__(self) -> float:
         return float(self.value)
+
+    @property
+    def error_bound(self) -> float:
+        """The absolute error that is vouched for; 0 where none is declared."""
+        size = abs(self.value) if math.isfinite(self.value) else 0.0
+        return float(self.abs_error or 0.0) + float(self.rel_error or 0.0) * size
 
     def __iter__(self) -> Iterator[float | None]:
         """Unpacks as ``value, std_error = estimate``."""
