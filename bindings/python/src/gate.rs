@@ -320,9 +320,10 @@ impl Gate {
             }
         }
         // All were skipped, perhaps because answers are too noisy: then averages decide.
-        if let Some(decided) = self.averaged(py, law, estimator)? {
-            let reproduce = self.reproduce.replace("{}", &format!("{law}/{estimator}/"));
-            return Ok(Outcome { case: ALL.to_owned(), reproduce, ..decided });
+        if let Some(mut decided) = self.averaged(py, law, estimator)? {
+            decided.case = ALL.to_owned();
+            decided.reproduce = self.reproduce.replace("{}", &format!("{law}/{estimator}/"));
+            return Ok(decided);
         }
         // Whether that may be depends on the other laws.
         let indices = (0..self.items.len()).filter(|index| of(index, None));

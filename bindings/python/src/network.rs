@@ -115,14 +115,14 @@ fn parameters<'py>(py: Python<'py>, network: &Network) -> Parameters<'py> {
 /// A network drawn from the prior.
 #[pyfunction]
 pub fn sample_network<'py>(py: Python<'py>, architecture: &str, seed: u64) -> PyResult<Parameters<'py>> {
-    Ok(parameters(py, Network::sample(compiled(py, architecture)?, Streams::new(seed))))
+    Ok(parameters(py, &Network::sample(compiled(py, architecture)?, Streams::new(seed))))
 }
 
 /// A network of a safetensors file.
 #[pyfunction]
 pub fn load_network<'py>(py: Python<'py>, path: PathBuf, architecture: &str) -> PyResult<Parameters<'py>> {
     let model = compiled(py, architecture)?;
-    Ok(parameters(py, model::load_network(&path, &model).or_raise(py)?.network))
+    Ok(parameters(py, &model::load_network(&path, &model).or_raise(py)?.network))
 }
 
 /// Writes a network as safetensors.
@@ -190,7 +190,7 @@ pub fn rescaled<'py>(
     if let Some(value) = moved.theta().iter().find(|value| !value.is_finite()) {
         return Err(unusable(format!("{} makes a parameter {value}, expected finite ones", map.describe())));
     }
-    let (theta, buffers) = parameters(py, moved);
+    let (theta, buffers) = parameters(py, &moved);
     Ok((theta, buffers, map.describe()))
 }
 

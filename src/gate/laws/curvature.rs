@@ -191,8 +191,10 @@ impl Law for Definition {
                 Some(expected) => {
                     let measured = evaluate(measure, case, &case.network.theta, &options);
                     let summands = definition(measure).summands(&dense, &options);
-                    // Whoever vouches for some digits only is graded in digits wherever the true value is known.
-                    let vouching = measured.as_ref().ok().filter(|answer| answer.error_bound > 0.0);
+                    // Whoever vouches for some digits only is graded in digits wherever the true value is known, and has as
+                    // many: a sum that cancels has fewer than any answer could hold.
+                    let rounding = SUMMATION_AGREEMENT * summands;
+                    let vouching = measured.as_ref().ok().filter(|answer| answer.error_bound > 100.0 * rounding);
                     let score = vouching.and_then(|answer| Score::of_estimate(answer, expected, 0.0));
                     let finding = unless_at_a_kink(same(measured, Ok(constant(expected)), summands), case);
                     let score = score.filter(|_| finding.verdict != Verdict::Skip);
