@@ -104,50 +104,64 @@ def digits(report: dict[str, Any]) -> tuple[float | None, float | None]:
     return None, None
 
 
+def verdict_of(cell: Cell, laws: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict on a cell, from the gate's decisions and from what the package's file says of its failures.
+
+    Only this may change when package.toml does: decisions are those of the run.
+    """
+    fails = [row for row in laws if row["verdict"] == "fail" and row["law"] != "gate.known"]
+    known = sum(row["cause"] == "known" for row in laws)
+    defects: dict[str, list[str]] = {}
+    unexplained = []
+    kinds = set()
+    for row in fails:
+        name = f"{row['law']}/{row['estimator']}/{row['case']}"
+        defect = cell.defect_of(row["law"], row["estimator"], row["case"])
+        if cell.limit_of(name):
+            known += 1
+        elif defect:
+            defects.setdefault(defect["title"], []).append(name)
+            kinds.add(defect.get("kind", "defect"))
+        else:
+            unexplained.append(name)
+    # Laws that hold for any number at all say nothing of this one.
+    telling = [row for row in laws if row["verdict"] == "pass" and row["law"].split(".")[0] not in ("estimate", "protocol")]
+    if unexplained:
+        verdict = "under review"
+    elif "defect" in kinds:
+        verdict = "defect"
+    elif kinds:
+        verdict = sorted(kinds)[0]
+    elif known:
+        verdict = "holds within limits"
+    else:
+        verdict = "holds" if telling else "not judged"
+    return {
+        "verdict": verdict,
+        "counts": {
+            "pass": sum(row["verdict"] == "pass" for row in laws),
+            "fail": sum(map(len, defects.values())) + len(unexplained),
+            "known": known,
+            "unsupported": sum(row["cause"] == "unsupported" for row in laws),
+            "skip": sum(row["verdict"] == "skip" for row in laws),
+        },
+        "defects": defects,
+        "unexplained": unexplained,
+    }
+
+
 def judged(package: Package, cell: Cell, report: dict[str, Any], times: list[dict], seconds: float) -> dict[str, Any]:
     """A cell of the table from the gate's report."""
     laws = [
         {**{key: row[key] for key in LAW_KEYS}, "reason": scrubbed(row["reason"])} | ({"z": row["z"]} if "z" in row else {})
         for row in report["laws"]
     ]
-    fails = [row for row in laws if row["verdict"] == "fail"]
-    known = [row for row in laws if row["cause"] == "known"]
-    defects, unexplained = {}, []
-    for row in fails:
-        defect = cell.defect_of(row["law"], row["estimator"], row["case"])
-        if defect is None:
-            unexplained.append(f"{row['law']}/{row['estimator']}/{row['case']}")
-        else:
-            defects.setdefault(defect["title"], []).append(f"{row['law']}/{row['estimator']}/{row['case']}")
     answered = [row["seconds"] for row in times if row["kind"] == "answer"]
     products = [row["products"] for row in times if row.get("products")]
-    # Laws that hold for any number at all say nothing of this one.
-    telling = [row for row in laws if row["verdict"] == "pass" and row["law"].split(".")[0] not in ("estimate", "protocol")]
-    if unexplained:
-        verdict = "under review"
-    elif not fails and not known and not telling:
-        verdict = "not judged"
-    elif any(d["title"] in defects and d.get("kind") == "unsupported" for d in cell.table.get("defect", [])):
-        verdict = "unsupported"
-    elif any(d["title"] in defects and d.get("kind") == "broken" for d in cell.table.get("defect", [])):
-        verdict = "broken"
-    elif defects:
-        verdict = "defect"
-    elif known:
-        verdict = "holds within limits"
-    else:
-        verdict = "holds"
     fewest, median = digits(report)
     z = [score["largest_z"] for score in report["scores"] if score.get("largest_z") is not None]
     return {
-        "verdict": verdict,
-        "counts": {
-            "pass": sum(row["verdict"] == "pass" for row in laws),
-            "fail": len(fails),
-            "known": len(known),
-            "unsupported": sum(row["cause"] == "unsupported" for row in laws),
-            "skip": sum(row["verdict"] == "skip" for row in laws),
-        },
+        **verdict_of(cell, laws),
         "fewest_digits": fewest,
         "median_digits": median,
         "largest_z": max(z) if z else None,
@@ -156,8 +170,6 @@ def judged(package: Package, cell: Cell, report: dict[str, Any], times: list[dic
         "median_seconds": statistics.median(answered) if answered else None,
         "median_products": statistics.median(products) if products else None,
         "seconds": round(seconds, 1),
-        "defects": defects,
-        "unexplained": unexplained,
         "laws": laws,
     }
 

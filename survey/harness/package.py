@@ -33,6 +33,13 @@ class Cell:
         parts = [self.what, self.table.get("link"), self.table.get("variant")]
         return ".".join(part for part in parts if part)
 
+    def limit_of(self, name: str) -> str | None:
+        """Why a failure is a declared limit; patterns are those of the gate's --known."""
+        for pattern, why in self.table.get("known", {}).items():
+            if fnmatch.fnmatchcase(name, pattern if "*" in pattern else f"*{pattern}*"):
+                return why
+        return None
+
     def defect_of(self, law: str, estimator: str, case: str) -> dict[str, Any] | None:
         """The understood defect that a failure belongs to."""
         name = f"{law}/{estimator}/{case}"

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from .package import Package, every
+from .gate import verdict_of
+from .package import Cell, Package, every
 
 ORDER = ["holds", "holds within limits", "defect", "unsupported", "broken", "not judged", "under review"]
 MEANING = {
@@ -130,7 +131,14 @@ def read(survey: Path) -> list[tuple[Package, dict[str, Any]]]:
     for package in every(survey):
         file = survey / "results" / f"{package.name}.json"
         if file.exists():
-            out.append((package, json.loads(file.read_text())))
+            result = json.loads(file.read_text())
+            declared = {cell.id: cell for cell in package.cells}
+            for cell in result["cells"]:
+                # What is said of a failure may have changed since the run; its decisions have not.
+                if cell.get("laws") and (cell["id"] in declared or package.table.get("own")):
+                    cell |= verdict_of(declared.get(cell["id"], Cell({cell["kind"]: cell["what"]})), cell["laws"])
+            result["cells"] = [c for c in result["cells"] if c["id"] in declared or package.table.get("own")]
+            out.append((package, result))
     return out
 
 

@@ -21,7 +21,7 @@ def dense(operator, size):
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(1000)
+    case.limit(400)
     measure, variant = request["measure"], cell().split(".")[-1]
     parameters = list(case.net.parameters())
     data = case.batches()

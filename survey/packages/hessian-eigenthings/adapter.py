@@ -12,7 +12,7 @@ MATVECS, REPLICATES = 30, 32
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(1000)
+    case.limit(400)
     variant = cell().split(".")[-1]
     data = case.batches() if variant == "data_loader" else [(case.x, case.y)]
 

@@ -25,7 +25,7 @@ class TwoLogits(nn.Module):
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(1000)
+    case.limit(400)
     measure = request["measure"]
     net, y = (TwoLogits(case.net), case.y[:, 0].long()) if case.name == "bce" else (case.net, case.y)
     likelihood = "regression" if case.name == "mse" else "classification"

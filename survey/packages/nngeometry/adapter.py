@@ -12,7 +12,7 @@ VARIANTS = {"ce": "classif_logits", "bce": "classif_binary_logits", "mse": "regr
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(1000)
+    case.limit(400)
     measure = request["measure"]
     case.without("residual")
     if measure == "fisher_rao":

@@ -12,7 +12,7 @@ QUADRATURES, PROBES = 32, 24
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(1000)
+    case.limit(400)
     if cell().endswith("data_loader"):
         work = hessian(case.net, case.loss, dataloader=case.batches(), cuda=False)
     else:
