@@ -110,6 +110,9 @@ fn nothing_verified<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> 
     let reason_of =
         |cause| outcomes.clone().find(|outcome| outcome.cause == Some(cause)).map(|outcome| &outcome.reason);
     let words = match (reason_of(Cause::Undecided), reason_of(Cause::Unsupported)) {
+        (Some(reason), _) if reason.starts_with("the declared accuracy") => {
+            format!("every case was skipped: {reason}; a closer declaration would decide")
+        }
         (Some(reason), _) => format!("every case was skipped: {reason}; more draws per answer would decide"),
         (None, Some(reason)) => format!("every case was skipped, as the estimator covers none: {reason}"),
         (None, None) => "every case was skipped".to_owned(),

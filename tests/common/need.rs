@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// What may be missing, by the names that `FLATGAUGE_REQUIRE` takes.
-pub const NAMES: [&str; 6] = ["python", "python-packages", "mpi", "mnist", "chromium", "published"];
+pub const NAMES: [&str; 6] = ["python", "mpi", "mnist", "chromium", "published", "python-packages"];
 
 /// Whether a test that needs `name` can run: it can if `found`. Otherwise a line on stderr says why not (also of tests that
 /// pass, whose captured output is not shown), and where the environment variable `FLATGAUGE_REQUIRE` (names with commas

@@ -10,7 +10,8 @@ use ndarray::Array2;
 
 const STEP: &[Link] = &[Link::Step];
 const BOTH: &[Link] = &[Link::Step, Link::Probit];
-const PROBIT: &[Link] = &[Link::Probit];
+/// Links other than the step.
+const SMOOTH: &[Link] = &[Link::Probit, Link::Logistic];
 
 fn diagonally_scaled(trial: &Trial) -> Array2<f64> {
     let k = trial.case.gram.matrix();
@@ -228,7 +229,7 @@ impl Law for Duplicate {
     }
 }
 
-/// The probit reading is another number: it does not have the scale laws.
+/// The probit and the logistic reading are other numbers: they do not have the scale laws.
 pub(super) struct ProbitBreaksScale;
 
 impl Law for ProbitBreaksScale {
@@ -237,7 +238,7 @@ impl Law for ProbitBreaksScale {
     }
 
     fn statement(&self) -> &'static str {
-        "for the probit link log P(c K) and log P(D K D) differ from log P(K): it is not the prior probability"
+        "for the probit and the logistic link log P(c K) and log P(D K D) differ from log P(K): they are not the prior probability"
     }
 
     fn formula(&self) -> &'static str {
@@ -249,7 +250,7 @@ impl Law for ProbitBreaksScale {
     }
 
     fn catches(&self) -> &'static str {
-        "a step probability handed out as the probit one"
+        "a step probability handed out as the probit one, an answer that is the same for every matrix"
     }
 
     fn sources(&self) -> &'static [Reference] {
@@ -261,7 +262,7 @@ impl Law for ProbitBreaksScale {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, PROBIT, Promise::Symmetry, |trial| {
+        each(context, SMOOTH, Promise::Symmetry, |trial| {
             let moved = |matrix: Array2<f64>| match (trial.log_prob_of(matrix, &trial.case.labels), trial.base()) {
                 (Ok(after), Ok(before)) => {
                     let (rounding, std_error) = noise(&after, &before);
@@ -271,7 +272,7 @@ impl Law for ProbitBreaksScale {
                         let hidden = "the standard errors hide whether it moves on this matrix";
                         return Finding::hidden(before.value, least, hidden);
                     }
-                    Finding::differ(after.value, before.value, least, "the probit reading did not move")
+                    Finding::differ(after.value, before.value, least, "the reading did not move")
                 }
                 (Err(finding), _) | (_, Err(finding)) => finding,
             };
