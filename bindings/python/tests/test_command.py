@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from signals import takes_ctrl_c
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "flatgauge")
 
@@ -42,7 +43,7 @@ def test_names_that_are_no_text():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it_at_once(number):
     words = [COMMAND, "check", "--measure", "hessian_trace", "--command", "sleep 100"]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=takes_ctrl_c)
     time.sleep(2.0)
     started.send_signal(number)
     assert started.wait(timeout=10) == -number

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import flatgauge
+from signals import takes_ctrl_c
 
 TEN_LINES = """
 import math
@@ -87,7 +88,7 @@ def test_known_failures_are_strict(pytester):
     result.stdout.fnmatch_lines(["*is known to fail (https://example.org/1), and nothing of it fails any more: it is healed*"])
     # One case of a pattern holds while others fail: that heals nothing.
     pytester.makepyfile(
-        """
+        test_norm="""
         import math
         import flatgauge
 
@@ -168,7 +169,7 @@ def test_the_plugin_imports_the_package_only_when_asked(pytester):
 def test_xdist_splits_the_items(pytester):
     pytest.importorskip("xdist")
     ten_lines(pytester)
-    pytester.runpytest_subprocess("-n", "2", "-k", "relu-bce-0").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess("-n", "2", "-k", "relu-bce-0").assert_outcomes(passed=6, skipped=2)
 
 
 def test_ctrl_c_ends_it(pytester):
@@ -186,7 +187,8 @@ def test_ctrl_c_ends_it(pytester):
             law.check()
         """
     )
-    run = subprocess.Popen([sys.executable, "-m", "pytest", "-s", str(path)], stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "pytest", "-s", str(path)]
+    run = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=takes_ctrl_c)
     for line in run.stdout:
         if "asked" in line:
             break

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import flatgauge
+from signals import takes_ctrl_c
 
 COMMAND = str(Path(sysconfig.get_path("scripts")) / "flatgauge")
 
@@ -121,7 +122,7 @@ def test_ctrl_c_ends_long_work():
         "except KeyboardInterrupt:\n"
         "    print('ended', flush=True)\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, preexec_fn=takes_ctrl_c)
     assert run.stdout.readline() == "asked\n"
     time.sleep(1.0)
     run.send_signal(signal.SIGINT)
