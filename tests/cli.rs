@@ -348,7 +348,7 @@ fn times_are_kept_and_gate_a_change() {
     let output = flatgauge(&["bench", "--measure", "hessian_trace", "--command", wrong, "--budget", "50ms"]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let told = text(&output.stdout);
-    assert!(told.contains("WRONG: 1.5, the built-in estimator says") && told.contains("verdict: fail"), "{told}");
+    assert!(told.contains("FAILED: 1.5, the built-in estimator says") && told.contains("verdict: fail"), "{told}");
 
     let other = ["bench", "--prior", "ep", "--against", &kept];
     assert!(refusal(&other).contains("the file has times of 'hessian_trace', expected those of 'ep'"));

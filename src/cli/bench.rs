@@ -109,7 +109,8 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
         }
     };
     bench.estimator = asked.id().to_owned();
-    let slower = before.map(|before| bench.slower_than(&before.bench, arguments.fail_over)).unwrap_or_default();
+    let slower =
+        before.as_ref().map(|before| bench.slower_than(&before.bench, arguments.fail_over)).unwrap_or_default();
     let (verdict, word) =
         if bench.failed() || !slower.is_empty() { (Verdict::Fail, "fail") } else { (Verdict::Pass, "pass") };
     let record = Record { version: env!("CARGO_PKG_VERSION").to_owned(), bench, slower, verdict: word.to_owned() };
@@ -118,7 +119,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Outcome, UsageError> {
         write_atomically(out, &bytes).with_flag(&format!("--out: file '{}'", out.display()))?;
     }
     match arguments.format {
-        Format::Text => emit(&text(&record)),
+        Format::Text => emit(&text(&record, before.as_ref())),
         Format::Json => emit_json(&serde_json::to_value(&record).expect("times serialise")),
     }
     Ok(Outcome::Judged(verdict))
@@ -157,7 +158,7 @@ fn of_command(asked: &Asked, external: &Arc<External>, budget: Duration) -> Resu
     }
 }
 
-fn text(record: &Record) -> String {
+fn text(record: &Record, before: Option<&Record>) -> String {
     let bench = &record.bench;
     let mut text = format!(
         "{} beside the built-in {}: median seconds of an answer, and their ratio with its 95% interval\n",
@@ -165,6 +166,12 @@ fn text(record: &Record) -> String {
     );
     for row in &bench.rows {
         text += &line(row);
+        let was = before.and_then(|before| before.bench.rows.iter().find(|known| known.case == row.case));
+        match was {
+            Some(was) if was.fault.is_none() => text += &format!("    the ratio was {:.3}\n", was.ratio),
+            Some(_) => text += "    it was not timed before\n",
+            None => {}
+        }
     }
     for slower in &record.slower {
         text += &format!("SLOWER: {slower}\n");
@@ -174,7 +181,7 @@ fn text(record: &Record) -> String {
 
 fn line(row: &BenchRow) -> String {
     if let Some(fault) = &row.fault {
-        let word = if row.failed { "WRONG" } else { "not timed" };
+        let word = if row.failed { "FAILED" } else { "not timed" };
         return format!("  {:<40} {word}: {fault}\n", row.case);
     }
     let optional =

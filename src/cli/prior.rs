@@ -143,7 +143,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     }
     match arguments.format {
         Format::Json => emit_json(&report::json::log_prob(&arguments.method, options.link, labels.len(), &answer)),
-        Format::Text => emit(&report::text::log_prob(&arguments.method, options.link, labels.len(), &answer)),
+        Format::Text => {
+            let mut text = report::text::log_prob(&arguments.method, options.link, labels.len(), &answer);
+            if method.exactness() == prior::Exactness::Approximate {
+                text += "  an approximation: --method auto gives the true value with a standard error\n";
+            }
+            emit(&text);
+        }
     }
     Ok(Outcome::Done)
 }

@@ -86,8 +86,8 @@ mod tests {
             from_truth: None,
             relative_speed: None,
         };
-        assert_eq!(score(3.14, None).grade(), None);
-        assert_eq!(score(3.14, Some(3.0)).grade().unwrap(), "e holds to 3.1 digits (declared 3)");
+        assert_eq!(score(3.12, None).grade(), None);
+        assert_eq!(score(3.12, Some(3.0)).grade().unwrap(), "e holds to 3.1 digits (declared 3)");
         assert_eq!(score(2.96, Some(3.0)).grade().unwrap(), "e holds to 2.9 digits only (declared 3)");
     }
 }

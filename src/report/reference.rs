@@ -209,11 +209,14 @@ pub fn measures_page() -> String {
     text += "\nSo for mse with k outputs every measure in units of the loss is k times what PyTorch's `MSELoss` gives. \
              \"Units of the loss\" leaves out the unit of the parameters, which have none here.\n\n\
              A measure that changes under rescaling says as much about the parametrisation as about the function: compare it only \
-             between networks trained the same way, or use one that stays. `flatgauge rescale` makes twins to try it on.\n\n";
+             between networks trained the same way, or use one that stays under both. Layer scaling divides one layer by alpha and \
+             multiplies the next; neuron scaling does so unit by unit, each with a factor of its own. `flatgauge rescale` makes \
+             twins to try it on.\n\n";
     text += &table(
-        &["measure", "under layer scaling", "use it for", "not for", "cost"],
+        &["measure", "under layer scaling", "under neuron scaling", "use it for", "not for", "cost"],
         all.iter().map(|entry| {
-            let cells = [entry.properties[0].1.as_str(), entry.use_for, entry.not_for, entry.cost];
+            let [layer, neuron] = [0, 1].map(|index| entry.properties[index].1.as_str());
+            let cells = [layer, neuron, entry.use_for, entry.not_for, entry.cost];
             std::iter::once(format!("[`{0}`](#{0})", entry.id)).chain(cells.map(str::to_owned)).collect()
         }),
     );

@@ -37,7 +37,7 @@ fn info_value(value: &InfoValue) -> String {
 pub fn flatness(parameters: usize, loss: f64, results: &[(&str, Estimate)]) -> String {
     let mut table = Table::new(&["measure", "value", "standard error"]);
     for (id, estimate) in results {
-        let error = estimate.std_error.map_or("exact".to_owned(), number);
+        let error = estimate.std_error.map_or("none".to_owned(), number);
         table.row(vec![(*id).to_owned(), number(estimate.value), error]);
     }
     format!("{parameters} parameters, loss {}\n\n{}", number(loss), table.render(1))

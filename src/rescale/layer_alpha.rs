@@ -45,7 +45,7 @@ pub(super) fn check_homogeneous(hidden: &Hidden) -> Result<(), RescaleError> {
         None => Ok(()),
         Some(kind) => Err(RescaleError::Layer {
             layer: hidden.incoming,
-            reason: format!("a {kind} layer follows, which is not positively homogeneous"),
+            reason: format!("the next layer is {kind}, which is not positively homogeneous"),
         }),
     }
 }

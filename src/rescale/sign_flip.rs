@@ -26,7 +26,7 @@ impl Rescaling for SignFlip {
         for (&layer, flips) in &self.flips {
             let hidden = hidden_of(model, layer)?;
             if let Some(kind) = hidden.not_odd {
-                let reason = format!("a {kind} layer follows, which is not odd");
+                let reason = format!("the next layer is {kind}, which is not odd");
                 return Err(RescaleError::Layer { layer, reason });
             }
             check_length(layer, "signs", flips.len(), units(model, hidden.incoming))?;
