@@ -67,7 +67,7 @@ fn every_optimiser_resumes_with_the_same_bits() {
         }
         let (whole, interrupted) = (whole.finish(), interrupted.finish());
         assert_eq!(bits(whole.network.theta()), bits(interrupted.network.theta()), "{}", optimizer.id());
-        assert_eq!(bits(&whole.network.buffers()), bits(&interrupted.network.buffers()));
+        assert_eq!(bits(whole.network.buffers()), bits(interrupted.network.buffers()));
         assert_eq!(whole.network.buffers() != statistics, batch_norm);
         assert_eq!(whole.history, interrupted.history);
         assert_eq!(whole.zero_error_epoch, interrupted.zero_error_epoch);
@@ -216,7 +216,7 @@ fn a_killed_sweep_ends_in_the_same_bytes() {
     }
     // Attack set and corruption stand in the network's own file.
     let path = whole.path().join(format!("{}.safetensors", jobs[2].name));
-    let checkpoint = load_network(&path, &jobs[2].settings.initial_network().unwrap().model()).unwrap();
+    let checkpoint = load_network(&path, jobs[2].settings.initial_network().unwrap().model()).unwrap();
     let recorded: Settings = serde_json::from_str(&checkpoint.metadata["settings"]).unwrap();
     assert_eq!(recorded, jobs[2].settings);
     assert_eq!((recorded.data.attack, recorded.data.corruption), (40, 0.05));
