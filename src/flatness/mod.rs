@@ -90,7 +90,7 @@ pub fn registry() -> &'static [&'static dyn Measure] {
 /// let network = Network::sample(Arc::new(Model::new(architecture)?), Streams::new(1));
 /// let (inputs, labels) = (ndarray::array![[1.0, 0.5], [-0.3, 2.0]], ndarray::array![[1.0], [0.0]]);
 /// let objective = Objective::new(&network, Loss::Bce, inputs.view(), labels.view())?;
-/// let point = Point::new(objective, &network.theta);
+/// let point = Point::new(objective, network.theta());
 ///
 /// let trace = flatness::find("hessian_trace").expect("a registered measure");
 /// let estimate = trace.evaluate(&point, &Options::default())?;

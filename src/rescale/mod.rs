@@ -15,7 +15,7 @@
 //! let inputs = ndarray::array![[1.0, 0.5], [-0.3, 2.0]];
 //! // A power of two changes no bit of the logits.
 //! assert_eq!(twin.logits(inputs.view()), network.logits(inputs.view()));
-//! assert_ne!(twin.theta, network.theta);
+//! assert_ne!(twin.theta(), network.theta());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
