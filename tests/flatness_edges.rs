@@ -31,7 +31,7 @@ struct Case(Network, Loss, Array2<f64>, Array2<f64>);
 impl Case {
     fn measure(&self, id: &str, options: &Options) -> Result<Estimate, FlatnessError> {
         let objective = Objective::new(&self.0, self.1, self.2.view(), self.3.view()).unwrap();
-        flatness::find(id).unwrap().evaluate(&Point::new(objective, &self.0.theta()), options)
+        flatness::find(id).unwrap().evaluate(&Point::new(objective, self.0.theta()), options)
     }
 
     fn estimate(&self, id: &str) -> Estimate {
@@ -285,7 +285,7 @@ fn every_direction_of_curvature_at_the_origin_is_taken() {
         let case = Case(network, Loss::Bce, inputs, array![[1.0], [0.0], [1.0], [0.0]]);
         let eps = 0.05;
         let objective = Objective::new(&case.0, case.1, case.2.view(), case.3.view()).unwrap();
-        let loss = objective.value(&case.0.theta());
+        let loss = objective.value(case.0.theta());
         let corner = |number: u32| -> Vec<f64> {
             (0..13).map(|index| if number >> index & 1 == 1 { eps } else { -eps }).collect()
         };

@@ -13,84 +13,13 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-/// The trace times a factor, under a name that markup must survive.
-struct Factor(f64);
-
-impl Measure for Factor {
-    fn id(&self) -> &'static str {
-        "hessian_trace"
-    }
-
-    fn summary(&self) -> &'static str {
-        "the trace times a factor"
-    }
-
-    fn source(&self) -> &'static str {
-        "planted"
-    }
-
-    fn responses(&self) -> Responses {
-        Responses::OF_CURVATURE
-    }
-
-    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        let mut estimate = flatness::find("hessian_trace").unwrap().evaluate(point, options)?;
-        estimate.value *= self.0;
-        Ok(estimate)
-    }
-}
-
-fn shut() -> Report {
-    let mut report = Gate::quick().measure(&Factor(1.01)).report();
-    report.laws[0].reason += " <script>alert('&')</script> | `";
-    report
-}
-
-#[test]
-fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
-    Gate::quick().measure(&Factor(1.0)).assert();
-    Gate::quick().prior(prior::find("exact").unwrap()).seed(3).assert();
-    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&Factor(1.01)).assert()).unwrap_err();
-    let message = panic.downcast_ref::<String>().unwrap();
-    assert!(message.contains("curvature.definition/hessian_trace/") && message.contains("off by"), "{message}");
-    assert!(std::panic::catch_unwind(|| Gate::quick().assert()).is_err(), "an empty gate verifies nothing");
-}
-
-/// What the report of a Rust estimator tells a reader to run is that estimator's own gate: `flatgauge verify` would run the
-/// built-in one, and pass.
-#[test]
-fn every_reading_of_a_rust_estimators_report_names_the_gate_that_was_run() {
-    let gate = || Gate::full().measure(&Factor(1.01)).seed(3).only("curvature.definition");
-    let report = gate().report();
-    let groups = report.failure_groups();
-    let failed = &groups[0].smallest;
-    assert_eq!((groups.len(), groups[0].cases.len()), (1, report.counts.fail), "one cause is one group");
-    let address = format!("{}/{}/{}", failed.law, failed.estimator, failed.case);
-    let line = format!("Gate::full().only({address:?}).seed(3)");
-    assert_eq!(failed.reproduce, line);
-    let panic = std::panic::catch_unwind(|| gate().assert()).unwrap_err();
-    let quotes = |text: String| text.replace("&quot;", "\"");
-    for (name, text) in [
-        ("json", serde_json::to_string(&report).unwrap().replace("\\\"", "\"")),
-        ("junit", quotes(report::junit::junit(&report))),
-        ("markdown", report::markdown::markdown(&report)),
-        ("html", quotes(report::html::html(None, &report))),
-        ("text", report::text::verify(None, &report)),
-        ("assert", panic.downcast_ref::<String>().unwrap().clone()),
-    ] {
-        assert!(text.contains(&line) && !text.contains("flatgauge verify"), "{name}: {text}");
-    }
-    // The line is right: that gate runs this check alone, to the same end.
-    let alone = Gate::full().measure(&Factor(1.01)).only(&address).seed(3).report();
-    assert_eq!((alone.laws.len(), &alone.laws[0]), (1, failed));
-    // Generated cases are part of it.
-    let report = Gate::quick().measure(&Factor(1.01)).only("definition/hessian_trace/generated").cases(2).report();
-    assert!(report.laws[0].reproduce.ends_with(".seed(0).cases(2)"), "{}", report.laws[0].reproduce);
-    assert!(report.laws[0].reproduce.starts_with("Gate::quick().only("), "{}", report.laws[0].reproduce);
-}
-
-/// The trace times a factor under a name of its own.
+/// The trace times a factor, under a name of its own.
 struct Named(&'static str, f64);
+
+/// The same under the name of the measure itself.
+fn times(factor: f64) -> Named {
+    Named("hessian_trace", factor)
+}
 
 impl Measure for Named {
     fn id(&self) -> &'static str {
@@ -114,8 +43,60 @@ impl Measure for Named {
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        Factor(self.1).evaluate(point, options)
+        let mut estimate = flatness::find("hessian_trace").unwrap().evaluate(point, options)?;
+        estimate.value *= self.1;
+        Ok(estimate)
     }
+}
+
+fn shut() -> Report {
+    let mut report = Gate::quick().measure(&times(1.01)).report();
+    report.laws[0].reason += " <script>alert('&')</script> | `";
+    report
+}
+
+#[test]
+fn a_sound_estimator_opens_the_gate_and_a_wrong_one_panics_with_its_failures() {
+    Gate::quick().measure(&times(1.0)).assert();
+    Gate::quick().prior(prior::find("exact").unwrap()).seed(3).assert();
+    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&times(1.01)).assert()).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("curvature.definition/hessian_trace/") && message.contains("off by"), "{message}");
+    assert!(std::panic::catch_unwind(|| Gate::quick().assert()).is_err(), "an empty gate verifies nothing");
+}
+
+/// What the report of a Rust estimator tells a reader to run is that estimator's own gate: `flatgauge verify` would run the
+/// built-in one, and pass.
+#[test]
+fn every_reading_of_a_rust_estimators_report_names_the_gate_that_was_run() {
+    let wrong = times(1.01);
+    let gate = || Gate::full().measure(&wrong).seed(3).only("curvature.definition");
+    let report = gate().report();
+    let groups = report.failure_groups();
+    let failed = &groups[0].smallest;
+    assert_eq!((groups.len(), groups[0].cases.len()), (1, report.counts.fail), "one cause is one group");
+    let address = format!("{}/{}/{}", failed.law, failed.estimator, failed.case);
+    let line = format!("Gate::full().only({address:?}).seed(3)");
+    assert_eq!(failed.reproduce, line);
+    let panic = std::panic::catch_unwind(|| gate().assert()).unwrap_err();
+    let quotes = |text: String| text.replace("&quot;", "\"");
+    for (name, text) in [
+        ("json", serde_json::to_string(&report).unwrap().replace("\\\"", "\"")),
+        ("junit", quotes(report::junit::junit(&report))),
+        ("markdown", report::markdown::markdown(&report)),
+        ("html", quotes(report::html::html(None, &report))),
+        ("text", report::text::verify(None, &report)),
+        ("assert", panic.downcast_ref::<String>().unwrap().clone()),
+    ] {
+        assert!(text.contains(&line) && !text.contains("flatgauge verify"), "{name}: {text}");
+    }
+    // The line is right: that gate runs this check alone, to the same end.
+    let alone = Gate::full().measure(&times(1.01)).only(&address).seed(3).report();
+    assert_eq!((alone.laws.len(), &alone.laws[0]), (1, failed));
+    // Generated cases are part of it.
+    let report = Gate::quick().measure(&times(1.01)).only("definition/hessian_trace/generated").cases(2).report();
+    assert!(report.laws[0].reproduce.ends_with(".seed(0).cases(2)"), "{}", report.laws[0].reproduce);
+    assert!(report.laws[0].reproduce.starts_with("Gate::quick().only("), "{}", report.laws[0].reproduce);
 }
 
 #[test]
@@ -131,7 +112,7 @@ fn two_estimators_of_one_measure_stay_apart_and_owe_the_same() {
 
 #[test]
 fn a_gate_on_which_nothing_matches_says_so() {
-    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&Factor(1.0)).only("permutatoin").assert());
+    let panic = std::panic::catch_unwind(|| Gate::quick().measure(&times(1.0)).only("permutatoin").assert());
     let panic = panic.unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("no check's law/estimator/case contains \"permutatoin\""), "{message}");
@@ -182,7 +163,7 @@ fn the_verdict_is_printed_where_the_report_cannot_be_written() {
 #[test]
 fn scores_are_digits_standard_errors_and_speed() {
     // One per cent off is two digits right, in every certified value.
-    let report = Gate::quick().measure(&Factor(1.01)).report();
+    let report = Gate::quick().measure(&times(1.01)).report();
     let [score] = &report.scores[..] else { panic!("{:?}", report.scores) };
     assert_eq!((score.estimator.as_str(), score.values), ("hessian_trace", 5));
     for digits in [score.fewest_digits, score.median_digits] {

@@ -166,11 +166,11 @@ fn text(record: &Record, before: Option<&Record>) -> String {
     );
     for row in &bench.rows {
         text += &line(row);
-        let was = before.and_then(|before| before.bench.rows.iter().find(|known| known.case == row.case));
-        match was {
-            Some(was) if was.fault.is_none() => text += &format!("    the ratio was {:.3}\n", was.ratio),
-            Some(_) => text += "    it was not timed before\n",
-            None => {}
+        if let Some(before) = before {
+            text += &match before.bench.timing(&row.case) {
+                Some(was) => format!("    the ratio was {:.3}\n", was.ratio),
+                None => "    it was not timed before\n".to_owned(),
+            };
         }
     }
     for slower in &record.slower {
@@ -180,24 +180,24 @@ fn text(record: &Record, before: Option<&Record>) -> String {
 }
 
 fn line(row: &BenchRow) -> String {
-    if let Some(fault) = &row.fault {
+    let Some(timing) = &row.timing else {
         let word = if row.failed { "FAILED" } else { "not timed" };
-        return format!("  {:<40} {word}: {fault}\n", row.case);
-    }
+        return format!("  {:<40} {word}: {}\n", row.case, row.fault.as_deref().unwrap_or_default());
+    };
     let optional =
         |name: &str, number: Option<f64>| number.map_or(String::new(), |number| format!(", {name} {number:.3e}"));
     format!(
         "  {:<40} {:.3e} s, built in {:.3e} s, ratio {:.3} [{:.3}, {:.3}], {} rounds{}{}{}{}\n",
         row.case,
-        row.seconds,
-        row.reference_seconds,
-        row.ratio,
-        row.interval[0],
-        row.interval[1],
-        row.rounds,
-        row.digits.map_or(String::new(), |digits| format!(", {digits:.1} digits")),
-        optional("s per digit", row.seconds_per_digit),
-        optional("s times relative variance", row.seconds_times_variance),
-        row.products.map_or(String::new(), |products| format!(", {products} products")),
+        timing.seconds,
+        timing.reference_seconds,
+        timing.ratio,
+        timing.interval[0],
+        timing.interval[1],
+        timing.rounds,
+        timing.digits.map_or(String::new(), |digits| format!(", {digits:.1} digits")),
+        optional("s per digit", timing.seconds_per_digit),
+        optional("s times relative variance", timing.seconds_times_variance),
+        timing.products.map_or(String::new(), |products| format!(", {products} products")),
     )
 }

@@ -4,13 +4,15 @@
 
 use crate::data::digits;
 use crate::flatness::{self, FlatnessError, Measure, Options, Point};
+use crate::gate::calibration::median;
+use crate::gate::score::Score;
 use crate::gate::tolerance::{CERTIFIED_FIXED_POINT, GATE_Z};
-use crate::kernel::{self, KernelError, KernelMethod, KernelOptions, Kind};
+use crate::kernel::{self, KernelError, KernelMethod, KernelOptions};
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::bootstrap::bootstrap;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NTK_AGREEMENT};
 use crate::numeric::{Estimate, Streams};
-use crate::prior::{self, Gram, Labels, Link, LogProbMethod, PriorError, PriorOptions};
+use crate::prior::{self, Gram, Labels, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -18,8 +20,6 @@ use std::time::{Duration, Instant};
 
 /// Fewest and most rounds of a case; a round asks both once.
 const ROUNDS: std::ops::RangeInclusive<usize> = 7..=60;
-/// Digits that double precision can show.
-const MOST_DIGITS: f64 = 15.0;
 
 /// What one case cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,15 @@ pub struct BenchRow {
     pub fault: Option<String>,
     /// Whether that fault is one of the estimator.
     pub failed: bool,
+    /// What it cost; `None` where no time counts.
+    #[serde(flatten)]
+    pub timing: Option<Timing>,
+}
+
+/// What the answers to one case cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Timing {
     /// Rounds that were timed; each asks the estimator and the built-in one, in turn.
     pub rounds: usize,
     /// Median time of an answer.
@@ -67,23 +76,26 @@ pub struct Bench {
 impl Bench {
     /// Whether it was wrong somewhere, or nowhere timed.
     pub fn failed(&self) -> bool {
-        self.rows.iter().any(|row| row.failed) || self.rows.iter().all(|row| row.fault.is_some())
+        self.rows.iter().any(|row| row.failed) || self.rows.iter().all(|row| row.timing.is_none())
     }
 
     /// Cases that became slower, beside the built-in estimator, by more than `factor` since `before`: the lower end of the
     /// interval of the ratio is beyond `factor` times what the ratio was.
     pub fn slower_than(&self, before: &Self, factor: f64) -> Vec<String> {
-        let timed = |bench: &'_ Self, case: &str| {
-            bench.rows.iter().find(|row| row.case == case && row.fault.is_none()).map(|row| row.ratio)
-        };
-        let rows = self.rows.iter().filter(|row| row.fault.is_none());
-        rows.filter_map(|row| {
-            let was = timed(before, &row.case)?;
-            (row.interval[0] > factor * was).then(|| {
-                format!("{}: {:.3} times the built-in one's time, was {was:.3} (limit {factor})", row.case, row.ratio)
+        let rows = self.rows.iter().filter_map(|row| Some((row, row.timing.as_ref()?)));
+        rows.filter_map(|(row, timing)| {
+            let was = before.timing(&row.case)?.ratio;
+            let ratio = timing.ratio;
+            (timing.interval[0] > factor * was).then(|| {
+                format!("{}: {ratio:.3} times the built-in one's time, was {was:.3} (limit {factor})", row.case)
             })
         })
         .collect()
+    }
+
+    /// What a case cost, if it was timed.
+    pub fn timing(&self, case: &str) -> Option<&Timing> {
+        self.rows.iter().find(|row| row.case == case)?.timing.as_ref()
     }
 }
 
@@ -127,37 +139,19 @@ fn wrong(mine: &Answer, reference: &Answer) -> Option<String> {
     })
 }
 
+/// Digits in which a deterministic answer agrees, relative to the largest of its numbers, or which its standard error leaves.
 fn digits_of(mine: &Answer, reference: &Answer) -> Option<f64> {
     let size = reference.values.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
     let off = match mine.std_errors.iter().copied().fold(0.0, f64::max) {
         0.0 => mine.values.iter().zip(&reference.values).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
         std_error => std_error,
     };
-    (size > 0.0 && size.is_finite()).then(|| (-(off / size).log10()).clamp(0.0, MOST_DIGITS))
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) }
+    Score::of(off / size, 0.0).filter(|_| size.is_finite()).map(|score| score.digits)
 }
 
 fn row(case: &str, mine: &Ask, reference: &Ask, budget: Duration) -> BenchRow {
-    let unable = |fault: String, failed: bool| BenchRow {
-        case: case.to_owned(),
-        fault: Some(fault),
-        failed,
-        rounds: 0,
-        seconds: 0.0,
-        reference_seconds: 0.0,
-        ratio: 0.0,
-        interval: [0.0; 2],
-        digits: None,
-        seconds_per_digit: None,
-        seconds_times_variance: None,
-        products: None,
-    };
+    let unable =
+        |fault: String, failed: bool| BenchRow { case: case.to_owned(), fault: Some(fault), failed, timing: None };
     // The first answers are checked and not timed: caches are cold, and a command may still be starting.
     let expected = match reference(0) {
         Ok(answer) => answer,
@@ -202,18 +196,17 @@ fn row(case: &str, mine: &Ask, reference: &Ask, budget: Duration) -> BenchRow {
         times.push(seconds);
         reference_times.push(reference_seconds);
     }
+    let middle = |mut times: Vec<f64>| median(&mut times).expect("a time of every round");
     let ratio_of = |rows: &[usize]| {
-        let of = |all: &[f64]| median(&rows.iter().map(|row| all[*row]).collect::<Vec<_>>());
+        let of = |all: &[f64]| middle(rows.iter().map(|row| all[*row]).collect());
         of(&times) / of(&reference_times)
     };
-    let (seconds, reference_seconds) = (median(&times), median(&reference_times));
     let [interval] = bootstrap(times.len(), Streams::new(0).child(case, 0), |rows| [Some(ratio_of(rows))]);
+    let (rounds, seconds, reference_seconds) = (times.len(), middle(times.clone()), middle(reference_times.clone()));
     let digits = digits_of(&answer, &expected);
     let relative = |std_error: f64| std_error / expected.values[0].abs();
-    BenchRow {
-        fault: None,
-        failed: false,
-        rounds: times.len(),
+    let timing = Timing {
+        rounds,
         seconds,
         reference_seconds,
         ratio: seconds / reference_seconds,
@@ -222,8 +215,8 @@ fn row(case: &str, mine: &Ask, reference: &Ask, budget: Duration) -> BenchRow {
         seconds_per_digit: digits.filter(|digits| *digits > 0.0).map(|digits| seconds / digits),
         seconds_times_variance: answer.std_errors.first().map(|error| seconds * relative(*error).powi(2)),
         products: answer.products,
-        ..unable(String::new(), false)
-    }
+    };
+    BenchRow { case: case.to_owned(), fault: None, failed: false, timing: Some(timing) }
 }
 
 /// The first digits as inputs, and whether each is at least 5.
@@ -247,7 +240,7 @@ fn prior_network(widths: &[usize]) -> Architecture {
     Architecture::fully_connected(widths, Activation::Relu, std::f64::consts::SQRT_2, 1.0)
 }
 
-/// Times a measure beside the one registered under its id, for about `budget` a case.
+/// Times a measure beside the one that it claims to be, for about `budget` a case.
 pub(super) fn bench_measure(subject: &dyn Measure, budget: Duration) -> Bench {
     let rows = NETWORKS.iter().map(|(widths, count)| {
         let model = Arc::new(Model::new(prior_network(widths)).expect("widths above 0"));
@@ -262,20 +255,20 @@ pub(super) fn bench_measure(subject: &dyn Measure, budget: Duration) -> Bench {
                 Err(error) => Err(NoAnswer::Fault(error.to_string())),
             }
         };
-        let registered = flatness::find(subject.id());
+        let registered = flatness::find(subject.claim());
         let mine: Ask = Box::new(|seed| ask(subject, seed));
         let reference: Ask = Box::new(|seed| match registered {
             Some(measure) => ask(measure, seed),
-            None => Err(NoAnswer::NotCovered(format!("no measure '{}' is registered", subject.id()))),
+            None => Err(NoAnswer::NotCovered(format!("no measure '{}' is registered", subject.claim()))),
         });
         row(&name_of(widths, *count), &mine, &reference, budget)
     });
-    Bench { estimator: subject.id().to_owned(), reference: subject.id().to_owned(), rows: rows.collect() }
+    Bench { estimator: subject.id().to_owned(), reference: subject.claim().to_owned(), rows: rows.collect() }
 }
 
-/// Times a method of log P(f) beside the one registered under its id, for each link it has.
+/// Times a method of log P(f) beside the one that it claims to be, for each link it has.
 pub(super) fn bench_prior(subject: &dyn LogProbMethod, budget: Duration) -> Bench {
-    let registered = prior::find(subject.id());
+    let registered = prior::find(subject.claim());
     let mut rows = Vec::new();
     for count in POINTS {
         let (inputs, targets) = images(count);
@@ -295,21 +288,13 @@ pub(super) fn bench_prior(subject: &dyn LogProbMethod, budget: Duration) -> Benc
             let mine: Ask = Box::new(|seed| ask(subject, seed));
             let reference: Ask = Box::new(|seed| match registered {
                 Some(method) if method.links().contains(&link) => ask(method, seed),
-                _ => Err(NoAnswer::NotCovered(format!("no method '{}' with this link is registered", subject.id()))),
+                _ => Err(NoAnswer::NotCovered(format!("no method '{}' with this link is registered", subject.claim()))),
             });
-            let case = format!("{} link, kernel of {count} digits", link_name(link));
+            let case = format!("{link} link, kernel of {count} digits");
             rows.push(row(&case, &mine, &reference, budget));
         }
     }
-    Bench { estimator: subject.id().to_owned(), reference: subject.id().to_owned(), rows }
-}
-
-fn link_name(link: Link) -> &'static str {
-    match link {
-        Link::Step => "step",
-        Link::Probit => "probit",
-        Link::Logistic => "logistic",
-    }
+    Bench { estimator: subject.id().to_owned(), reference: subject.claim().to_owned(), rows }
 }
 
 /// Times a method for Gram matrices beside the analytic one.
@@ -330,8 +315,8 @@ pub(super) fn bench_kernel(subject: &dyn KernelMethod, budget: Duration) -> Benc
             };
             let mine: Ask = Box::new(|seed| ask(subject, seed));
             let reference: Ask = Box::new(|seed| ask(analytic, seed));
-            let name = if kind == Kind::Ntk { "ntk" } else { "nngp" };
-            rows.push(row(&format!("{name} of {}", name_of(&[64, 40, 40, 1], count)), &mine, &reference, budget));
+            let case = format!("{} of {}", kind.name(), name_of(&[64, 40, 40, 1], count));
+            rows.push(row(&case, &mine, &reference, budget));
         }
     }
     Bench { estimator: subject.id().to_owned(), reference: "analytic".to_owned(), rows }
@@ -371,13 +356,13 @@ mod tests {
         let budget = Duration::from_millis(300);
         let before = bench_measure(&trace(1, 0.0), budget);
         assert!(!before.failed(), "{before:?}");
-        assert!(before.rows.iter().all(|row| row.digits.unwrap() > 12.0), "{before:?}");
+        assert!(before.rows.iter().all(|row| row.timing.as_ref().unwrap().digits.unwrap() > 12.0), "{before:?}");
         // Eight times the work is a ratio beyond any interval, whatever else the machine does.
         let after = bench_measure(&trace(8, 0.0), budget);
         assert_eq!(after.slower_than(&before, 1.5).len(), after.rows.len(), "{after:?}");
         assert!(before.slower_than(&after, 1.5).is_empty());
         let wrong = bench_measure(&trace(1, 1e-6), budget);
-        assert!(wrong.failed() && wrong.rows.iter().all(|row| row.fault.is_some() && row.failed), "{wrong:?}");
+        assert!(wrong.failed() && wrong.rows.iter().all(|row| row.timing.is_none() && row.failed), "{wrong:?}");
         let kept: Bench = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
         assert_eq!(kept, before);
     }
@@ -394,15 +379,13 @@ mod tests {
         };
         for bench in [measure, method, kernel] {
             assert!(!bench.failed(), "{bench:?}");
-            let timed = bench.rows.iter().filter(|row| row.fault.is_none());
+            let timed = bench.rows.iter().filter(|row| row.timing.is_some());
             assert!(timed.count() >= 3, "{bench:?}");
         }
         let random = bench_prior(prior::find("smc").unwrap(), Duration::from_millis(50));
-        assert!(random.rows.iter().any(|row| row.seconds_times_variance.is_some_and(|cost| cost > 0.0)), "{random:?}");
-    }
-
-    #[test]
-    fn a_median_is_in_the_middle() {
-        assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
+        assert!(
+            random.rows.iter().filter_map(|row| row.timing.as_ref()?.seconds_times_variance).any(|cost| cost > 0.0),
+            "{random:?}"
+        );
     }
 }

@@ -4,14 +4,15 @@ use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::certified;
 use crate::gate::law::Context;
 use crate::model::{Activation, LayerSpec, Loss, Role};
+use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::prior::Gram;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Margin from which on a loss is flat: one minus a probability is below 1e-6 there.
 const SATURATED: f64 = 14.0;
-/// Share of the largest diagonal entry below which a pivot is rounding.
-const NO_PIVOT: f64 = 1e-12;
+/// Share of the largest eigenvalue below which one is rounding.
+const ROUNDING: f64 = 1e-12;
 
 /// What a case has.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,23 +113,9 @@ fn of_gram(case: &PriorCase) -> Features {
     }
 }
 
-/// Pivots of Cholesky's decomposition with complete pivoting that are more than rounding.
+/// Eigenvalues that are more than rounding.
 fn rank(gram: &Gram) -> usize {
-    let mut left = gram.matrix().to_owned();
-    let largest = left.diag().iter().copied().fold(0.0, f64::max);
-    for rank in 0..left.nrows() {
-        let (pivot, size) = (left.diag().iter().copied().enumerate())
-            .fold((0, 0.0), |best, (index, size)| if size > best.1 { (index, size) } else { best });
-        if size <= NO_PIVOT * largest {
-            return rank;
-        }
-        let column = left.column(pivot).mapv(|entry| entry / size.sqrt());
-        for i in 0..column.len() {
-            for j in 0..column.len() {
-                left[[i, j]] -= column[i] * column[j];
-            }
-        }
-        left[[pivot, pivot]] = 0.0;
-    }
-    left.nrows()
+    let eigenvalues = symmetric_eigenvalues(gram.matrix());
+    let largest = eigenvalues[eigenvalues.len() - 1];
+    eigenvalues.iter().filter(|value| **value > ROUNDING * largest).count()
 }

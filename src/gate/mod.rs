@@ -35,7 +35,7 @@ mod sequential;
 mod tier;
 mod tolerance;
 
-pub use bench::{Bench, BenchRow};
+pub use bench::{Bench, BenchRow, Timing};
 pub use builder::Gate;
 #[cfg(feature = "report")]
 pub(crate) use calibration::median;

@@ -10,6 +10,7 @@ mod prior;
 mod prior_rank;
 mod prior_symmetry;
 mod prior_value;
+mod rise;
 
 use crate::gate::law::Law;
 
@@ -21,7 +22,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &curvature::Definition,
         &curvature::Covariance,
         &curvature::Responds,
-        &curvature::Rise,
+        &rise::Rise,
         &loss_scale::LossScale,
         &kernel::Permutation,
         &kernel::Homogeneity,

@@ -9,7 +9,7 @@ use crate::prior::{Labels, Link};
 use ndarray::Array2;
 
 const STEP: &[Link] = &[Link::Step];
-const BOTH: &[Link] = &[Link::Step, Link::Probit];
+const EVERY: &[Link] = &[Link::Step, Link::Probit, Link::Logistic];
 /// Links other than the step.
 const SMOOTH: &[Link] = &[Link::Probit, Link::Logistic];
 
@@ -134,7 +134,7 @@ impl Law for Permutation {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Promise::Symmetry, |trial| {
+        each(context, EVERY, Promise::Symmetry, |trial| {
             let (matrix, labels) = at(trial.case, &rotation(trial.case.gram.point_count()));
             same(trial.log_prob_of(matrix, &labels), trial.base())
         })
@@ -174,7 +174,7 @@ impl Law for LabelFlip {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, BOTH, Promise::Symmetry, |trial| {
+        each(context, EVERY, Promise::Symmetry, |trial| {
             same(trial.log_prob(&trial.case.gram, &trial.case.labels.flipped()), trial.base())
         })
     }
