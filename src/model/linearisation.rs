@@ -205,7 +205,7 @@ impl<'a> Linearisation<'a> {
     /// The diagonal of the Gauss-Newton matrix: `G_jj = 1/n sum_i sum_c (S_i[:, c] . d f_i / d theta_j)^2`,
     /// with `S_i S_i^T` the logit Hessian; exact, at the cost of one backward pass a logit.
     ///
-    /// It is the diagonal of the Hessian too where the model [is piecewise linear](Model::is_piecewise_linear).
+    /// It is the diagonal of the Hessian too where the model [is piecewise linear](crate::model::Model::is_piecewise_linear).
     pub fn gauss_newton_diagonal(&self) -> Vec<f64> {
         self.sum_squares(self.theta.len(), |sum, chunk, root| {
             let weights = self.objective.model.weights(self.theta, self.objective.buffers);
