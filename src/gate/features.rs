@@ -119,3 +119,28 @@ fn rank(gram: &Gram) -> usize {
     let largest = eigenvalues[eigenvalues.len() - 1];
     eigenvalues.iter().filter(|value| **value > ROUNDING * largest).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::{Corpus, Tier};
+    use crate::prior::Labels;
+    use ndarray::array;
+
+    #[test]
+    fn matrices_and_networks_have_what_they_are_said_to() {
+        let gram = Gram::new(array![[2.0, 2.0, 0.0], [2.0, 2.0, 0.0], [0.0, 0.0, 1.0]]).unwrap();
+        let case = PriorCase { name: "copies".to_owned(), gram, labels: Labels::from_signs([true, true, true]) };
+        let features = of_gram(&case);
+        let traits = ["a singular matrix", "points that occur twice", "labels of one sign", "diagonals other than 1"];
+        assert_eq!(features.traits, traits);
+        assert_eq!(features.counts, [("points", 3), ("dimensions of the matrix's range", 2)]);
+
+        let networks = Corpus::built_in().networks(Tier::Full, 0).unwrap();
+        let with = |name: &str| networks.iter().filter(|case| of_network(case).traits.contains(&name)).count();
+        for name in ["batch norm", "one output", "tanh", "squared error", "a saturated loss", "hidden layers"] {
+            let count = with(name);
+            assert!(count > 0 && count < networks.len(), "{name}: {count} of {}", networks.len());
+        }
+    }
+}
