@@ -68,5 +68,6 @@ fn methods_of_log_prob_keep_their_laws() {
     for ((law, estimator), count) in &passes {
         println!("{law}/{estimator}: {count}");
     }
-    assert_decided(&passes, 12, &[]);
+    // The exact method answers up to three points, and any number at rank 3.
+    assert_decided(&passes, 15, &[("exact-step", 10), ("exact-probit", 10)]);
 }

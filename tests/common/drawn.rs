@@ -1,13 +1,8 @@
 //! Cases drawn as a gate draws them: there is one way to draw.
 
-use flatgauge::gate::{FlatnessCase, PriorCase, generated_cases};
+use flatgauge::gate::{FlatnessCase, generated_cases};
 
 /// The first networks that a gate of this seed generates.
 pub fn networks(seed: u64, count: usize) -> Vec<FlatnessCase> {
     generated_cases(seed, count).0
-}
-
-/// The first Gram matrices with labels that a gate of this seed generates.
-pub fn grams(seed: u64, count: usize) -> Vec<PriorCase> {
-    generated_cases(seed, count).1
 }

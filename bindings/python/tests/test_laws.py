@@ -225,6 +225,21 @@ def test_what_is_asked_wrongly_is_refused():
     assert "raised TypeError: the estimator returned None" in report.failures[0].reason
 
 
+def test_noise_is_averaged_away_before_nothing_is_verified():
+    def noisy(factor):
+        def estimate(case):
+            exact = math.hypot(*case.theta)
+            draw = np.random.default_rng(case.seed).normal()
+            return flatgauge.Estimate(factor * exact * (1.0 + 1.25 * draw), 1.25 * exact)
+
+        return estimate
+
+    # Errors of 125% decide nothing on any one answer; those of averages do, and see what is four times too large.
+    right = flatgauge.check(measure="parameter_norm", estimate=noisy(1.0))
+    assert right.verdict == "pass", right
+    assert flatgauge.check(measure="parameter_norm", estimate=noisy(4.0)).verdict == "fail"
+
+
 def test_declared_accuracy_is_what_is_judged():
     def near(case):
         return flatgauge.Estimate(1.005 * math.hypot(*case.theta), rel_error=0.01)
