@@ -96,7 +96,8 @@ fn examples_build_every_layer_and_conform() {
         let path = place.path().join(format!("example_{language}.py"));
         std::fs::write(&path, example.unwrap().stdout).unwrap();
         let command = format!("{python} '{}'", path.display());
-        for what in [&["--measure", "hessian_trace", "--case", cases.to_str().unwrap()][..], &["--conformance"]] {
+        let trace = ["--measure", "hessian_trace", "--case", cases.to_str().unwrap()];
+        for what in [&trace[..], &[&trace[..], &["--dtype", "float32"]].concat(), &["--conformance"]] {
             let output = Command::new(env!("CARGO_BIN_EXE_flatgauge"))
                 .args(["check", "--command", &command, "--timeout", "300s"])
                 .args(what)

@@ -13,6 +13,7 @@ use crate::gate::external::{
 };
 use crate::gate::{self, Context, Known, Report, Tier};
 use crate::kernel::{KernelError, KernelMethod, Kind, kernel_fn};
+use crate::numeric::Dtype;
 use crate::prior::{Link, LogProbMethod};
 use crate::report;
 use clap::{Args, ValueEnum};
@@ -42,6 +43,10 @@ pub(super) struct Arguments {
     /// Relative error up to which the command vouches for its answers, unless one says otherwise (rel_error, abs_error)
     #[arg(long, value_name = "SHARE", value_parser = share)]
     accuracy: Option<f64>,
+    /// Format in which the command computes a measure or a kernel: float32 is asked on numbers of that format, and judged by
+    /// its tolerances
+    #[arg(long, default_value = "float64", value_name = "FORMAT")]
+    dtype: DtypeName,
     /// Failures that are known: a TOML file of lines "law/estimator/case" = "reason or address", with * for any text
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
@@ -81,6 +86,21 @@ enum LanguageName {
     Torch,
     /// Python with JAX
     Jax,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DtypeName {
+    Float64,
+    Float32,
+}
+
+impl From<DtypeName> for Dtype {
+    fn from(name: DtypeName) -> Self {
+        match name {
+            DtypeName::Float64 => Self::Float64,
+            DtypeName::Float32 => Self::Float32,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -183,6 +203,13 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     {
         return Err(UsageError(format!("--link: method '{id}' has no {} link", links[0])));
     }
+    let dtype = Dtype::from(arguments.dtype);
+    if method.is_some() && dtype != Dtype::Float64 {
+        return Err(UsageError(format!(
+            "--dtype: methods of log P(f) are held to float64, since digits that {dtype} does not have decide whether labels \
+             are possible under nearly singular Gram matrices"
+        )));
+    }
     let known = arguments.known.as_deref().map(Known::read).transpose().with_flag("--known")?.unwrap_or_default();
     let mut line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
     if let Some(links) = links {
@@ -190,6 +217,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     }
     if let Some(accuracy) = arguments.accuracy {
         line += &format!(" --accuracy {accuracy:e}");
+    }
+    if dtype != Dtype::Float64 {
+        line += &format!(" --dtype {dtype}");
     }
     if let Some(folder) = &arguments.report {
         report::folder::prepare(folder).with_flag("--report")?;
@@ -217,7 +247,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         (None, Some(_)) => RequestKind::Prior,
         (None, None) => RequestKind::Kernel,
     };
-    let opening = Opening { kinds: vec![kind], seed: arguments.seed, keeps_lines: false };
+    let opening = Opening { kinds: vec![kind], seed: arguments.seed, dtype, keeps_lines: false };
     let external = start(command, arguments.timeout, &opening, arguments.accuracy.unwrap_or(0.0))?;
     let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
     let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();

@@ -2,7 +2,7 @@
 
 use crate::description::Description;
 use crate::flatness::{DensePoint, FlatnessError, Options, Point};
-use crate::numeric::Estimate;
+use crate::numeric::{Dtype, Estimate};
 use crate::rescale::Action;
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,12 @@ pub trait Measure: Send + Sync {
     /// Whether it takes the objective's scale into account; the protocol of external commands has none.
     fn knows_loss_scale(&self) -> bool {
         true
+    }
+
+    /// The format it computes in. One of [`Dtype::Float32`] is asked on networks and data of that format, and judged by
+    /// tolerances that follow from it.
+    fn dtype(&self) -> Dtype {
+        Dtype::Float64
     }
 
     /// The measure at a point.

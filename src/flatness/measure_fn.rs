@@ -2,13 +2,21 @@
 
 use crate::description::Description;
 use crate::flatness::{self, FlatnessError, Measure, Options, Point, Responses};
-use crate::numeric::Estimate;
+use crate::numeric::{Dtype, Estimate};
 
 /// A closure in the place of a registered measure; see [`measure_fn`].
 #[derive(Clone, Copy)]
 pub struct MeasureFn<F> {
     registered: &'static dyn Measure,
     evaluate: F,
+    dtype: Dtype,
+}
+
+impl<F> MeasureFn<F> {
+    /// The same, held to the laws as an estimator that computes in this format.
+    pub fn in_dtype(self, dtype: Dtype) -> Self {
+        Self { dtype, ..self }
+    }
 }
 
 /// The closure `evaluate` as an estimator of the registered measure `id`. It is held to that measure's laws, definition and
@@ -36,7 +44,7 @@ where
 {
     let known = || flatness::registry().iter().map(|measure| measure.id()).collect::<Vec<_>>().join(", ");
     match flatness::find(id) {
-        Some(registered) => MeasureFn { registered, evaluate },
+        Some(registered) => MeasureFn { registered, evaluate, dtype: Dtype::Float64 },
         None => panic!("there is no measure '{id}', expected one of {}", known()),
     }
 }
@@ -67,6 +75,10 @@ where
 
     fn is_stochastic(&self) -> bool {
         self.registered.is_stochastic()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {

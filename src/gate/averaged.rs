@@ -4,7 +4,7 @@ use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Respon
 use crate::gate::effort::{Effort, short};
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
-use crate::numeric::{Estimate, Streams};
+use crate::numeric::{Dtype, Estimate, Streams};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use crate::rescale::Action;
 use ndarray::ArrayView2;
@@ -55,6 +55,10 @@ impl Measure for Averaged<'_, dyn Measure + '_> {
 
     fn knows_loss_scale(&self) -> bool {
         self.subject.knows_loss_scale()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.subject.dtype()
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
@@ -160,6 +164,10 @@ impl KernelMethod for Averaged<'_, dyn KernelMethod + '_> {
 
     fn kinds(&self) -> &'static [Kind] {
         self.subject.kinds()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.subject.dtype()
     }
 
     fn gram(

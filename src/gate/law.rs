@@ -7,12 +7,13 @@ use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
+use crate::gate::float32;
 use crate::gate::sequential::decide;
 use crate::gate::tier::Tier;
 use crate::kernel::KernelMethod;
-use crate::numeric::Streams;
+use crate::numeric::{Dtype, Streams};
 use crate::prior::LogProbMethod;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What is held to the laws, and how hard.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct Context<'a> {
     pub prior_cases: Arc<Vec<PriorCase>>,
     /// What the methods said of the drawn Gram matrices as they are, which most laws compare with.
     pub(super) base_answers: Arc<BaseAnswers>,
+    /// The networks in single precision, once somebody asks for them.
+    pub(super) float32_cases: Arc<OnceLock<Arc<Vec<FlatnessCase>>>>,
 }
 
 impl<'a> Context<'a> {
@@ -58,6 +61,7 @@ impl<'a> Context<'a> {
             flatness_cases: Arc::new(corpus.networks(tier, seed).expect(sound)),
             prior_cases: Arc::new(corpus.grams(tier, seed).expect(sound)),
             base_answers: Arc::default(),
+            float32_cases: Arc::default(),
         }
     }
 
@@ -80,6 +84,7 @@ impl<'a> Context<'a> {
             flatness_cases: Arc::new(networks),
             prior_cases: Arc::new(grams),
             base_answers: Arc::default(),
+            float32_cases: Arc::default(),
             ..self.clone()
         }
     }
@@ -88,6 +93,17 @@ impl<'a> Context<'a> {
     pub fn built_in(tier: Tier, seed: u64) -> Self {
         Self::new(crate::flatness::registry().to_vec(), crate::prior::registry().to_vec(), true, tier, seed)
             .with_kernels(crate::kernel::registry().to_vec())
+    }
+
+    /// The networks for estimators that compute in a format: all of them, or those that it can hold, rounded to it.
+    pub fn networks(&self, dtype: Dtype) -> Arc<Vec<FlatnessCase>> {
+        match dtype {
+            Dtype::Float64 => Arc::clone(&self.flatness_cases),
+            Dtype::Float32 => {
+                let all = || Arc::new(self.flatness_cases.iter().filter_map(float32::case).collect());
+                Arc::clone(self.float32_cases.get_or_init(all))
+            }
+        }
     }
 
     /// The random streams of a law's case: a function of the seed and the case's name alone, so that

@@ -19,6 +19,7 @@ mod failure_group;
 mod false_alarms;
 mod features;
 mod finding;
+mod float32;
 mod generated;
 mod honesty;
 mod known;

@@ -57,6 +57,20 @@ pub(crate) const CERTIFIED_FIXED_POINT: f64 = 1e-7;
 /// quadrature's sum, and as many of `log P` itself.
 pub(crate) const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 
+/// As [`CURVATURE_AGREEMENT`](crate::numeric::tolerance::CURVATURE_AGREEMENT) for estimators that compute in float32: an
+/// eigenvalue that is iterated until nothing moves is off by `1000 u = 6e-5` of the largest for a thousand parameters, a
+/// product of ten layers by a few hundred roundings, and second derivatives multiply two of them.
+pub(crate) const CURVATURE_AGREEMENT_FLOAT32: f64 = 1e-3;
+
+/// As [`SUMMATION_AGREEMENT`](crate::numeric::tolerance::SUMMATION_AGREEMENT) for estimators that compute in float32: the same
+/// ten thousand roundings, of `2^-24` each.
+pub(crate) const SUMMATION_AGREEMENT_FLOAT32: f64 = 6e-4;
+
+/// Agreement of Gram matrices by methods that compute in float32, relative to `sqrt(K_ii K_jj)`: an angle between nearly
+/// parallel inputs is off by `(8 u)^(1/2) = 7e-4`, and with it the factor `(pi - theta) / (2 pi)` of a layer of a tangent
+/// kernel by `7e-4 / pi` of itself; ten layers add up.
+pub(crate) const KERNEL_AGREEMENT_FLOAT32: f64 = 2e-3;
+
 /// Standard errors from which on a comparison that passes is looked at again: one of 190 right ones (Student's
 /// distribution with 31 degrees of freedom, as for [`GATE_FALSE_ALARM`]).
 pub(crate) const SUSPICIOUS_Z: f64 = 3.0;

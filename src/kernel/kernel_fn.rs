@@ -2,6 +2,7 @@
 
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
+use crate::numeric::Dtype;
 use ndarray::ArrayView2;
 
 /// A closure as a method for Gram matrices; see [`kernel_fn`].
@@ -10,6 +11,14 @@ pub struct KernelFn<F> {
     id: &'static str,
     kinds: &'static [Kind],
     gram: F,
+    dtype: Dtype,
+}
+
+impl<F> KernelFn<F> {
+    /// The same, held to the laws as a method that computes in this format.
+    pub fn in_dtype(self, dtype: Dtype) -> Self {
+        Self { dtype, ..self }
+    }
 }
 
 /// The closure `gram` as a method called `id` that offers `kinds`. Where its results carry standard errors they are held to
@@ -29,7 +38,7 @@ pub fn kernel_fn<F>(id: &'static str, kinds: &'static [Kind], gram: F) -> Kernel
 where
     F: Fn(&Architecture, ArrayView2<f64>, &KernelOptions) -> Result<KernelResult, KernelError> + Send + Sync,
 {
-    KernelFn { id, kinds, gram }
+    KernelFn { id, kinds, gram, dtype: Dtype::Float64 }
 }
 
 impl<F> KernelMethod for KernelFn<F>
@@ -50,6 +59,10 @@ where
 
     fn kinds(&self) -> &'static [Kind] {
         self.kinds
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     fn gram(

@@ -2,7 +2,7 @@
 
 use crate::kernel::KernelError;
 use crate::model::Architecture;
-use crate::numeric::{Estimate, Info};
+use crate::numeric::{Dtype, Estimate, Info};
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -151,6 +151,12 @@ pub trait KernelMethod: Send + Sync {
 
     /// The kernels the method offers.
     fn kinds(&self) -> &'static [Kind];
+
+    /// The format it computes in. One of [`Dtype::Float32`] is asked on inputs of that format, and judged by tolerances that
+    /// follow from it.
+    fn dtype(&self) -> Dtype {
+        Dtype::Float64
+    }
 
     /// The Gram matrix of `inputs` (`n x d`, one row an input, channels then height then width).
     ///

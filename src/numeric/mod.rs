@@ -5,6 +5,7 @@ pub(crate) mod bootstrap;
 #[cfg(feature = "studies")]
 pub(crate) mod correlation;
 mod double_double;
+mod dtype;
 mod estimate;
 mod fnv;
 #[cfg(feature = "studies")]
@@ -23,6 +24,7 @@ pub(crate) use double_double::DoubleDouble;
 pub(crate) use estimate::serialize_optional_real;
 #[cfg(feature = "studies")]
 pub(crate) use estimate::serialize_real;
+pub use dtype::Dtype;
 pub use estimate::{Estimate, Info, InfoValue};
 #[cfg(feature = "studies")]
 pub(crate) use fnv::fnv1a;

@@ -2,7 +2,7 @@
 
 use crate::model::{LayerSpec, Model, Network, Role};
 use crate::numeric::Streams;
-use crate::rescale::hidden::units;
+use crate::rescale::hidden::{power_of_two, units};
 use crate::rescale::neuron_scaling::check_length;
 use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
@@ -131,6 +131,11 @@ impl Rescaling for BatchNormScale {
             }
         }
         Ok(Action::diagonal(scale))
+    }
+
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        let round = |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
+        Box::new(Self { factors: self.factors.iter().map(round).collect() })
     }
 
     fn describe(&self) -> String {

@@ -35,6 +35,10 @@ impl Rescaling for Composition {
         self.fold(Action::identity(model.buffer_count()), |part| part.buffer_action(model))
     }
 
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        Box::new(Self { parts: self.parts.iter().map(|part| part.in_powers_of_two()).collect() })
+    }
+
     fn describe(&self) -> String {
         let parts: Vec<String> = self.parts.iter().map(|part| part.describe()).collect();
         if parts.is_empty() { "nothing".to_owned() } else { parts.join("; then ") }

@@ -3,6 +3,11 @@
 use crate::model::{LayerSpec, Model, Role, Tensor};
 use crate::rescale::{Action, RescaleError};
 
+/// The power of two nearest to a factor, by the ratio between them.
+pub(crate) fn power_of_two(factor: f64) -> f64 {
+    factor.log2().round().exp2()
+}
+
 /// The units between two affine layers of one chain, and what lies between the layers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hidden {

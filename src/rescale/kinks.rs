@@ -1,7 +1,7 @@
 //! Pre-activations that are 0 as far as rounding lets one see.
 
 use crate::model::{Architecture, LayerSpec, Model};
-use crate::numeric::tolerance::UNIT_ROUNDOFF;
+use crate::numeric::Dtype;
 use ndarray::{Array2, ArrayView2, Axis};
 
 /// Samples looked at together: bounds the memory.
@@ -40,7 +40,13 @@ impl NearKinks {
     /// rescaled weight; a ReLU passes on the error of what is not certainly below 0, other layers theirs by their
     /// Lipschitz constants. Twice that bounds the difference between two computations.
     pub fn of(model: &Model, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>) -> Self {
+        Self::in_dtype(model, theta, buffers, inputs, Dtype::Float64)
+    }
+
+    /// The same for computations in another format, on numbers that it holds.
+    pub fn in_dtype(model: &Model, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>, dtype: Dtype) -> Self {
         let mut walk = Walk {
+            unit_roundoff: dtype.unit_roundoff(),
             template: model.architecture(),
             theta,
             buffers,
@@ -88,6 +94,7 @@ struct Values {
 /// Walks the layers in the order in which parameters and buffers are laid out.
 struct Walk<'w> {
     template: &'w Architecture,
+    unit_roundoff: f64,
     theta: &'w [f64],
     buffers: &'w [f64],
     activations: usize,
@@ -108,7 +115,7 @@ impl Walk<'_> {
                 let (shape_out, branch) = self.chain(branch, shape.clone(), input.clone());
                 let (_, shortcut) = self.chain(shortcut, shape, input);
                 let at = branch.at + shortcut.at;
-                let rounding = at.mapv(|value: f64| UNIT_ROUNDOFF * value.abs());
+                let rounding = at.mapv(|value: f64| self.unit_roundoff * value.abs());
                 (shape_out, Values { error: branch.error + shortcut.error + rounding, at })
             }
             _ => self.plain(layer, shape, input),
@@ -160,22 +167,22 @@ impl Walk<'_> {
                     opposite[tensor.range.clone()].iter_mut().for_each(|mean| *mean = -mean.abs());
                     none[tensor.range.clone()].fill(0.0);
                 }
-                let gamma = (fan_in + 4) as f64 * UNIT_ROUNDOFF;
+                let gamma = (fan_in + 4) as f64 * self.unit_roundoff;
                 model.logits(&linear, &none, input.error.view())
                     + model.logits(&magnitudes, &opposite, sizes.view()) * gamma
             }
             LayerSpec::AvgPool { size, .. } => {
-                let gamma = (size[0] * size[1] + 1) as f64 * UNIT_ROUNDOFF;
+                let gamma = (size[0] * size[1] + 1) as f64 * self.unit_roundoff;
                 model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
             }
             LayerSpec::GlobalAvgPool => {
-                let gamma = (sizes.ncols() + 1) as f64 * UNIT_ROUNDOFF;
+                let gamma = (sizes.ncols() + 1) as f64 * self.unit_roundoff;
                 model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
             }
             LayerSpec::MaxPool { .. } => model.logits(theta, buffers, input.error.view()),
             LayerSpec::Flatten | LayerSpec::Relu | LayerSpec::Residual { .. } => input.error,
             // Slopes of at most 1 and 2 / sqrt(pi), and two roundings of the value.
-            LayerSpec::Tanh | LayerSpec::Erf => 2.0 * (input.error + at.mapv(|y: f64| UNIT_ROUNDOFF * y.abs())),
+            LayerSpec::Tanh | LayerSpec::Erf => 2.0 * (input.error + at.mapv(|y: f64| self.unit_roundoff * y.abs())),
         };
         (shape, Values { at, error })
     }

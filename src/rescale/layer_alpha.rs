@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::numeric::Streams;
-use crate::rescale::hidden::{Change, Hidden, act_on_units, hidden_layers, hidden_of, units};
+use crate::rescale::hidden::{Change, Hidden, act_on_units, hidden_layers, hidden_of, power_of_two, units};
 use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
 
@@ -28,6 +28,10 @@ impl Rescaling for LayerAlpha {
         let hidden = hidden_of(model, self.layer)?;
         check_homogeneous(&hidden)?;
         Ok(act_on_units(model, &hidden, &Change::divide(units(model, hidden.incoming), self.alpha)))
+    }
+
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        Box::new(Self { alpha: power_of_two(self.alpha), ..*self })
     }
 
     fn describe(&self) -> String {

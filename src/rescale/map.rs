@@ -38,6 +38,9 @@ pub trait Rescaling: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// The map of its kind whose factors are the nearest powers of two: it rounds nothing in any binary format.
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling>;
+
     /// A line that names the map and its settings.
     fn describe(&self) -> String;
 

@@ -40,6 +40,7 @@ pub use action::Action;
 pub use batch_norm_scale::BatchNormScale;
 pub use composition::Composition;
 pub use kinks::{NearKink, NearKinks};
+pub(crate) use hidden::power_of_two;
 pub use layer_alpha::LayerAlpha;
 pub use neuron_scaling::NeuronScaling;
 pub use permutation::Permutation;

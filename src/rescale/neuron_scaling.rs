@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::numeric::Streams;
-use crate::rescale::hidden::{Change, act_on_units, hidden_of, units};
+use crate::rescale::hidden::{Change, act_on_units, hidden_of, power_of_two, units};
 use crate::rescale::layer_alpha::{check_homogeneous, homogeneous_layers};
 use crate::rescale::{Action, RescaleError, Rescaling, RescalingKind};
 use rand::RngExt;
@@ -51,6 +51,11 @@ impl Rescaling for NeuronScaling {
             action = action.then(&act_on_units(model, &hidden, &Change::scale(factors)));
         }
         Ok(action)
+    }
+
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        let round = |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
+        Box::new(Self { factors: self.factors.iter().map(round).collect() })
     }
 
     fn describe(&self) -> String {

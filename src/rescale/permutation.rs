@@ -71,6 +71,10 @@ impl Rescaling for Permutation {
         Ok(action)
     }
 
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        Box::new(self.clone())
+    }
+
     fn describe(&self) -> String {
         let layers =
             self.orders.iter().map(|(layer, order)| format!("{} units of layer {layer} permuted", order.len()));

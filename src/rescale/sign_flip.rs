@@ -36,6 +36,10 @@ impl Rescaling for SignFlip {
         Ok(action)
     }
 
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        Box::new(self.clone())
+    }
+
     fn describe(&self) -> String {
         let layers = self.flips.iter().map(|(layer, flips)| {
             let count = flips.iter().filter(|flip| **flip).count();

@@ -125,3 +125,26 @@ fn what_would_change_the_function_is_refused_by_name() {
         ));
     }
 }
+
+/// In powers of two a map is one of its kind still, and where everything is homogeneous no logit moves a bit.
+#[test]
+fn powers_of_two_round_nothing() {
+    let network = network(&[4, 6, 5, 2], Activation::Relu, 7);
+    let inputs = Array2::from_shape_fn((5, 4), |(i, j)| ((3 * i + j) as f64).sin());
+    let mut moved = 0;
+    for kind in registry() {
+        let Ok(map) = kind.draw(&network.model, 1e3, Streams::new(3)) else { continue };
+        let exact = map.in_powers_of_two();
+        assert_eq!(exact.id(), map.id());
+        let action = exact.action(&network.model).unwrap();
+        assert!(action.scale().iter().all(|factor| factor.abs().log2().fract() == 0.0), "{}", exact.describe());
+        assert_eq!(action.source(), map.action(&network.model).unwrap().source());
+        moved += usize::from(action.scale().iter().any(|factor| *factor != 1.0));
+        // A permutation adds in another order.
+        if action.source().iter().enumerate().all(|(index, source)| index == *source) {
+            let twin = exact.apply(&network).unwrap();
+            assert_eq!(twin.logits(inputs.view()), network.logits(inputs.view()), "{}", exact.describe());
+        }
+    }
+    assert!(moved >= 3);
+}

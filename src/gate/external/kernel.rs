@@ -7,7 +7,7 @@ use super::stream::NoAnswer;
 use crate::data::{read_npy, write_npy};
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
-use crate::numeric::Info;
+use crate::numeric::{Dtype, Info};
 use ndarray::{Array2, ArrayView2, Ix2};
 use serde_json::Value;
 use std::path::Path;
@@ -34,7 +34,7 @@ impl ExternalKernel {
         options: &KernelOptions,
     ) -> Result<Value, String> {
         write_npy(inputs_path, inputs).map_err(|error| error.to_string())?;
-        Ok(request::kernel(id, self.kind, architecture, inputs_path, options))
+        Ok(request::kernel(id, self.kind, architecture, inputs_path, options, self.dtype()))
     }
 
     fn fault(reason: String) -> KernelError {
@@ -74,6 +74,10 @@ impl KernelMethod for ExternalKernel {
             Kind::Nngp => &[Kind::Nngp],
             Kind::Ntk => &[Kind::Ntk],
         }
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.external.dtype
     }
 
     fn gram(

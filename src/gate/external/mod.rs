@@ -29,7 +29,7 @@ use crate::gate::outcome::Outcome;
 use crate::gate::printable::printable;
 use crate::gate::report::PROTOCOL;
 use crate::model::{Network, save_network};
-use crate::numeric::Estimate;
+use crate::numeric::{Dtype, Estimate};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use answer::Answer;
 use ndarray::ArrayView1;
@@ -50,6 +50,8 @@ pub struct External {
     asked: AtomicU64,
     /// Relative error up to which all its answers are vouched for, unless they say otherwise.
     accuracy: f64,
+    /// The format in which it computes.
+    dtype: Dtype,
     /// Why the files of a request could not be written.
     host_fault: OnceLock<String>,
 }
@@ -101,7 +103,7 @@ impl External {
         let folder = folder()?;
         let started = Process::start(command, timeout, request::start(opening), opening.keeps_lines);
         let process = started.map_err(StartError::Shell)?;
-        Ok(Self { process, folder, asked: AtomicU64::new(0), accuracy: 0.0, host_fault: OnceLock::new() })
+        Ok(Self { process, folder, asked: AtomicU64::new(0), accuracy: 0.0, dtype: opening.dtype, host_fault: OnceLock::new() })
     }
 
     /// The same, vouching for a relative error of all answers that declare none.
@@ -202,7 +204,7 @@ impl ExternalMeasure {
         save_network(net, &network, &BTreeMap::new()).map_err(|error| error.to_string())?;
         let shape = &objective.model.architecture().input;
         write_npz(data, objective.inputs, shape, objective.targets).map_err(|error| error.to_string())?;
-        Ok(request::flatness(id, self.definition.id(), [net, data], objective, options))
+        Ok(request::flatness(id, self.definition.id(), [net, data], objective, options, self.dtype()))
     }
 }
 
@@ -229,6 +231,10 @@ impl Measure for ExternalMeasure {
 
     fn knows_loss_scale(&self) -> bool {
         false
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.external.dtype
     }
 
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {

@@ -5,6 +5,7 @@ use super::stream::START;
 use crate::flatness::Options;
 use crate::kernel::{KernelOptions, Kind};
 use crate::model::{Architecture, Loss, Objective};
+use crate::numeric::Dtype;
 use crate::prior::{Link, PriorOptions};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -42,18 +43,17 @@ pub struct Opening {
     pub kinds: Vec<RequestKind>,
     /// Seed of the run.
     pub seed: u64,
+    /// The format in which the command is to compute.
+    pub dtype: Dtype,
     /// Whether the command's lines are kept, to be looked at one by one.
     pub keeps_lines: bool,
 }
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { kinds: RequestKind::ALL.to_vec(), seed: 0, keeps_lines: false }
+        Self { kinds: RequestKind::ALL.to_vec(), seed: 0, dtype: Dtype::Float64, keeps_lines: false }
     }
 }
-
-/// Numbers of all files.
-const DTYPE: &str = "float64";
 
 /// The line that opens protocol 1.0.
 pub(super) fn start(opening: &Opening) -> String {
@@ -63,7 +63,7 @@ pub(super) fn start(opening: &Opening) -> String {
         "kind": "start",
         "protocol": PROTOCOL_VERSION,
         "kinds": kinds,
-        "dtypes": [DTYPE],
+        "dtypes": [opening.dtype],
         "seed": opening.seed,
     })
     .to_string()
@@ -85,6 +85,7 @@ pub(super) fn flatness(
     [net, data]: [&Path; 2],
     objective: &Objective,
     options: &Options,
+    dtype: Dtype,
 ) -> Value {
     json!({
         "id": id,
@@ -97,7 +98,7 @@ pub(super) fn flatness(
         "loss_formula": formula(objective.loss),
         "data": data,
         "options": options.with_former_names(),
-        "dtype": DTYPE,
+        "dtype": dtype,
         "seed": options.seed,
     })
 }
@@ -117,7 +118,7 @@ pub(super) fn prior(id: &str, method: &str, [gram, labels]: [&Path; 2], options:
         "link_formula": event,
         "gram": gram,
         "labels": labels,
-        "dtype": DTYPE,
+        "dtype": Dtype::Float64,
         "seed": options.seed,
     })
 }
@@ -129,6 +130,7 @@ pub(super) fn kernel(
     architecture: &Architecture,
     inputs: &Path,
     options: &KernelOptions,
+    dtype: Dtype,
 ) -> Value {
     json!({
         "id": id,
@@ -137,7 +139,7 @@ pub(super) fn kernel(
         "architecture": architecture,
         "inputs": inputs,
         "samples": options.samples,
-        "dtype": DTYPE,
+        "dtype": dtype,
         "seed": options.seed,
     })
 }

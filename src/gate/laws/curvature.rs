@@ -6,13 +6,14 @@ use crate::gate::averaged::Averaged;
 use crate::gate::cases::{FlatnessCase, draw_flatness_case, drawn_architecture};
 use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
+use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::Score;
-use crate::gate::tolerance::{NO_NOISIER, SEEN_Z};
+use crate::gate::tolerance::{CURVATURE_AGREEMENT_FLOAT32, NO_NOISIER, SEEN_Z, SUMMATION_AGREEMENT_FLOAT32};
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
-use crate::numeric::{Estimate, Info, Streams};
-use crate::rescale::{self, Action, LayerAlpha, Rescaling};
+use crate::numeric::{Dtype, Estimate, Info, Streams};
+use crate::rescale::{self, Action, LayerAlpha, NearKinks, Rescaling};
 use std::sync::Arc;
 
 /// The measure's definition comes from the registry where it has an entry, so that an estimator under
@@ -48,27 +49,41 @@ pub(super) fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate
 /// Relative to what is expected, so that an answer cannot widen its own tolerance; and relative to the sizes of what is
 /// added up ([`Measure::summands`]), which is all that is left of a sum that cancels: two orders of adding differ by
 /// [`SUMMATION_AGREEMENT`] of them. Below the normal numbers of f64 there are no relative errors.
-pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64) -> (f64, f64) {
+pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64, dtype: Dtype) -> (f64, f64) {
     let std_error = measured.std_error.unwrap_or(0.0).hypot(expected.std_error.unwrap_or(0.0));
     let finite = |size: f64| if size.is_finite() { size.abs() } else { 0.0 };
-    let relative = CURVATURE_AGREEMENT * finite(expected.value) + SUMMATION_AGREEMENT * finite(summands);
+    let [of_value, of_summands] = shares(dtype);
+    let relative = of_value * finite(expected.value) + of_summands * finite(summands);
     (relative + f64::MIN_POSITIVE + measured.error_bound + expected.error_bound, std_error)
+}
+
+/// The shares of the value, and of the sizes of what is added up, that rounding explains in a format.
+pub(super) fn shares(dtype: Dtype) -> [f64; 2] {
+    match dtype {
+        Dtype::Float64 => [CURVATURE_AGREEMENT, SUMMATION_AGREEMENT],
+        Dtype::Float32 => [CURVATURE_AGREEMENT_FLOAT32, SUMMATION_AGREEMENT_FLOAT32],
+    }
 }
 
 /// The tolerance of two answers that a law makes equal, in words; see [`noise`].
 pub(super) fn agreement() -> String {
     format!(
-        "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up, and {} standard \
-         errors for random estimates",
+        "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up (in float32 \
+         {CURVATURE_AGREEMENT_FLOAT32:e} and {SUMMATION_AGREEMENT_FLOAT32:e}), and {} standard errors for random estimates",
         crate::gate::tolerance::GATE_Z
     )
 }
 
 /// Compares two answers that the law says are equal.
-pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimate, Finding>, summands: f64) -> Finding {
+pub(super) fn same(
+    measured: Result<Estimate, Finding>,
+    expected: Result<Estimate, Finding>,
+    summands: f64,
+    dtype: Dtype,
+) -> Finding {
     match (measured, expected) {
         (Ok(measured), Ok(expected)) => {
-            let (rounding, std_error) = noise(&measured, &expected, summands);
+            let (rounding, std_error) = noise(&measured, &expected, summands, dtype);
             Finding::test(measured.value, expected.value, rounding, std_error)
                 .vouched(measured.error_bound + expected.error_bound, expected.value.abs().max(summands))
         }
@@ -78,10 +93,15 @@ pub(super) fn same(measured: Result<Estimate, Finding>, expected: Result<Estimat
 
 /// Compares an answer with what the definition predicts. A prediction that rests on draws has a standard error itself, and
 /// asks of no answer to be much surer.
-fn as_predicted(measured: Result<Estimate, Finding>, predicted: Result<Estimate, Finding>, summands: f64) -> Finding {
+fn as_predicted(
+    measured: Result<Estimate, Finding>,
+    predicted: Result<Estimate, Finding>,
+    summands: f64,
+    dtype: Dtype,
+) -> Finding {
     match (measured, predicted) {
         (Ok(measured), Ok(predicted)) => {
-            let (rounding, std_error) = noise(&measured, &predicted, summands);
+            let (rounding, std_error) = noise(&measured, &predicted, summands, dtype);
             let [own, least] = [&measured, &predicted].map(|estimate| estimate.std_error.unwrap_or(0.0));
             let scale = if own <= NO_NOISIER * least { f64::INFINITY } else { predicted.value.abs() };
             Finding::test_on_scale(measured.value, predicted.value, rounding, std_error, scale)
@@ -92,14 +112,20 @@ fn as_predicted(measured: Result<Estimate, Finding>, predicted: Result<Estimate,
 }
 
 /// A disagreement of numbers at a kink decides nothing: rounding chose the side on which each of them was computed.
-pub(super) fn unless_at_a_kink(finding: Finding, case: &FlatnessCase) -> Finding {
+pub(super) fn unless_at_a_kink(finding: Finding, case: &FlatnessCase, dtype: Dtype) -> Finding {
     if finding.verdict != Verdict::Fail || finding.measured.is_none_or(|measured| !measured.is_finite()) {
         return finding;
     }
-    match Point::new(case.objective(), &case.network.theta).near_kinks().sentence() {
+    match near_kinks(case, dtype).sentence() {
         Some(sentence) => Finding::skip(sentence),
         None => finding,
     }
+}
+
+/// The kinks that a format cannot tell from 0.
+pub(super) fn near_kinks(case: &FlatnessCase, dtype: Dtype) -> NearKinks {
+    let network = &case.network;
+    NearKinks::in_dtype(&network.model, &network.theta, &network.buffers, case.inputs.view(), dtype)
 }
 
 /// The reason to skip a case whose dense derivatives are beyond f64.
@@ -193,10 +219,11 @@ impl Law for Definition {
                     let summands = definition(measure).summands(&dense, &options);
                     // Whoever vouches for some digits only is graded in digits wherever the true value is known, and has as
                     // many: a sum that cancels has fewer than any answer could hold.
-                    let rounding = SUMMATION_AGREEMENT * summands;
+                    let rounding = shares(measure.dtype())[1] * summands;
                     let vouching = measured.as_ref().ok().filter(|answer| answer.error_bound > 100.0 * rounding);
                     let score = vouching.and_then(|answer| Score::of_estimate(answer, expected, 0.0));
-                    let finding = unless_at_a_kink(same(measured, Ok(constant(expected)), summands), case);
+                    let finding = same(measured, Ok(constant(expected)), summands, measure.dtype());
+                    let finding = unless_at_a_kink(finding, case, measure.dtype());
                     let score = score.filter(|_| finding.verdict != Verdict::Skip);
                     finding.scored(score)
                 }
@@ -254,6 +281,7 @@ impl Law for Covariance {
                     if !map.is_exact() {
                         return None;
                     }
+                    let map = float32::map(measure.dtype(), map);
                     Some((map.action(&case.network.model).ok()?, None))
                 });
                 for (action, alpha) in fixed.chain(drawn).flatten() {
@@ -266,7 +294,8 @@ impl Law for Covariance {
                         return Finding::skip("the measure states no prediction");
                     };
                     let measured = evaluate(measure, case, &action.apply(&case.network.theta), &options);
-                    let finding = as_predicted(measured, expected, definition(measure).summands(&dense, &options));
+                    let summands = definition(measure).summands(&dense, &options);
+                    let finding = as_predicted(measured, expected, summands, measure.dtype());
                     findings.push(match alpha {
                         Some(alpha) => finding.scaled_by(alpha),
                         None => finding,
@@ -275,7 +304,7 @@ impl Law for Covariance {
                 if findings.is_empty() {
                     return Finding::skip("no rescaling preserves this network's function");
                 }
-                unless_at_a_kink(Finding::worst(findings), case)
+                unless_at_a_kink(Finding::worst(findings), case, measure.dtype())
             },
         )
     }
@@ -294,6 +323,9 @@ fn predicted(
     let point = Point::new(case.objective(), &case.network.theta);
     Some(answer(definition.predict(&point, action, options)?))
 }
+
+/// Least movement that counts as one, in units of the agreement of two answers.
+const LEAST_MOVEMENT: f64 = 100.0;
 
 /// Measures that are said to change do change; those said to be invariant stay.
 ///
@@ -317,7 +349,7 @@ impl Law for Responds {
     fn tolerance(&self) -> String {
         format!(
             "'changes': more than {:e} of the value, beyond rounding and {SEEN_Z} standard errors; 'invariant': {}",
-            100.0 * CURVATURE_AGREEMENT,
+            LEAST_MOVEMENT * CURVATURE_AGREEMENT,
             agreement()
         )
     }
@@ -339,7 +371,8 @@ impl Law for Responds {
             context,
             |measure| definition(measure).responses().layer_scaling != Response::Statistical,
             |measure, case, draws| {
-                let action = match (LayerAlpha { layer: 0, alpha: 5.9 }).action(&case.network.model) {
+                let alpha = float32::factor(measure.dtype(), 5.9);
+                let action = match (LayerAlpha { layer: 0, alpha }).action(&case.network.model) {
                     Ok(action) => action,
                     Err(error) => return Finding::skip(error.to_string()),
                 };
@@ -360,8 +393,9 @@ impl Law for Responds {
                         if let Some(value) = [before.value, after.value].into_iter().find(|value| !value.is_finite()) {
                             return Finding::fail(format!("the measure is {value}"));
                         }
-                        let (rounding, std_error) = noise(&after, &before, summands);
-                        let least = 100.0 * CURVATURE_AGREEMENT * before.value.abs() + rounding + SEEN_Z * std_error;
+                        let (rounding, std_error) = noise(&after, &before, summands, measure.dtype());
+                        let share = LEAST_MOVEMENT * shares(measure.dtype())[0];
+                        let least = share * before.value.abs() + rounding + SEEN_Z * std_error;
                         if (after.value - before.value).abs() > least {
                             return Finding::differ(after.value, before.value, least, "the measure did not move");
                         }
@@ -386,7 +420,10 @@ impl Law for Responds {
                             _ => Finding::differ(after.value, before.value, least, "the measure did not move"),
                         }
                     }
-                    (_, before, after) => unless_at_a_kink(same(after, before, summands), case),
+                    (_, before, after) => {
+                        let finding = same(after, before, summands, measure.dtype());
+                        unless_at_a_kink(finding, case, measure.dtype())
+                    }
                 }
             },
         )
@@ -430,8 +467,9 @@ pub(super) fn each<'a>(
     let run = Arc::new(run);
     let mut checks = Vec::new();
     for &measure in context.measures.iter().filter(|measure| covers(**measure)) {
-        for index in 0..context.flatness_cases.len() {
-            let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
+        let networks = context.networks(measure.dtype());
+        for index in 0..networks.len() {
+            let (cases, run) = (Arc::clone(&networks), Arc::clone(&run));
             let name = cases[index].name.clone();
             let streams = context.streams(&name);
             checks.push(Check::new(measure.id(), name, move |effort| {

@@ -1,10 +1,12 @@
 //! Laws of an answer as an estimate: the seed it is given, and the standard error it states.
 
-use super::curvature::{beyond_range, definition, evaluate, has_definition, noise as curvature_noise, options_for};
+use super::curvature::{
+    beyond_range, definition, evaluate, has_definition, near_kinks, noise as curvature_noise, options_for,
+};
 use super::kernel::{gram, largest_error};
 use super::prior::{estimator, log_prob};
 use crate::description::{Reference, references};
-use crate::flatness::{Measure, Options, Point};
+use crate::flatness::{Measure, Options};
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::cause::Cause;
 use crate::gate::effort::short;
@@ -218,7 +220,7 @@ fn each<'a>(context: &Context<'a>, run: impl Fn(&[Question], u64) -> Finding + S
     let most = context.by_tier(4, 8);
     let mut subjects: Vec<(String, Questions<'a>)> = Vec::new();
     for &measure in &context.measures {
-        let cases = Arc::clone(&context.flatness_cases);
+        let cases = context.networks(measure.dtype());
         subjects.push((measure.id().to_owned(), Box::new(move || of_measure(measure, &cases, most))));
     }
     for &method in &context.priors {
@@ -248,7 +250,7 @@ fn of_measure<'a>(measure: &'a dyn Measure, cases: &Arc<Vec<FlatnessCase>>, most
         }
         let case = &cases[index];
         let dense = case.dense();
-        let at_a_kink = || Point::new(case.objective(), &case.network.theta).near_kinks().sentence().is_some();
+        let at_a_kink = || near_kinks(case, measure.dtype()).sentence().is_some();
         if beyond_range(&dense).is_some() || at_a_kink() {
             continue;
         }
@@ -260,7 +262,7 @@ fn of_measure<'a>(measure: &'a dyn Measure, cases: &Arc<Vec<FlatnessCase>>, most
         let of = |value| Estimate::deterministic(value, Info::new());
         let summands = definition(measure).summands(&dense, &options);
         let scale = truth.unwrap_or(dense.value);
-        let (rounding, _) = curvature_noise(&of(scale), &of(scale), summands);
+        let (rounding, _) = curvature_noise(&of(scale), &of(scale), summands, measure.dtype());
         let cases = Arc::clone(cases);
         let ask = move |seed| {
             let case = &cases[index];
@@ -310,7 +312,9 @@ fn of_kernel(method: &dyn KernelMethod, kind: Kind) -> Vec<Question<'_>> {
         let architecture =
             Architecture::fully_connected(&[inputs, 6, 1], Activation::Relu, std::f64::consts::SQRT_2, bias_std);
         let mut generator = Streams::new(inputs as u64).stream("inputs of honesty", 0);
-        let rows = Array2::from_shape_simple_fn((POINTS, inputs), || StandardNormal.sample(&mut generator));
+        let dtype = method.dtype();
+        let mut row = || dtype.round(StandardNormal.sample(&mut generator)).expect("a normal number of any format");
+        let rows = Array2::from_shape_simple_fn((POINTS, inputs), &mut row);
         let closed = KernelOptions { kind, ..KernelOptions::default() };
         let analytic = kernel::find("analytic").expect("it is built in").gram(&architecture, rows.view(), &closed);
         let wanted = analytic.expect("a fully connected network has a closed form").matrix;
@@ -326,7 +330,7 @@ fn of_kernel(method: &dyn KernelMethod, kind: Kind) -> Vec<Question<'_>> {
                 None => Estimate::deterministic(largest_error(answer.matrix.view(), wanted.view()), Info::new()),
             })
         };
-        Question { ask: Box::new(ask), truth: Some(0.0), rounding: super::kernel::agreement(kind) }
+        Question { ask: Box::new(ask), truth: Some(0.0), rounding: super::kernel::agreement(kind, method.dtype()) }
     };
     shapes.into_iter().map(question).collect()
 }

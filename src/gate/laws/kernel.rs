@@ -4,10 +4,12 @@ use crate::description::{Reference, references};
 use crate::gate::averaged::Averaged;
 use crate::gate::cases::FlatnessCase;
 use crate::gate::finding::Finding;
+use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
+use crate::gate::tolerance::KERNEL_AGREEMENT_FLOAT32;
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, Kind};
 use crate::model::{Architecture, LayerSpec};
-use crate::numeric::Streams;
+use crate::numeric::{Dtype, Streams};
 use crate::numeric::tolerance::{NNGP_AGREEMENT, NTK_AGREEMENT};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use rand::RngExt;
@@ -66,25 +68,29 @@ pub(super) fn largest_error(found: ArrayView2<f64>, expected: ArrayView2<f64>) -
 
 /// The tolerance of two matrices that a law makes equal, in words.
 fn agreement_in_words() -> String {
-    format!("{NNGP_AGREEMENT:e} (K_ii K_jj)^(1/2), of tangent kernels {NTK_AGREEMENT:e}")
+    format!(
+        "{NNGP_AGREEMENT:e} (K_ii K_jj)^(1/2), of tangent kernels {NTK_AGREEMENT:e}, of either in float32 \
+         {KERNEL_AGREEMENT_FLOAT32:e}"
+    )
 }
 
 /// By how much two ways to one entry may differ in rounding.
-pub(super) fn agreement(kind: Kind) -> f64 {
-    match kind {
-        Kind::Nngp => NNGP_AGREEMENT,
-        Kind::Ntk => NTK_AGREEMENT,
+pub(super) fn agreement(kind: Kind, dtype: Dtype) -> f64 {
+    match (dtype, kind) {
+        (Dtype::Float64, Kind::Nngp) => NNGP_AGREEMENT,
+        (Dtype::Float64, Kind::Ntk) => NTK_AGREEMENT,
+        (Dtype::Float32, _) => KERNEL_AGREEMENT_FLOAT32,
     }
 }
 
 fn compare(
-    kind: Kind,
+    tolerance: f64,
     found: Result<Answer, Finding>,
     expected: impl FnOnce() -> Result<Array2<f64>, Finding>,
 ) -> Finding {
     match (found, expected()) {
         (Ok(found), Ok(expected)) => {
-            Finding::compare(largest_error(found.matrix.view(), expected.view()), 0.0, agreement(kind))
+            Finding::compare(largest_error(found.matrix.view(), expected.view()), 0.0, tolerance)
         }
         (Err(finding), _) | (_, Err(finding)) => finding,
     }
@@ -133,7 +139,7 @@ impl Law for Permutation {
             let mut order: Vec<usize> = (0..inputs.nrows()).collect();
             order.shuffle(&mut trial.streams.stream("permutation of inputs", 0));
             let architecture = trial.architecture();
-            compare(trial.kind, trial.gram(architecture, inputs.select(Axis(0), &order).view()), || {
+            compare(trial.agreement(), trial.gram(architecture, inputs.select(Axis(0), &order).view()), || {
                 let matrix = trial.gram(architecture, inputs)?.matrix;
                 Ok(matrix.select(Axis(0), &order).select(Axis(1), &order))
             })
@@ -189,22 +195,24 @@ impl Law for Homogeneity {
             }
             let (inputs, n) = (&trial.case.inputs, trial.case.inputs.nrows());
             let mut generator = trial.streams.stream("factors", 0);
-            let factors = Array1::from_shape_simple_fn(n, || SPREAD.powf(generator.random_range(-1.0..=1.0)));
+            let dtype = trial.subject.dtype();
+            let mut factor = || float32::factor(dtype, SPREAD.powf(generator.random_range(-1.0..=1.0)));
+            let factors = Array1::from_shape_simple_fn(n, &mut factor);
             let stretched = inputs * &factors.view().insert_axis(Axis(1));
             let without_biases = Architecture { bias_std: 0.0, ..architecture.clone() };
             let plain = match trial.gram(&without_biases, inputs.view()) {
                 Ok(answer) => answer.matrix,
                 Err(finding) => return finding,
             };
-            // Not a power of two, so that every rounding is seen.
-            let c = 5.9;
+            // In float64 no power of two, so that every rounding is seen.
+            let c = float32::factor(dtype, 5.9);
             let layers = architecture.layers.iter().filter(|spec| matches!(spec, LayerSpec::Dense { .. })).count();
             let louder = Architecture { weight_std: c * architecture.weight_std, ..without_biases.clone() };
             let biased = Architecture { bias_std: c * architecture.bias_std, ..architecture.clone() };
             Finding::worst([
-                compare(trial.kind, trial.gram(&without_biases, stretched.view()), || Ok(scaled(&plain, &factors))),
-                compare(trial.kind, trial.gram(&louder, inputs.view()), || Ok(&plain * c.powi(2 * layers as i32))),
-                compare(trial.kind, trial.gram(&biased, (c * inputs).view()), || {
+                compare(trial.agreement(), trial.gram(&without_biases, stretched.view()), || Ok(scaled(&plain, &factors))),
+                compare(trial.agreement(), trial.gram(&louder, inputs.view()), || Ok(&plain * c.powi(2 * layers as i32))),
+                compare(trial.agreement(), trial.gram(&biased, (c * inputs).view()), || {
                     Ok(trial.gram(architecture, inputs.view())?.matrix * (c * c))
                 }),
             ])
@@ -250,7 +258,8 @@ impl Law for Degenerate {
             let (inputs, architecture) = (&trial.case.inputs, trial.architecture());
             let n = inputs.nrows();
             let first = inputs.slice(ndarray::s![..1, ..]);
-            let more = [first.to_owned(), 3.0 * &first, -&first, 0.0 * &first];
+            let longer = float32::factor(trial.subject.dtype(), 3.0);
+            let more = [first.to_owned(), longer * &first, -&first, 0.0 * &first];
             let views: Vec<_> = std::iter::once(inputs.view()).chain(more.iter().map(|row| row.view())).collect();
             let all = concatenate(Axis(0), &views).expect("rows of one length");
             let found = match trial.gram(architecture, all.view()) {
@@ -265,10 +274,10 @@ impl Law for Degenerate {
             let mut repeated: Vec<usize> = (0..found.nrows()).collect();
             repeated[n] = 0;
             let largest = (found.indexed_iter())
-                .map(|((i, j), k)| k.abs() - (found[[i, i]] * found[[j, j]]).sqrt() * (1.0 + agreement(trial.kind)))
+                .map(|((i, j), k)| k.abs() - (found[[i, i]] * found[[j, j]]).sqrt() * (1.0 + trial.agreement()))
                 .fold(f64::NEG_INFINITY, f64::max);
             let agree = |found: ArrayView2<f64>, expected: ArrayView2<f64>| {
-                Finding::compare(largest_error(found, expected), 0.0, agreement(trial.kind))
+                Finding::compare(largest_error(found, expected), 0.0, trial.agreement())
             };
             Finding::worst([
                 agree(found.view(), found.t()),
@@ -292,6 +301,10 @@ struct Trial<'t> {
 impl<'t> Trial<'t> {
     fn architecture(&self) -> &'t Architecture {
         self.case.network.model.architecture()
+    }
+
+    fn agreement(&self) -> f64 {
+        agreement(self.kind, self.subject.dtype())
     }
 
     fn gram(&self, architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Answer, Finding> {
@@ -319,8 +332,9 @@ fn each<'a>(context: &Context<'a>, run: impl Fn(&Trial) -> Finding + Send + Sync
     let (run, seed) = (Arc::new(run), context.seed);
     let mut checks = Vec::new();
     for (subject, kind, name) in subjects(context) {
-        for (index, case) in context.flatness_cases.iter().enumerate() {
-            let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
+        let networks = context.networks(subject.dtype());
+        for (index, case) in networks.iter().enumerate() {
+            let (cases, run) = (Arc::clone(&networks), Arc::clone(&run));
             let streams = context.streams(&case.name);
             checks.push(Check::new(name.clone(), case.name.clone(), move |effort| {
                 let averaged = Averaged::of(subject, effort);

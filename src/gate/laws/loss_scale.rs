@@ -72,7 +72,8 @@ impl Law for LossScale {
                     estimate
                 });
                 let summands = definition(measure).summands(&dense, &options);
-                unless_at_a_kink(same(measured, expected, summands), case)
+                let finding = same(measured, expected, summands, measure.dtype());
+                unless_at_a_kink(finding, case, measure.dtype())
             },
         );
         all.into_iter().filter(|check| names.contains(&&check.case)).collect()

@@ -58,10 +58,11 @@ impl Law for Rise {
             match evaluate(measure, case, &case.network.theta, &options) {
                 Ok(measured) => {
                     let summands = definition(measure).summands(&dense, &options);
-                    let (rounding, std_error) = noise(&measured, &constant(bound), summands);
+                    let (rounding, std_error) = noise(&measured, &constant(bound), summands, measure.dtype());
                     let what = "a corner or direction, less what may be missed";
                     let least = (1.0 - MISSED) * bound;
-                    unless_at_a_kink(Finding::test_at_most(least, measured.value, rounding, std_error, what), case)
+                    let finding = Finding::test_at_most(least, measured.value, rounding, std_error, what);
+                    unless_at_a_kink(finding, case, measure.dtype())
                 }
                 Err(finding) => finding,
             }

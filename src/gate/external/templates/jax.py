@@ -41,7 +41,7 @@ def compiled_hessian(loss):
     return jax.jit(jax.hessian(loss))
 
 
-def read_network(path):
+def read_network(path, dtype):
     """Tensors of a safetensors file: a length, a JSON header, then the bytes."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
@@ -53,7 +53,7 @@ def read_network(path):
             first, last = tensor["data_offsets"]
             kind = {"F64": "<f8", "F32": "<f4"}[tensor["dtype"]]
             values = np.frombuffer(content[first:last], kind).reshape(tensor["shape"])
-            tensors[name] = jnp.array(values, dtype=jnp.float64)
+            tensors[name] = jnp.array(values, dtype=dtype)
     return tensors
 
 
@@ -179,8 +179,10 @@ def loss_of(layers, name, names, shapes):
 def answer(request):
     if request["kind"] != "flatness":
         return {"skip": f"no {request['kind']} requests here"}
-    stored, data, architecture = read_network(request["net"]), np.load(request["data"]), request["architecture"]
-    x, y = jnp.array(data["x"], dtype=jnp.float64), jnp.array(data["y"], dtype=jnp.float64)
+    # With --dtype float32 the numbers are those of float32, and so are the tolerances.
+    dtype, architecture = request["dtype"], request["architecture"]
+    stored, data = read_network(request["net"], dtype), np.load(request["data"])
+    x, y = jnp.array(data["x"], dtype=dtype), jnp.array(data["y"], dtype=dtype)
     count = 1 + max((int(name.split(".")[0]) for name in stored), default=-1)
     parameters = (f"{layer}.{part}" for layer in range(count) for part in ("weight", "bias"))
     names = tuple(name for name in parameters if name in stored)

@@ -22,7 +22,7 @@ def measure(request, along, theta):
     """Your estimator. `along(directions)` gives the mean loss, its slopes and its curvatures d' H d along the rows d of
     `directions`, `theta` is the network's own vector of parameters."""
     if request["measure"] == "hessian_trace":
-        rows = np.eye(len(theta))
+        rows = np.eye(len(theta), dtype=theta.dtype)
         blocks = [rows[first : first + 64] for first in range(0, len(rows), 64)]
         return {"value": float(sum(along(block)[2].sum() for block in blocks))}
     return {"skip": f"no {request['measure']} here"}
@@ -86,7 +86,7 @@ def is_possible(gram):
     return -found.fun > 1e-9
 
 
-def read_network(path):
+def read_network(path, dtype):
     """Tensors of a safetensors file: a length, a JSON header, then the bytes."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
@@ -97,7 +97,7 @@ def read_network(path):
         if name != "__metadata__":
             first, last = tensor["data_offsets"]
             kind = {"F64": "<f8", "F32": "<f4"}[tensor["dtype"]]
-            tensors[name] = np.frombuffer(content[first:last], kind).reshape(tensor["shape"]).astype(float)
+            tensors[name] = np.frombuffer(content[first:last], kind).reshape(tensor["shape"]).astype(dtype)
     return tensors
 
 
@@ -173,7 +173,8 @@ def max_pool(jet, spec):
 
 
 def constant(value, like):
-    return Jet(value, np.zeros((len(like), *value.shape)), np.zeros((len(like), *value.shape)))
+    zeros = np.zeros((len(like), *value.shape), value.dtype)
+    return Jet(value, zeros, zeros)
 
 
 def forward(layers, tensors, x, layer=0):
@@ -206,7 +207,7 @@ def forward(layers, tensors, x, layer=0):
             x += tensors[f"{layer}.bias"].linear(lambda b: b[across])
             layer += 1
         elif kind == "relu":
-            x = x.apply(np.maximum(x.value, 0), (x.value > 0).astype(float), 0.0)
+            x = x.apply(np.maximum(x.value, 0), (x.value > 0).astype(x.value.dtype), 0.0)
         elif kind == "tanh":
             value = np.tanh(x.value)
             # 1 - tanh^2 loses its digits where it is small; 1 / cosh^2 does not.
@@ -250,7 +251,7 @@ def log_sum_exp(x):
 def sample_losses(name, out, y):
     """The loss of each sample: see `loss_formula` of a request."""
     if name == "bce":
-        sign = 1 - 2 * y.ravel()
+        sign = (1 - 2 * y.ravel()).astype(out.value.dtype)
         return softplus(out.linear(lambda z: sign * z[..., 0]))
     if name == "ce":
         # All other classes against the label's own.
@@ -258,14 +259,16 @@ def sample_losses(name, out, y):
         rows = np.arange(len(labels))[:, None]
         others = (labels[:, None] + np.arange(1, classes)) % classes
         return softplus(log_sum_exp(out.linear(lambda z: z[..., rows, others] - z[..., rows, labels[:, None]])))
-    off = Jet(out.value - y.reshape(out.value.shape), out.first, out.second)
+    off = Jet(out.value - y.reshape(out.value.shape).astype(out.value.dtype), out.first, out.second)
     return off.apply(off.value**2, 2 * off.value, 2.0).linear(lambda z: z.sum(-1))
 
 
 def loss_of(request):
     """Loss, slopes and curvatures along directions as a function, and the network's own vector of parameters."""
-    stored, data = read_network(request["net"]), np.load(request["data"])
-    x = data["x"].astype(float).reshape(len(data["x"]), *request["architecture"]["input"])
+    # With --dtype float32 the numbers are those of float32, and so are the tolerances.
+    dtype = request["dtype"]
+    stored, data = read_network(request["net"], dtype), np.load(request["data"])
+    x = data["x"].astype(dtype).reshape(len(data["x"]), *request["architecture"]["input"])
     count = 1 + max((int(name.split(".")[0]) for name in stored), default=-1)
     names = [f"{layer}.{part}" for layer in range(count) for part in ("weight", "bias") if f"{layer}.{part}" in stored]
 

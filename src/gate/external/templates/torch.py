@@ -32,7 +32,7 @@ def measure(request, loss, theta):
     return {"skip": f"no {request['measure']} here"}
 
 
-def read_network(path):
+def read_network(path, dtype):
     """Tensors of a safetensors file: a length, a JSON header, then the bytes."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
@@ -44,7 +44,7 @@ def read_network(path):
             first, last = tensor["data_offsets"]
             kind = {"F64": "<f8", "F32": "<f4"}[tensor["dtype"]]
             values = np.frombuffer(content[first:last], kind).reshape(tensor["shape"])
-            tensors[name] = torch.tensor(values, dtype=torch.float64)
+            tensors[name] = torch.tensor(values, dtype=dtype)
     return tensors
 
 
@@ -137,8 +137,10 @@ def mean_loss(name, out, y):
 
 def loss_of(request):
     """The mean loss as a function of one flat vector of parameters, and the network's own vector."""
-    stored, data = read_network(request["net"]), np.load(request["data"])
-    x, y = torch.tensor(data["x"], dtype=torch.float64), torch.tensor(data["y"], dtype=torch.float64)
+    # With --dtype float32 the numbers are those of float32, and so are the tolerances.
+    dtype = getattr(torch, request["dtype"])
+    stored, data = read_network(request["net"], dtype), np.load(request["data"])
+    x, y = torch.tensor(data["x"], dtype=dtype), torch.tensor(data["y"], dtype=dtype)
     x = x.reshape(len(x), *request["architecture"]["input"])
     count = 1 + max((int(name.split(".")[0]) for name in stored), default=-1)
     names = [f"{layer}.{part}" for layer in range(count) for part in ("weight", "bias") if f"{layer}.{part}" in stored]
