@@ -46,9 +46,9 @@ pub(super) fn text(report: &Report) -> String {
     let of_group = |group: &FailureGroup| {
         let mut text = format!("\nFAIL {} for {}: {}\n", group.law, printable(&group.estimator), heading(group));
         text.extend(
-            leads(group).iter().map(|(word, said)| format!("     {:<9}{}\n", format!("{word}:"), printable(said))),
+            leads(group).iter().map(|(word, said)| format!("     {:<10}{}\n", format!("{word}:"), printable(said))),
         );
-        text + &format!("     alone:   {}\n", printable(&group.smallest.reproduce))
+        text + &format!("     alone:    {}\n", printable(&group.smallest.reproduce))
     };
     report.failure_groups().iter().map(of_group).collect()
 }

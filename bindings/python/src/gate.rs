@@ -9,6 +9,7 @@ use flatgauge::gate::{
     self, Cause, Check, Context, Corpus, Counterexample, Finding, Law, Outcome, Report, Scope, Tier, Verdict,
 };
 use flatgauge::kernel::Kind;
+use flatgauge::numeric::Dtype;
 use flatgauge::prior::{self, Exactness, Link};
 use flatgauge::report;
 use pyo3::prelude::*;
@@ -65,6 +66,14 @@ fn tier(name: &str) -> PyResult<Tier> {
     }
 }
 
+fn dtype(name: &str) -> PyResult<Dtype> {
+    match name {
+        "float64" => Ok(Dtype::Float64),
+        "float32" => Ok(Dtype::Float32),
+        other => Err(unusable(format!("'{other}' is no dtype of the laws, expected float64 or float32"))),
+    }
+}
+
 fn exactness(name: &str) -> PyResult<Exactness> {
     match name {
         "exact" => Ok(Exactness::Exact),
@@ -80,6 +89,7 @@ fn context(
     id: &str,
     callable: &'static Callable,
     claims: (Option<&str>, Option<Vec<String>>),
+    dtype: Dtype,
     tier: Tier,
     seed: u64,
 ) -> PyResult<Context<'static>> {
@@ -90,8 +100,12 @@ fn context(
             let known = || flatness::registry().iter().map(|measure| measure.id()).collect::<Vec<_>>().join(", ");
             let definition = flatness::find(id)
                 .ok_or_else(|| unusable(format!("there is no measure '{id}', expected one of {}", known())))?;
-            Ok(new(vec![leaked(PyMeasure { definition, callable }) as &dyn Measure], Vec::new()))
+            Ok(new(vec![leaked(PyMeasure { definition, dtype, callable }) as &dyn Measure], Vec::new()))
         }
+        "method" if dtype != Dtype::Float64 => Err(unusable(format!(
+            "methods of log P(f) are held to float64, not to {dtype}: digits that it does not have decide whether labels are \
+             possible under nearly singular Gram matrices"
+        ))),
         "method" => {
             let registered = prior::find(id);
             let exactness = match (exact, registered) {
@@ -120,7 +134,7 @@ fn context(
                 Some(names) => leaked(names.iter().map(|name| kind(name)).collect::<PyResult<Vec<_>>>()?).as_slice(),
                 None => &[Kind::Nngp],
             };
-            let method = leaked(PyKernel { id: leaked(id.to_owned()).as_str(), kinds, callable });
+            let method = leaked(PyKernel { id: leaked(id.to_owned()).as_str(), kinds, dtype, callable });
             Ok(new(Vec::new(), Vec::new()).with_kernels(vec![method]))
         }
         other => Err(unusable(format!("a subject cannot be '{other}', expected measure, method or kernel"))),
@@ -145,7 +159,7 @@ fn by_a_callable(mut outcome: Outcome) -> Outcome {
 #[pymethods]
 impl Gate {
     #[new]
-    #[pyo3(signature = (subject, id, estimate, exactness, offered, tier, seed, cases, case_file, reproduce))]
+    #[pyo3(signature = (subject, id, estimate, exactness, offered, dtype, tier, seed, cases, case_file, reproduce))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python, by name")]
     fn new(
         py: Python,
@@ -154,6 +168,7 @@ impl Gate {
         estimate: Py<PyAny>,
         exactness: Option<&str>,
         offered: Option<Vec<String>>,
+        dtype: &str,
         tier: &str,
         seed: u64,
         cases: usize,
@@ -161,7 +176,7 @@ impl Gate {
         reproduce: String,
     ) -> PyResult<Self> {
         let callable = leaked(Callable::new(estimate));
-        let context = context(subject, id, callable, (exactness, offered), self::tier(tier)?, seed)?;
+        let context = context(subject, id, callable, (exactness, offered), self::dtype(dtype)?, self::tier(tier)?, seed)?;
         let (context, laws) = match &case_file {
             Some(file) => of_file(context, file)?,
             None => (context, gate::registry().to_vec()),

@@ -4,7 +4,7 @@ use crate::arrays::{matrix, vector};
 use flatgauge::flatness::{FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use flatgauge::model::Architecture;
-use flatgauge::numeric::{Estimate, Info};
+use flatgauge::numeric::{Dtype, Estimate, Info};
 use flatgauge::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, ArrayView2};
 use numpy::{IntoPyArray, PyReadonlyArray2};
@@ -107,6 +107,8 @@ fn estimate(value: f64, std_error: Option<f64>, error_bound: f64) -> Estimate {
 pub struct PyMeasure {
     /// The measure it claims to be.
     pub definition: &'static dyn Measure,
+    /// The format it computes in.
+    pub dtype: Dtype,
     /// The estimator.
     pub callable: &'static Callable,
 }
@@ -136,6 +138,10 @@ impl Measure for PyMeasure {
         self.definition.is_stochastic()
     }
 
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
         let measure = self.definition.id();
         let objective = point.objective();
@@ -150,6 +156,7 @@ impl Measure for PyMeasure {
             words.set_item("loss", objective.loss().to_string())?;
             words.set_item("loss_scale", objective.scale())?;
             words.set_item("options", json!(options).to_string())?;
+            words.set_item("dtype", self.dtype.name())?;
             words.set_item("seed", options.seed)
         };
         match self.callable.ask("ask_measure", case, |answer| answer.extract()) {
@@ -219,6 +226,8 @@ pub struct PyKernel {
     pub id: &'static str,
     /// The kernels it offers.
     pub kinds: &'static [Kind],
+    /// The format it computes in.
+    pub dtype: Dtype,
     /// The estimator.
     pub callable: &'static Callable,
 }
@@ -240,6 +249,10 @@ impl KernelMethod for PyKernel {
         self.kinds
     }
 
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     fn gram(
         &self,
         architecture: &Architecture,
@@ -253,6 +266,7 @@ impl KernelMethod for PyKernel {
             words.set_item("inputs", matrix(py, inputs.to_owned()))?;
             words.set_item("kind", if options.kind == Kind::Nngp { "nngp" } else { "ntk" })?;
             words.set_item("samples", options.samples)?;
+            words.set_item("dtype", self.dtype.name())?;
             words.set_item("seed", options.seed)
         };
         let own = |array: PyReadonlyArray2<f64>| -> Array2<f64> {

@@ -240,6 +240,22 @@ def test_noise_is_averaged_away_before_nothing_is_verified():
     assert flatgauge.check(measure="parameter_norm", estimate=noisy(4.0)).verdict == "fail"
 
 
+def test_single_precision_is_judged_as_such():
+    def norm(case):
+        assert case.theta.dtype == case.inputs.dtype == case.targets.dtype
+        return np.linalg.norm(case.theta.astype(np.float32))
+
+    assert flatgauge.check(measure="parameter_norm", estimate=norm, dtype="float32").verdict == "pass"
+    assert flatgauge.check(measure="parameter_norm", estimate=norm).verdict == "fail"
+    wrong = flatgauge.check(measure="parameter_norm", estimate=lambda case: 1.03 * norm(case), dtype="float32")
+    assert wrong.verdict == "fail"
+    assert "generated" not in str(wrong) and wrong.failures[0].ratio == pytest.approx(1.03, rel=1e-5)
+    with pytest.raises(ValueError, match="'float16' is no dtype of the laws, expected float64 or float32"):
+        flatgauge.check(measure="parameter_norm", estimate=norm, dtype="float16")
+    with pytest.raises(ValueError, match="held to float64"):
+        flatgauge.check(method="ep", estimate=lambda case: 0.0, dtype="float32")
+
+
 def test_declared_accuracy_is_what_is_judged():
     def near(case):
         return flatgauge.Estimate(1.005 * math.hypot(*case.theta), rel_error=0.01)

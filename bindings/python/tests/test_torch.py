@@ -164,6 +164,17 @@ def test_the_dense_trace_keeps_every_law(law):
     law.check()
 
 
+def test_single_precision_is_judged_as_such():
+    def in_float32(case):
+        assert next(case.torch()[0].parameters()).dtype == torch.float32
+        return trace(case)
+
+    report = flatgauge.check(measure="hessian_trace", estimate=in_float32, dtype="float32")
+    assert report.verdict == "pass", report
+    wrong = flatgauge.check(measure="hessian_trace", estimate=lambda case: trace(case, 1.03), dtype="float32")
+    assert wrong.verdict == "fail"
+
+
 def test_a_trace_that_is_one_percent_off_is_caught():
     report = flatgauge.check(measure="hessian_trace", estimate=lambda case: trace(case, 1.01), only="definition")
     fcn = [outcome for outcome in report.failures if outcome.case.startswith("fcn")]

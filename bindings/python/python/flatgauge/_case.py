@@ -59,6 +59,8 @@ class Case:
         Settings of the measure by their full names (``box_radius``, ``eigenvalue_count``, ...).
     seed : int
         Where all random numbers must come from.
+
+    Arrays are float32 for an estimator that is said to compute so (``dtype="float32"``).
     """
 
     measure: str
@@ -86,7 +88,8 @@ class Case:
     def logits(self) -> Array:
         """What the network says of `inputs` (n x outputs), by the library itself."""
         flat = self.inputs.reshape(len(self.inputs), -1)
-        return _flatgauge.logits(json.dumps(self.architecture), self.theta, self.buffers, flat)
+        numbers = [np.asarray(array, dtype=np.float64) for array in (self.theta, self.buffers, flat)]
+        return _flatgauge.logits(json.dumps(self.architecture), *numbers)
 
     def with_seed(self, seed: int) -> Case:
         """The same case under another seed."""
@@ -95,20 +98,22 @@ class Case:
     def torch(self) -> tuple[Any, Callable[[Any, Any], Any], Any, Any]:
         """The case in PyTorch: ``net, loss, x, y``.
 
-        `net` is a module in float64 and eval mode, with the parameters in the order of `theta`; ``loss(net(x), y)`` is
+        `net` is a module in the dtype of the case (float64 unless asked otherwise) and eval mode, with the parameters in the order of `theta`; ``loss(net(x), y)`` is
         the mean loss (times `loss_scale`), twice differentiable without loss of digits at any margin. Batch norms use
         their stored statistics.
         """
         from . import torch as bridge
 
         net = bridge.module(self.architecture, self.theta, self.buffers)
-        return net, bridge.loss(self.loss, self.loss_scale), bridge.tensor(self.inputs), bridge.tensor(self.targets)
+        x, y = bridge.tensor(self.inputs), bridge.tensor(self.targets)
+        dtype = bridge.torch.float32 if self.theta.dtype == np.float32 else bridge.torch.float64
+        return net.to(dtype), bridge.loss(self.loss, self.loss_scale), x.to(dtype), y.to(dtype)
 
     def jax(self) -> tuple[Callable[[Any, Any], Any], dict[str, Any], Callable[[Any, Any], Any], Any, Any]:
         """The case in JAX: ``apply, params, loss, x, y``.
 
         ``apply(params, x)`` gives the logits, `params` is a dictionary by name, ``loss(logits, y)`` the mean loss (times
-        `loss_scale`). All in float64, which is switched on (``jax_enable_x64``).
+        `loss_scale`). All in the dtype of the case, float64 unless asked otherwise (``jax_enable_x64`` is switched on).
         """
         from . import jax as bridge
 

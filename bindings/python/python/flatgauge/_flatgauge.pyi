@@ -46,6 +46,7 @@ class Gate:
         estimate: Callable[[Any], Any],
         exactness: str | None,
         offered: list[str] | None,
+        dtype: str,
         tier: str,
         seed: int,
         cases: int,

@@ -55,11 +55,13 @@ def ask_measure(
     loss: str,
     loss_scale: float,
     options: str,
+    dtype: str,
     seed: int,
 ) -> tuple[float, float | None, float]:
     __tracebackhide__ = True
     spec = json.loads(architecture)
     targets = targets if loss == "mse" else targets[:, 0]
+    theta, buffers, inputs, targets = (array.astype(dtype, copy=False) for array in (theta, buffers, inputs, targets))
     inputs = _shaped(inputs, spec)
     case = Case(measure, spec, theta, buffers, inputs, targets, loss, loss_scale, json.loads(options), seed)
     answer = _as_estimate(_asked(estimate, case))
@@ -75,11 +77,11 @@ def ask_method(
 
 
 def ask_kernel(
-    estimate: Estimator, *, architecture: str, inputs: Any, kind: str, samples: int, seed: int
+    estimate: Estimator, *, architecture: str, inputs: Any, kind: str, samples: int, dtype: str, seed: int
 ) -> tuple[Any, Any | None]:
     __tracebackhide__ = True
     spec = json.loads(architecture)
-    answer = _asked(estimate, KernelCase(spec, _shaped(inputs, spec), kind, samples, seed))
+    answer = _asked(estimate, KernelCase(spec, _shaped(inputs.astype(dtype, copy=False), spec), kind, samples, seed))
     matrix, std_error = answer if isinstance(answer, tuple) else (answer, None)
     return _matrix(matrix, "the Gram matrix"), None if std_error is None else _matrix(std_error, "the standard errors")
 
@@ -158,6 +160,7 @@ class Spec:
     cases: int | None = None
     exactness: str | None = None
     offered: Sequence[str] | None = None
+    dtype: str = "float64"
 
     def gate(
         self,
@@ -192,7 +195,17 @@ class Gate:
         self.spec, self.tier, self.seed, self.cases, self.folder = spec, tier, seed, cases, folder
         offered = None if spec.offered is None else list(spec.offered)
         self._gate = _flatgauge.Gate(
-            spec.subject, spec.id, spec.estimate, spec.exactness, offered, tier, seed, cases, case_file, reproduce
+            spec.subject,
+            spec.id,
+            spec.estimate,
+            spec.exactness,
+            offered,
+            spec.dtype,
+            tier,
+            seed,
+            cases,
+            case_file,
+            reproduce,
         )
         self._statements = {entry["id"]: entry["statement"] for entry in json.loads(_flatgauge.registry("laws"))}
         self._raised: dict[int, BaseException] = {}
@@ -381,6 +394,7 @@ def _spec(
     exactness: str | None,
     links: Sequence[str] | None,
     kinds: Sequence[str] | None,
+    dtype: str,
 ) -> Spec:
     given = {"measure": measure, "method": method, "kernel": kernel}
     named = [(subject, id) for subject, id in given.items() if id is not None]
@@ -389,7 +403,7 @@ def _spec(
     if not callable(estimate):
         raise TypeError(f"estimate={estimate!r} cannot be called, expected a function of a case")
     (subject, id), offered = named[0], kinds if kernel is not None else links
-    return Spec(subject, id, estimate, dict(known or {}), tier, seed, cases, exactness, offered)
+    return Spec(subject, id, estimate, dict(known or {}), tier, seed, cases, exactness, offered, dtype)
 
 
 def parametrize_with_laws(
@@ -405,6 +419,7 @@ def parametrize_with_laws(
     exactness: str | None = None,
     links: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
+    dtype: str = "float64",
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Makes a test of every law and case that the estimator owes.
 
@@ -429,6 +444,9 @@ def parametrize_with_laws(
         Of a method: ``exact``, ``unbiased`` or ``approximate``, and the links it offers.
     kinds
         Of a kernel: ``nngp``, ``ntk`` or both.
+    dtype
+        Of a measure or kernel: ``float32`` if the estimator computes so. Its cases are numbers of that format, rescalings
+        have powers of two for factors, and tolerances are those of the format; without it, single precision is an error.
 
     Examples
     --------
@@ -437,7 +455,7 @@ def parametrize_with_laws(
     ... def test_norm(law):
     ...     law.check()
     """
-    spec = _spec(measure, method, kernel, estimate, known, tier, seed, cases, exactness, links, kinds)
+    spec = _spec(measure, method, kernel, estimate, known, tier, seed, cases, exactness, links, kinds, dtype)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         import pytest
@@ -463,6 +481,7 @@ def check(
     exactness: str | None = None,
     links: Sequence[str] | None = None,
     kinds: Sequence[str] | None = None,
+    dtype: str = "float64",
     report: str | Path | None = None,
 ) -> Report:
     """Holds an estimator to all its laws at once, without pytest; arguments as :func:`parametrize_with_laws`.
@@ -484,7 +503,7 @@ def check(
     >>> flatgauge.check(measure="parameter_norm", estimate=lambda case: 1.01 * math.hypot(*case.theta)).verdict
     'fail'
     """
-    spec = _spec(measure, method, kernel, estimate, known, tier, seed, cases, exactness, links, kinds)
+    spec = _spec(measure, method, kernel, estimate, known, tier, seed, cases, exactness, links, kinds, dtype)
     gate = spec.gate(case_file=case_file)
     laws = [law for law in gate.laws() if law.case != "all" and only in law.id]
     if not laws:

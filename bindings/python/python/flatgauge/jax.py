@@ -110,7 +110,7 @@ def loss(name: str, scale: float = 1.0) -> Callable[[Any, Any], Any]:
 
 
 def functions(case: Case) -> tuple[Callable[[Any, Any], Any], dict[str, Any], Callable[[Any, Any], Any], Any, Any]:
-    """``apply, params, loss, x, y`` of a case, in float64."""
+    """``apply, params, loss, x, y`` of a case, in its dtype."""
     jax.config.update("jax_enable_x64", True)
     rows = layout(case.architecture)["buffers"]
     stored = {row["name"]: jnp.array(case.buffers[row["start"] : row["stop"]].reshape(row["shape"])) for row in rows}
