@@ -57,6 +57,7 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`gate`] | laws, cases, verdicts; the builder [`gate::Gate`]; estimators in other languages |
+//! | [`golden`] | certified values with the programs behind them, typed |
 //! | [`flatness`] | the trait [`flatness::Measure`] and one file per measure |
 //! | [`prior`] | methods for log P(f), one file each; the readings `step` and `probit` |
 //! | [`kernel`] | NNGP and NTK Gram matrices, in closed form or averaged over sampled networks |
@@ -103,6 +104,7 @@ pub mod flatness;
 #[cfg(feature = "studies")]
 pub mod function;
 pub mod gate;
+pub mod golden;
 mod id;
 #[doc(hidden)]
 pub mod io;

@@ -7,7 +7,7 @@ use source_tree::{SourceTree, circles};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rooms by floor; rooms of one floor do not use each other.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("id", 0),
     ("description", 0),
     ("numeric", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("train", 3),
     ("flatness", 4),
     ("function", 4),
+    ("golden", 4),
     ("gate", 5),
     ("study", 5),
     ("demonstration", 6),

@@ -302,3 +302,58 @@ fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
     let sound = Command::new(env!("CARGO_BIN_EXE_flatgauge")).args(["verify", "--only", "hessian_trace/fcn"]).status();
     assert_eq!(sound.unwrap().code(), Some(0));
 }
+
+/// Every registered kind of rescaling and every optimiser, as a crate's own would be held to the gate.
+#[test]
+fn registered_rescalings_and_optimisers_pass_the_gate() {
+    for kind in flatgauge::rescale::registry() {
+        Gate::quick().rescaling(*kind).assert();
+    }
+    // The noise of Entropy-SGD comes from streams of its own.
+    for optimizer in flatgauge::train::registry().iter().filter(|optimizer| optimizer.id() != "entropy_sgd") {
+        Gate::quick().optimizer(*optimizer).assert();
+    }
+}
+
+/// A number that is right of part of the Hessian, or of the Gauss-Newton matrix, says of which.
+#[test]
+fn a_failure_names_the_block_that_is_missing() {
+    let reasons = |evaluate: fn(&Point) -> f64| {
+        let wrong = flatness::measure_fn("hessian_trace", move |point, _| {
+            Ok(Estimate::deterministic(evaluate(point), Info::new()))
+        });
+        let report = Gate::quick().measure(&wrong).only("curvature.definition").report();
+        let failed = report.laws.into_iter().filter(|outcome| outcome.verdict == Verdict::Fail);
+        failed.map(|outcome| outcome.reason).collect::<Vec<_>>()
+    };
+    fn diagonal(point: &Point) -> Vec<f64> {
+        let basis = ndarray::Array2::eye(point.theta().len());
+        point.linearisation.hessian_products(basis.view()).diag().to_vec()
+    }
+    fn without(point: &Point, is_left_out: fn(&str) -> bool) -> f64 {
+        let diagonal = diagonal(point);
+        let tensors = point.objective().model().tensors();
+        let kept = tensors.iter().filter(|tensor| !is_left_out(&tensor.name));
+        kept.flat_map(|tensor| &diagonal[tensor.range.clone()]).sum()
+    }
+    let (first_bias, biases) = (
+        reasons(|point| without(point, |name| name == "0.bias")),
+        reasons(|point| without(point, |name| name.ends_with(".bias"))),
+    );
+    for (reasons, words) in [
+        (first_bias, "as if the Hessian's block of 0.bias were left out"),
+        (biases, "as if the Hessian's blocks of all tensors called bias were left out"),
+    ] {
+        let named = reasons.iter().filter(|reason| reason.contains(words)).count();
+        assert!(named >= 5 && 2 * named > reasons.len(), "{words}: {reasons:?}");
+    }
+    let gauss_newton = reasons(|point| {
+        let basis = ndarray::Array2::eye(point.theta().len());
+        point.linearisation.gauss_newton_products(basis.view()).diag().sum()
+    });
+    assert!(!gauss_newton.is_empty());
+    assert!(gauss_newton.iter().all(|reason| reason.contains("as if the Gauss-Newton matrix")), "{gauss_newton:?}");
+    // What nothing explains is left as it is.
+    let off = reasons(|point| 1.01 * diagonal(point).iter().sum::<f64>());
+    assert!(off.iter().filter(|reason| reason.contains("as if")).count() * 10 < off.len(), "{off:?}");
+}

@@ -1,6 +1,7 @@
 //! `flatgauge bench`: times an estimator, built in or a command, beside the built-in one, and gates a change by the ratio.
 
-use super::check::{Asked, KernelName, duration, share, start};
+use super::check::{duration, share, start};
+use super::subject::{Asked, KernelName};
 use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
 use crate::flatness::Measure;
 use crate::gate::external::{External, ExternalKernel, ExternalMeasure, ExternalPrior, Opening};

@@ -4,17 +4,13 @@ use super::cases::{CaseArguments, OfFile, nothing_matches, quoted};
 use super::interrupt::on_interrupt;
 use super::prior::LinkName;
 use super::progress::bar;
+use super::subject::{Asked, Claim, KernelName, Subject};
 use super::verify::{TierName, tell};
 use super::{Format, Outcome, UsageError, WithFlag, emit, emit_json};
-use crate::flatness::Measure;
-use crate::gate::external::{
-    External, ExternalKernel, ExternalMeasure, ExternalPrior, Language, Opening, RequestKind, StartError,
-    adopt_orphans, conformance, template,
-};
+use crate::gate::external::{External, Language, Opening, StartError, adopt_orphans, conformance, template};
 use crate::gate::{self, Context, Known, Report, Tier};
-use crate::kernel::{KernelError, KernelMethod, Kind, kernel_fn};
 use crate::numeric::Dtype;
-use crate::prior::{Link, LogProbMethod};
+use crate::prior::Link;
 use crate::report;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -22,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "kernel", "conformance", "print_example"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["measure", "prior", "kernel", "rescaling", "optimizer", "conformance", "print_example"]))]
 pub(super) struct Arguments {
     /// Hold the command to the laws and certified values of this measure
     #[arg(long, requires = "command", value_name = "ID")]
@@ -34,6 +30,13 @@ pub(super) struct Arguments {
     /// standard errors
     #[arg(long, requires = "command", value_name = "KIND")]
     kernel: Option<KernelName>,
+    /// Hold the command, a map of parameters of this name, to leaving functions as they are, and to acting on parameters and
+    /// Hessian as it declares
+    #[arg(long, requires = "command", value_name = "NAME")]
+    rescaling: Option<String>,
+    /// Hold the command to the certified trajectories of this optimiser
+    #[arg(long, requires = "command", value_name = "ID")]
+    optimizer: Option<String>,
     /// Hold the command's lines to protocol 1.0 and its JSON Schemas, whatever it answers
     #[arg(long, requires = "command")]
     conformance: bool,
@@ -103,53 +106,6 @@ impl From<DtypeName> for Dtype {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum KernelName {
-    Nngp,
-    Ntk,
-    /// Averages over sampled networks, with standard errors, of the NNGP
-    Empirical,
-}
-
-/// What a command or a built-in estimator is asked for.
-pub(super) enum Asked {
-    Measure(&'static dyn Measure),
-    Prior(&'static dyn LogProbMethod),
-    Kernel(KernelName, Kind),
-}
-
-impl Asked {
-    /// From the values of `--measure`, `--prior` and `--kernel`, one of which the parser asks for.
-    pub fn new(measure: Option<&str>, prior: Option<&str>, kernel: Option<KernelName>) -> Result<Self, UsageError> {
-        match (measure, prior, kernel) {
-            (Some(id), ..) => super::flatness::find(id).map(Self::Measure),
-            (None, Some(id), _) => super::prior::find(id).map(Self::Prior),
-            (None, None, Some(name @ (KernelName::Nngp | KernelName::Empirical))) => Ok(Self::Kernel(name, Kind::Nngp)),
-            (None, None, Some(name)) => Ok(Self::Kernel(name, Kind::Ntk)),
-            (None, None, None) => unreachable!("the parser asks for one of them"),
-        }
-    }
-
-    /// The word on the command line.
-    pub fn id(&self) -> &'static str {
-        match self {
-            Self::Measure(measure) => measure.id(),
-            Self::Prior(method) => method.id(),
-            Self::Kernel(KernelName::Nngp, _) => "nngp",
-            Self::Kernel(KernelName::Ntk, _) => "ntk",
-            Self::Kernel(KernelName::Empirical, _) => "empirical",
-        }
-    }
-
-    fn flag(&self) -> &'static str {
-        match self {
-            Self::Measure(_) => "--measure",
-            Self::Prior(_) => "--prior",
-            Self::Kernel(..) => "--kernel",
-        }
-    }
-}
-
 /// Reads a relative error.
 pub(super) fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -186,12 +142,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     if arguments.conformance {
         return conforms(command, &arguments);
     }
-    let asked = Asked::new(arguments.measure.as_deref(), arguments.prior.as_deref(), arguments.kernel)?;
-    let (flag, id) = (asked.flag(), asked.id());
-    let (measure, method, kernel) = match asked {
-        Asked::Measure(measure) => (Some(measure), None, None),
-        Asked::Prior(method) => (None, Some(method), None),
-        Asked::Kernel(_, kind) => (None, None, Some(kind)),
+    let claim = match Claim::new(arguments.rescaling.as_deref(), arguments.optimizer.as_deref())? {
+        Some(claim) => claim,
+        None => {
+            Claim::Estimator(Asked::new(arguments.measure.as_deref(), arguments.prior.as_deref(), arguments.kernel)?)
+        }
+    };
+    let (flag, id) = (claim.flag(), claim.id());
+    let method = match &claim {
+        Claim::Estimator(Asked::Prior(method)) => Some(*method),
+        _ => None,
     };
     let links: Option<&'static [Link]> = arguments.link.map(|link| match Link::from(link) {
         Link::Step => &[Link::Step][..],
@@ -204,14 +164,16 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         return Err(UsageError(format!("--link: method '{id}' has no {} link", links[0])));
     }
     let dtype = Dtype::from(arguments.dtype);
-    if method.is_some() && dtype != Dtype::Float64 {
-        return Err(UsageError(format!(
-            "--dtype: methods of log P(f) are held to float64, since digits that {dtype} does not have decide whether labels \
-             are possible under nearly singular Gram matrices"
-        )));
+    let in_any_dtype = matches!(claim, Claim::Estimator(Asked::Measure(_) | Asked::Kernel(..)));
+    if dtype != Dtype::Float64 && !in_any_dtype {
+        let why =
+            "since digits that it does not have decide whether labels are possible under nearly singular Gram matrices";
+        let why = if method.is_some() { format!(", {why}") } else { String::new() };
+        return Err(UsageError(format!("--dtype: {flag} is not held to {dtype}{why}")));
     }
     let known = arguments.known.as_deref().map(Known::read).transpose().with_flag("--known")?.unwrap_or_default();
-    let mut line = format!("flatgauge check {flag} {id} --command {}", quoted(command));
+    let word = if matches!(claim, Claim::Rescaling(_)) { quoted(id) } else { id.to_owned() };
+    let mut line = format!("flatgauge check {flag} {word} --command {}", quoted(command));
     if let Some(links) = links {
         line += &format!(" --link {}", links[0]);
     }
@@ -225,14 +187,9 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         report::folder::prepare(folder).with_flag("--report")?;
     }
 
-    // What is to be asked is settled before anything is started: the definitions stand in for the command.
-    let (measures, methods) = (measure.into_iter().collect(), method.into_iter().collect());
-    let kinds: &'static [Kind] = if kernel == Some(Kind::Ntk) { &[Kind::Ntk] } else { &[Kind::Nngp] };
-    let stand_in = kernel_fn("command", kinds, |_, _, _| {
-        Err(KernelError::NotApplicable { method: "kernel", reason: "not asked".to_owned() })
-    });
-    let plan = Context::new(measures, methods, false, arguments.tier.into(), arguments.seed)
-        .with_kernels(kernel.iter().map(|_| &stand_in as &dyn KernelMethod).collect());
+    // What is to be asked is settled before anything is started: a stand-in takes the place of the command.
+    let stand_in = Subject::stand_in(&claim);
+    let plan = stand_in.join(Context::new(Vec::new(), Vec::new(), false, arguments.tier.into(), arguments.seed));
     let only = arguments.only.as_deref();
     let (plan, laws, reproduce) = match arguments.cases.of_file(&plan, &line)? {
         Some(OfFile { context, laws, command }) => (context, laws, command),
@@ -242,22 +199,10 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
         return Err(nothing_matches(only));
     }
 
-    let kind = match (measure, method) {
-        (Some(_), _) => RequestKind::Flatness,
-        (None, Some(_)) => RequestKind::Prior,
-        (None, None) => RequestKind::Kernel,
-    };
-    let opening = Opening { kinds: vec![kind], seed: arguments.seed, dtype, keeps_lines: false };
+    let opening = Opening { kinds: vec![claim.request_kind()], seed: arguments.seed, dtype, keeps_lines: false };
     let external = start(command, arguments.timeout, &opening, arguments.accuracy.unwrap_or(0.0))?;
-    let subject = measure.map(|definition| ExternalMeasure::new(definition, Arc::clone(&external)));
-    let measures = subject.iter().map(|measure| measure as &dyn Measure).collect();
-    let subject = method.map(|definition| {
-        ExternalPrior::new(definition, Arc::clone(&external)).with_links(links.unwrap_or(definition.links()))
-    });
-    let methods = subject.iter().map(|method| method as &dyn LogProbMethod).collect();
-    let subject = kernel.map(|kind| ExternalKernel::new(kind, Arc::clone(&external)));
-    let kernels = subject.iter().map(|kernel| kernel as &dyn KernelMethod).collect();
-    let context = plan.with_estimators(measures, methods).with_kernels(kernels);
+    let subject = Subject::command(&claim, &external, links);
+    let context = subject.join(plan);
     let bar = bar(quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);

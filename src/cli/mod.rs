@@ -15,6 +15,7 @@ mod progress;
 mod reproduce;
 mod rescale;
 mod sample;
+mod subject;
 mod train;
 mod verify;
 

@@ -9,12 +9,18 @@ use crate::gate::finding::Verdict;
 use crate::gate::generated::run_generated;
 use crate::gate::known::Known;
 use crate::gate::law::{Context, Scope};
+use crate::gate::map::{FunctionMap, OfKind};
 use crate::gate::origin::Origin;
 use crate::gate::report::Report;
 use crate::gate::runner;
 use crate::gate::tier::Tier;
+#[cfg(feature = "studies")]
+use crate::gate::trajectory::{OfOptimizer, TrajectoryMethod};
 use crate::kernel::KernelMethod;
 use crate::prior::LogProbMethod;
+use crate::rescale::RescalingKind;
+#[cfg(feature = "studies")]
+use crate::train::Optimizer;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +65,9 @@ pub struct Gate<'a> {
     measures: Vec<&'a dyn Measure>,
     priors: Vec<&'a dyn LogProbMethod>,
     kernels: Vec<&'a dyn KernelMethod>,
+    rescalings: Vec<&'a dyn RescalingKind>,
+    #[cfg(feature = "studies")]
+    optimizers: Vec<&'a dyn Optimizer>,
     tier: Tier,
     seed: u64,
     only: Option<String>,
@@ -74,6 +83,9 @@ impl<'a> Gate<'a> {
             measures: Vec::new(),
             priors: Vec::new(),
             kernels: Vec::new(),
+            rescalings: Vec::new(),
+            #[cfg(feature = "studies")]
+            optimizers: Vec::new(),
             tier,
             seed: 0,
             only: None,
@@ -108,6 +120,20 @@ impl<'a> Gate<'a> {
     /// Holds a method for Gram matrices to the gate too.
     pub fn kernel(mut self, method: &'a dyn KernelMethod) -> Self {
         self.kernels.push(method);
+        self
+    }
+
+    /// Holds a kind of rescaling to the gate too: whether it leaves functions as they are, and acts on parameters and Hessian
+    /// as its action says.
+    pub fn rescaling(mut self, kind: &'a dyn RescalingKind) -> Self {
+        self.rescalings.push(kind);
+        self
+    }
+
+    /// Holds an optimiser to the certified trajectories of the registered one of its name too.
+    #[cfg(feature = "studies")]
+    pub fn optimizer(mut self, optimizer: &'a dyn Optimizer) -> Self {
+        self.optimizers.push(optimizer);
         self
     }
 
@@ -147,7 +173,15 @@ impl<'a> Gate<'a> {
     /// narrow this gate to one check.
     #[must_use = "a report is looked at by nobody else"]
     pub fn report(self) -> Report {
-        let context = Context::new(self.measures, self.priors, false, self.tier, self.seed).with_kernels(self.kernels);
+        let maps: Vec<OfKind> = self.rescalings.iter().map(|kind| OfKind(*kind)).collect();
+        let context = Context::new(self.measures, self.priors, false, self.tier, self.seed)
+            .with_kernels(self.kernels)
+            .with_maps(maps.iter().map(|map| map as &dyn FunctionMap).collect());
+        #[cfg(feature = "studies")]
+        let optimizers: Vec<OfOptimizer> = self.optimizers.iter().map(|optimizer| OfOptimizer(*optimizer)).collect();
+        #[cfg(feature = "studies")]
+        let context =
+            context.with_optimizers(optimizers.iter().map(|method| method as &dyn TrajectoryMethod).collect());
         let only = self.only.as_deref();
         if let Some(path) = &self.file {
             let corpus = Corpus::read(path).unwrap_or_else(|error| panic!("{error}"));

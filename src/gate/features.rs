@@ -1,8 +1,8 @@
 //! What a case has that another has not: words for the pattern behind failures.
 
 use crate::gate::cases::{FlatnessCase, PriorCase};
-use crate::gate::certified;
 use crate::gate::law::Context;
+use crate::gate::laws::certified_networks;
 use crate::model::{Activation, LayerSpec, Loss, Role};
 use crate::numeric::linalg::symmetric_eigenvalues;
 use crate::prior::Gram;
@@ -29,8 +29,8 @@ pub(super) struct Features {
 pub(super) fn of_cases(context: &Context) -> HashMap<String, Arc<Features>> {
     let networks = context.flatness_cases.iter().map(|case| (case.name.clone(), Arc::new(of_network(case))));
     let grams = context.prior_cases.iter().map(|case| (case.name.clone(), Arc::new(of_gram(case))));
-    let certified = certified::networks();
-    let certified = certified.iter().map(|row| (row.case.name.clone(), Arc::new(of_network(&row.case))));
+    let certified = certified_networks();
+    let certified = certified.iter().map(|case| (case.name.clone(), Arc::new(of_network(case))));
     networks.chain(grams).chain(certified).collect()
 }
 

@@ -8,8 +8,11 @@ use crate::gate::corpus::Corpus;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::float32;
+use crate::gate::map::{self, FunctionMap};
 use crate::gate::sequential::decide;
 use crate::gate::tier::Tier;
+#[cfg(feature = "studies")]
+use crate::gate::trajectory::{self, TrajectoryMethod};
 use crate::kernel::KernelMethod;
 use crate::numeric::{Dtype, Streams};
 use crate::prior::LogProbMethod;
@@ -24,6 +27,11 @@ pub struct Context<'a> {
     pub priors: Vec<&'a dyn LogProbMethod>,
     /// Methods for Gram matrices.
     pub kernels: Vec<&'a dyn KernelMethod>,
+    /// Maps that claim to leave functions as they are.
+    pub maps: Vec<&'a dyn FunctionMap>,
+    /// Optimisers.
+    #[cfg(feature = "studies")]
+    pub optimizers: Vec<&'a dyn TrajectoryMethod>,
     /// Whether laws without an estimator (of networks, rescalings) are checked too.
     pub is_built_in: bool,
     /// How much is checked.
@@ -55,6 +63,9 @@ impl<'a> Context<'a> {
             measures,
             priors,
             kernels: Vec::new(),
+            maps: Vec::new(),
+            #[cfg(feature = "studies")]
+            optimizers: Vec::new(),
             is_built_in,
             tier,
             seed,
@@ -68,6 +79,17 @@ impl<'a> Context<'a> {
     /// Holds these methods for Gram matrices to the laws too.
     pub fn with_kernels(self, kernels: Vec<&'a dyn KernelMethod>) -> Self {
         Self { kernels, ..self }
+    }
+
+    /// Holds these maps to the laws too.
+    pub fn with_maps(self, maps: Vec<&'a dyn FunctionMap>) -> Self {
+        Self { maps, ..self }
+    }
+
+    /// Holds these optimisers to the laws too.
+    #[cfg(feature = "studies")]
+    pub fn with_optimizers(self, optimizers: Vec<&'a dyn TrajectoryMethod>) -> Self {
+        Self { optimizers, ..self }
     }
 
     /// Other measures and methods for log P(f) on the same cases.
@@ -91,8 +113,12 @@ impl<'a> Context<'a> {
 
     /// All that is built in.
     pub fn built_in(tier: Tier, seed: u64) -> Self {
-        Self::new(crate::flatness::registry().to_vec(), crate::prior::registry().to_vec(), true, tier, seed)
+        let all = Self::new(crate::flatness::registry().to_vec(), crate::prior::registry().to_vec(), true, tier, seed)
             .with_kernels(crate::kernel::registry().to_vec())
+            .with_maps(map::built_in());
+        #[cfg(feature = "studies")]
+        let all = all.with_optimizers(trajectory::built_in());
+        all
     }
 
     /// The networks for estimators that compute in a format: all of them, or those that it can hold, rounded to it.

@@ -7,7 +7,6 @@ mod builder;
 mod calibration;
 mod cases;
 mod cause;
-mod certified;
 mod corpus;
 mod corpus_error;
 mod counterexample;
@@ -25,6 +24,7 @@ mod honesty;
 mod known;
 mod law;
 mod laws;
+mod map;
 mod origin;
 mod outcome;
 mod pattern;
@@ -35,6 +35,8 @@ mod score;
 mod sequential;
 mod tier;
 mod tolerance;
+#[cfg(feature = "studies")]
+mod trajectory;
 
 pub use bench::{Bench, BenchRow, Timing};
 pub use builder::Gate;
@@ -63,6 +65,8 @@ pub use law::{Check, Context};
 pub use law::{Law, Scope};
 pub use laws::registry;
 #[doc(hidden)]
+pub use map::{FunctionMap, MapError, Rescaled};
+#[doc(hidden)]
 pub use origin::Origin;
 pub use outcome::{Counts, Outcome};
 #[doc(hidden)]
@@ -72,3 +76,6 @@ pub use report::Report;
 pub use runner::{Progress, count, run};
 pub use score::Score;
 pub use tier::Tier;
+#[cfg(feature = "studies")]
+#[doc(hidden)]
+pub use trajectory::{Course, CourseError, TrajectoryMethod};

@@ -71,6 +71,12 @@ pub(crate) const SUMMATION_AGREEMENT_FLOAT32: f64 = 6e-4;
 /// kernel by `7e-4 / pi` of itself; ten layers add up.
 pub(crate) const KERNEL_AGREEMENT_FLOAT32: f64 = 2e-3;
 
+/// Agreement of parameters after fifty steps of an optimiser with those of another float64 program, relative to the largest: a
+/// step adds some tens of roundings, `1e-14`, and over the fifty steps of the certified problems an error grows by less than a
+/// thousandfold.
+#[cfg(feature = "studies")]
+pub(crate) const CERTIFIED_TRAJECTORY: f64 = 1e-10;
+
 /// Standard errors from which on a comparison that passes is looked at again: one of 190 right ones (Student's
 /// distribution with 31 degrees of freedom, as for [`GATE_FALSE_ALARM`]).
 pub(crate) const SUSPICIOUS_Z: f64 = 3.0;

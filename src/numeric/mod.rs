@@ -1,6 +1,5 @@
 //! Numbers: normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
-#[cfg(feature = "studies")]
 pub(crate) mod bootstrap;
 #[cfg(feature = "studies")]
 pub(crate) mod correlation;
@@ -21,10 +20,10 @@ pub mod tolerance;
 mod wide_chacha;
 
 pub(crate) use double_double::DoubleDouble;
+pub use dtype::Dtype;
 pub(crate) use estimate::serialize_optional_real;
 #[cfg(feature = "studies")]
 pub(crate) use estimate::serialize_real;
-pub use dtype::Dtype;
 pub use estimate::{Estimate, Info, InfoValue};
 #[cfg(feature = "studies")]
 pub(crate) use fnv::fnv1a;

@@ -134,7 +134,8 @@ impl Rescaling for BatchNormScale {
     }
 
     fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
-        let round = |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
+        let round =
+            |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
         Box::new(Self { factors: self.factors.iter().map(round).collect() })
     }
 
@@ -167,6 +168,10 @@ impl RescalingKind for Kind {
 
     fn summary(&self) -> &'static str {
         "weights before a batch norm times positive factors (invariance up to its epsilon)"
+    }
+
+    fn is_exact(&self) -> bool {
+        false
     }
 
     fn draw(&self, model: &Model, spread: f64, streams: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {

@@ -56,6 +56,11 @@ pub trait RescalingKind: Send + Sync {
     /// One line for lists and help.
     fn summary(&self) -> &'static str;
 
+    /// Whether what is drawn preserves the function exactly (up to rounding).
+    fn is_exact(&self) -> bool {
+        true
+    }
+
     /// A random instance for `model` whose factors lie within `[1 / spread, spread]`.
     ///
     /// # Errors

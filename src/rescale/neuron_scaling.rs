@@ -54,7 +54,8 @@ impl Rescaling for NeuronScaling {
     }
 
     fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
-        let round = |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
+        let round =
+            |(&layer, factors): (&usize, &Vec<f64>)| (layer, factors.iter().copied().map(power_of_two).collect());
         Box::new(Self { factors: self.factors.iter().map(round).collect() })
     }
 

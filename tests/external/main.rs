@@ -3,6 +3,7 @@
 //! The commands are this test program itself: started with [`ROLE`] set it plays an estimator.
 
 mod faults;
+mod parameters;
 mod protocol;
 mod roles;
 

@@ -1,5 +1,6 @@
 //! The commands: what each role answers.
 
+use crate::parameters::{mapped, stepped};
 use flatgauge::data::{read_npy, read_npz};
 use flatgauge::flatness::options::FORMER_NAMES;
 use flatgauge::flatness::{self, Options, Point};
@@ -95,6 +96,14 @@ pub fn play(role: &str) {
         let id = text(&request, "id");
         if request["kind"] == "kernel" {
             say(&json!({"id": id, "skip": "no kernels here"}).to_string());
+            continue;
+        }
+        if request["kind"] == "rescaling" {
+            say(&mapped(role, &request).to_string());
+            continue;
+        }
+        if request["kind"] == "optimizer" {
+            say(&stepped(role, &request).to_string());
             continue;
         }
         let answer = || match right(&request) {

@@ -17,7 +17,27 @@ pub(super) enum Answer {
         gram: Value,
         std_error: Option<Value>,
     },
+    /// Parameters after a map or after steps, and how the map acts: lists of numbers not yet read, or paths of files.
+    Parameters {
+        theta: Value,
+        buffers: Option<Value>,
+        scale: Option<Value>,
+        source: Option<Value>,
+    },
     Skip(String),
+}
+
+impl Answer {
+    /// Why it is no answer to a request for something else.
+    pub(super) fn misplaced(&self, expected: &str) -> String {
+        let has = match self {
+            Self::Value(_) => "a value",
+            Self::Gram { .. } => "a gram",
+            Self::Parameters { .. } => "a theta",
+            Self::Skip(_) => "a skip",
+        };
+        format!("missing-{expected}: the answer has {has}, expected a {expected}")
+    }
 }
 
 /// A line of the stream of answers.
@@ -131,7 +151,7 @@ fn show(value: &Value) -> String {
 
 fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
     let said: Vec<&str> =
-        ["value", "gram", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
+        ["value", "gram", "theta", "skip", "error"].into_iter().filter(|key| answer.contains_key(*key)).collect();
     match said[..] {
         [] => Err("missing-value: the answer has neither value, skip nor error".to_owned()),
         ["error"] => Err(match &answer["error"] {
@@ -156,6 +176,11 @@ fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
         ["gram"] => {
             let std_error = answer.get("std_error").filter(|error| !error.is_null()).cloned();
             Ok(Answer::Gram { gram: answer["gram"].clone(), std_error })
+        }
+        ["theta"] => {
+            let given = |key: &str| answer.get(key).filter(|value| !value.is_null()).cloned();
+            let (buffers, scale, source) = (given("buffers"), given("scale"), given("source"));
+            Ok(Answer::Parameters { theta: answer["theta"].clone(), buffers, scale, source })
         }
         _ => Err(format!(
             "ambiguous: the answer has {}, expected one of them: leave out the keys that do not apply",

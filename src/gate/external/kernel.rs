@@ -2,13 +2,14 @@
 
 use super::External;
 use super::answer::Answer;
+use super::numbers::matrix;
 use super::request;
 use super::stream::NoAnswer;
-use crate::data::{read_npy, write_npy};
+use crate::data::write_npy;
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
 use crate::numeric::{Dtype, Info};
-use ndarray::{Array2, ArrayView2, Ix2};
+use ndarray::ArrayView2;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,20 +43,6 @@ impl ExternalKernel {
     }
 }
 
-/// A matrix of an answer: rows as lists, or the path of a `.npy` file.
-fn matrix(value: &Value, what: &str) -> Result<Array2<f64>, String> {
-    if let Value::String(path) = value {
-        let array = read_npy(Path::new(path)).map_err(|error| format!("{what}: {error}"))?;
-        let shape = array.shape().to_vec();
-        return array.into_dimensionality::<Ix2>().map_err(|_| format!("{what} has shape {shape:?}, expected n x n"));
-    }
-    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone())
-        .map_err(|_| format!("{what} is neither a path of a .npy file nor a list of rows of numbers"))?;
-    let columns = rows.first().map_or(0, Vec::len);
-    let count = rows.len();
-    Array2::from_shape_vec((count, columns), rows.concat()).map_err(|_| format!("{what} has rows of different lengths"))
-}
-
 impl KernelMethod for ExternalKernel {
     fn id(&self) -> &'static str {
         "command"
@@ -86,8 +73,8 @@ impl KernelMethod for ExternalKernel {
         inputs: ArrayView2<f64>,
         options: &KernelOptions,
     ) -> Result<KernelResult, KernelError> {
-        let request = |id: &str, [path, _]: [&Path; 2]| self.request(id, path, architecture, inputs, options);
-        match self.external.ask("k", ["inputs.npy", "unused"], request) {
+        let request = |id: &str, [path]: [&Path; 1]| self.request(id, path, architecture, inputs, options);
+        match self.external.ask("k", ["inputs.npy"], request) {
             Ok(Answer::Gram { gram, std_error }) => {
                 let entries = matrix(&gram, "gram").map_err(Self::fault)?;
                 let std_error = std_error.map(|value| matrix(&value, "std_error")).transpose().map_err(Self::fault)?;
@@ -100,9 +87,7 @@ impl KernelMethod for ExternalKernel {
                 }
                 Ok(KernelResult { matrix: entries, std_error, left_out: Vec::new(), info: Info::new() })
             }
-            Ok(Answer::Value(_)) => {
-                Err(Self::fault("missing-gram: the answer to a kernel request has no gram".to_owned()))
-            }
+            Ok(other @ (Answer::Value(_) | Answer::Parameters { .. })) => Err(Self::fault(other.misplaced("gram"))),
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(KernelError::NotApplicable { method: "kernel", reason })
             }

@@ -6,8 +6,12 @@ mod conformance;
 mod descendants;
 mod hello;
 mod kernel;
+mod numbers;
+#[cfg(feature = "studies")]
+mod optimizer;
 mod process;
 mod request;
+mod rescaling;
 mod schema;
 mod stream;
 mod template;
@@ -16,7 +20,10 @@ pub use conformance::{Conformance, JudgedLine, conformance};
 pub use descendants::adopt_orphans;
 pub use hello::Hello;
 pub use kernel::ExternalKernel;
+#[cfg(feature = "studies")]
+pub use optimizer::ExternalOptimizer;
 pub use request::{Opening, RequestKind};
+pub use rescaling::ExternalRescaling;
 pub use schema::{line_violations, violations};
 pub use stream::Fault;
 pub use template::{Language, template};
@@ -103,7 +110,14 @@ impl External {
         let folder = folder()?;
         let started = Process::start(command, timeout, request::start(opening), opening.keeps_lines);
         let process = started.map_err(StartError::Shell)?;
-        Ok(Self { process, folder, asked: AtomicU64::new(0), accuracy: 0.0, dtype: opening.dtype, host_fault: OnceLock::new() })
+        Ok(Self {
+            process,
+            folder,
+            asked: AtomicU64::new(0),
+            accuracy: 0.0,
+            dtype: opening.dtype,
+            host_fault: OnceLock::new(),
+        })
     }
 
     /// The same, vouching for a relative error of all answers that declare none.
@@ -156,11 +170,11 @@ impl External {
 
     /// Asks a request with files: they are written by `request`, and removed afterwards, since a long run must not fill the
     /// disk.
-    fn ask(
+    fn ask<const FILES: usize>(
         &self,
         prefix: &str,
-        endings: [&str; 2],
-        request: impl FnOnce(&str, [&Path; 2]) -> Result<Value, String>,
+        endings: [&str; FILES],
+        request: impl FnOnce(&str, [&Path; FILES]) -> Result<Value, String>,
     ) -> Result<Answer, NoAnswer> {
         let unasked = || NoAnswer::NotAsked("not asked: the files of a request could not be written".to_owned());
         if self.host_fault().is_some() {
@@ -168,7 +182,7 @@ impl External {
         }
         let id = format!("{prefix}{}", self.asked.fetch_add(1, Ordering::Relaxed));
         let files = endings.map(|ending| self.path(&id, ending));
-        let answer = match request(&id, [&files[0], &files[1]]) {
+        let answer = match request(&id, std::array::from_fn(|index| files[index].as_path())) {
             Ok(request) => self.process.ask(&id, &request),
             Err(reason) => {
                 let _ = self.host_fault.set(printable(&reason));
@@ -242,9 +256,8 @@ impl Measure for ExternalMeasure {
         let request = |id: &str, files: [&Path; 2]| self.request(id, files, point, options);
         match self.external.ask("c", ["safetensors", "npz"], request) {
             Ok(Answer::Value(estimate)) => Ok(self.external.with_accuracy(estimate)),
-            Ok(Answer::Gram { .. }) => {
-                let reason = "missing-value: the answer has a gram, expected a value".to_owned();
-                Err(FlatnessError::External { measure, reason })
+            Ok(other @ (Answer::Gram { .. } | Answer::Parameters { .. })) => {
+                Err(FlatnessError::External { measure, reason: other.misplaced("value") })
             }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(FlatnessError::NotApplicable { measure, reason })
@@ -320,9 +333,8 @@ impl LogProbMethod for ExternalPrior {
             Ok(Answer::Value(estimate)) => {
                 Ok(LogProb { estimate: self.external.with_accuracy(estimate), upper_bound: None })
             }
-            Ok(Answer::Gram { .. }) => {
-                let reason = "missing-value: the answer has a gram, expected a value".to_owned();
-                Err(PriorError::External { method, reason })
+            Ok(other @ (Answer::Gram { .. } | Answer::Parameters { .. })) => {
+                Err(PriorError::External { method, reason: other.misplaced("value") })
             }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(PriorError::NotApplicable { method, reason })

@@ -20,11 +20,15 @@ pub enum RequestKind {
     Prior,
     /// A Gram matrix.
     Kernel,
+    /// A map of parameters that leaves the function as it is.
+    Rescaling,
+    /// Steps of an optimiser.
+    Optimizer,
 }
 
 impl RequestKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Flatness, Self::Prior, Self::Kernel];
+    /// Those that every command may be asked, whatever it says it can do.
+    pub const ESTIMATORS: [Self; 3] = [Self::Flatness, Self::Prior, Self::Kernel];
 
     /// Its name in lines.
     pub fn name(self) -> &'static str {
@@ -32,6 +36,8 @@ impl RequestKind {
             Self::Flatness => "flatness",
             Self::Prior => "prior",
             Self::Kernel => "kernel",
+            Self::Rescaling => "rescaling",
+            Self::Optimizer => "optimizer",
         }
     }
 }
@@ -51,7 +57,7 @@ pub struct Opening {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { kinds: RequestKind::ALL.to_vec(), seed: 0, dtype: Dtype::Float64, keeps_lines: false }
+        Self { kinds: RequestKind::ESTIMATORS.to_vec(), seed: 0, dtype: Dtype::Float64, keeps_lines: false }
     }
 }
 
@@ -141,5 +147,49 @@ pub(super) fn kernel(
         "samples": options.samples,
         "dtype": dtype,
         "seed": options.seed,
+    })
+}
+
+/// A map of a network's parameters.
+pub(super) fn rescaling(id: &str, name: &str, net: &Path, architecture: &Architecture, seed: u64) -> Value {
+    json!({
+        "id": id,
+        "kind": RequestKind::Rescaling.name(),
+        "rescaling": name,
+        "net": net,
+        "architecture": architecture,
+        "batch_norm": { "mode": "eval", "epsilon": crate::model::BATCH_NORM_EPSILON },
+        "dtype": Dtype::Float64,
+        "seed": seed,
+    })
+}
+
+/// Steps of an optimiser, whose mini-batches are rows of the data in the order in which they are used, and whose normal draws,
+/// if it has any, are the numbers of a file.
+#[cfg(feature = "studies")]
+pub(super) fn optimizer(
+    id: &str,
+    [net, data, noise]: [&Path; 3],
+    course: &crate::gate::trajectory::Course,
+    steps: usize,
+    batches: &[Vec<usize>],
+) -> Value {
+    json!({
+        "id": id,
+        "kind": RequestKind::Optimizer.name(),
+        "optimizer": course.optimizer.id(),
+        "preset": course.preset,
+        "hyperparameters": course.optimizer.hyperparameters(),
+        "learning_rate": course.learning_rate,
+        "steps": steps,
+        "net": net,
+        "architecture": course.network.model.architecture(),
+        "loss": course.loss,
+        "loss_formula": formula(course.loss),
+        "data": data,
+        "batches": batches,
+        "noise": crate::gate::trajectory::has_noise(&*course.optimizer).then_some(noise),
+        "dtype": Dtype::Float64,
+        "seed": 0,
     })
 }

@@ -14,15 +14,16 @@ macro_rules! schemas {
     };
 }
 
-schemas!["start", "stop", "hello", "flatness", "prior", "kernel", "answer"];
+schemas!["start", "stop", "hello", "flatness", "prior", "kernel", "rescaling", "optimizer", "answer"];
 
 /// What is wrong with a line of the protocol, sentence by sentence; `None` if there is no line of this name.
 ///
-/// Names are `start`, `stop`, `hello`, `flatness`, `prior`, `kernel` and `answer`.
+/// Names are `start`, `stop`, `hello`, `flatness`, `prior`, `kernel`, `rescaling`, `optimizer` and `answer`.
 pub fn line_violations(name: &str, line: &Value) -> Option<Vec<String>> {
     let (_, schema) = SCHEMAS.iter().find(|(known, _)| *known == name)?;
     // Of an answer that is of one kind, what it lacks as one of that kind says more than that it is of none.
-    let kinds = ["value", "gram", "skip", "error", "progress"].into_iter().filter(|kind| line.get(kind).is_some());
+    let kinds =
+        ["value", "gram", "theta", "skip", "error", "progress"].into_iter().filter(|kind| line.get(kind).is_some());
     let kinds: Vec<&str> = if name == "answer" { kinds.collect() } else { Vec::new() };
     let mut wrong = Vec::new();
     match kinds[..] {

@@ -6,13 +6,14 @@ use super::prior::{estimator, log_prob};
 use crate::description::{Reference, references};
 use crate::flatness::{self, Measure, Options};
 use crate::gate::averaged::Averaged;
-use crate::gate::certified::{closed_forms, kernels, networks, normal, priors};
+use crate::gate::cases::FlatnessCase;
 use crate::gate::effort::short;
 use crate::gate::finding::Finding;
 use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
 use crate::gate::tolerance::{CERTIFIED_CLOSED_FORM, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL};
+use crate::golden;
 use crate::kernel::{self, KernelMethod};
 use crate::model::LayerSpec;
 use crate::numeric::normal::{hazard, log_ndtr};
@@ -80,13 +81,20 @@ impl Law for Normal {
             Finding::compare(measured, expected, CERTIFIED_NORMAL * expected.abs() + f64::MIN_POSITIVE)
                 .scored(Score::of(measured, expected))
         };
-        let check = move |estimator: &str, function: fn(f64) -> f64, expected: fn(&_) -> f64| {
+        let check = move |estimator: &str, function: fn(f64) -> f64, expected: fn(&golden::NormalTail) -> f64| {
             Check::new(estimator, "44 arguments", move |_| {
-                Finding::worst(normal().iter().map(|row| close(function(row.z), expected(row))))
+                Finding::worst(golden::normal_tails().iter().map(|row| close(function(row.z), expected(row))))
             })
         };
         vec![check("log_ndtr", log_ndtr, |row| row.log_ndtr), check("hazard", hazard, |row| row.hazard)]
     }
+}
+
+/// The networks with certified curvature, as cases.
+pub(in crate::gate) fn networks() -> Vec<FlatnessCase> {
+    let case =
+        |row: golden::Curvature| FlatnessCase::new(row.name.to_owned(), row.network, row.loss, row.inputs, row.targets);
+    golden::curvatures().into_iter().map(case).collect()
 }
 
 /// Gram matrices.
@@ -126,7 +134,7 @@ impl Law for Kernel {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let (is_built_in, seed, rows) = (context.is_built_in, context.seed, Arc::new(kernels()));
+        let (is_built_in, seed, rows) = (context.is_built_in, context.seed, Arc::new(golden::kernels()));
         let mut checks = Vec::new();
         for (subject, kind, name) in subjects(context) {
             for (index, row) in rows.iter().enumerate() {
@@ -214,22 +222,23 @@ impl Law for Flatness {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let rows = Arc::new(networks());
+        let rows: Arc<Vec<_>> = Arc::new(golden::curvatures().into_iter().zip(networks()).collect());
         let is_built_in = context.is_built_in;
         let mut checks = Vec::new();
         // Certified values are those of parameters that float32 does not hold.
         for &measure in context.measures.iter().filter(|measure| measure.dtype() == Dtype::Float64) {
-            for (index, row) in rows.iter().enumerate() {
-                let Some((value, shift)) = row.value(measure.claim()) else { continue };
-                let (rows, streams) = (Arc::clone(&rows), context.streams(&row.case.name));
-                checks.push(Check::new(measure.id(), row.case.name.clone(), move |effort| {
-                    let (row, averaged) = (&rows[index], Averaged::of(measure, effort));
+            for (index, (row, _)) in rows.iter().enumerate() {
+                let Some(certified) = row.value(measure.claim()) else { continue };
+                let (rows, streams) = (Arc::clone(&rows), context.streams(row.name));
+                checks.push(Check::new(measure.id(), row.name, move |effort| {
+                    let ((row, case), averaged) = (&rows[index], Averaged::of(measure, effort));
                     let measure: &dyn Measure = if effort.replicates == 1 { measure } else { &averaged };
                     let defaults = Options { seed: effort.seed(short(streams)), ..Options::default() };
-                    let options = Options { log_det_shift: shift.unwrap_or(defaults.log_det_shift), ..defaults };
+                    let shift = row.log_det_shift().unwrap_or(defaults.log_det_shift);
+                    let options = Options { log_det_shift: shift, ..defaults };
                     let close = |theta: &[f64], expected: f64| {
-                        let own = || evaluate(measure, &row.case, theta, &options);
-                        let built_in = || Some(evaluate(flatness::find(measure.claim())?, &row.case, theta, &options));
+                        let own = || evaluate(measure, case, theta, &options);
+                        let built_in = || Some(evaluate(flatness::find(measure.claim())?, case, theta, &options));
                         match timed_answer(is_built_in, own, built_in) {
                             Ok((answer, seconds)) => {
                                 let rounding = CERTIFIED_CURVATURE * expected.abs() + answer.error_bound;
@@ -241,12 +250,12 @@ impl Law for Flatness {
                             Err(finding) => finding,
                         }
                     };
-                    let theta = &row.case.network.theta;
-                    let mut findings = vec![close(theta, value)];
+                    let theta = &row.network.theta;
+                    let mut findings = vec![close(theta, certified.value)];
                     if let (Some(expected), Some(alpha)) = (row.rescaled_value(measure.claim()), row.alpha()) {
-                        let action = LayerAlpha { layer: 0, alpha }.action(&row.case.network.model);
+                        let action = LayerAlpha { layer: 0, alpha }.action(&row.network.model);
                         let action = action.expect("only homogeneous networks have rescaled values");
-                        findings.push(close(&action.apply(theta), expected));
+                        findings.push(close(&action.apply(theta), expected.value));
                     }
                     Finding::worst(findings)
                 }));
@@ -293,7 +302,7 @@ impl Law for PriorOnImages {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        let rows = Arc::new(priors());
+        let rows = Arc::new(golden::log_probs());
         let (is_built_in, seed) = (context.is_built_in, context.seed);
         let mut checks = Vec::new();
         for &subject in &context.priors {
@@ -321,7 +330,7 @@ impl Law for PriorOnImages {
                         let built_in = || prior::find(subject.claim()).map(ask);
                         match timed_answer(is_built_in, || ask(subject), built_in) {
                             Ok((answer, seconds)) => {
-                                let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error);
+                                let noise = answer.std_error.unwrap_or(0.0).hypot(certified.std_error.unwrap_or(0.0));
                                 let approximates = subject.exactness() == Exactness::Approximate && quantity == "true";
                                 let within = match (approximates, subject.within()) {
                                     (false, _) => 0.0,
@@ -337,7 +346,7 @@ impl Law for PriorOnImages {
                                 let truth = row.value("true", link).filter(|_| quantity != "true");
                                 let from_truth = truth.map(|truth| answer.value - truth.value);
                                 let vouched = answer.clone().within(answer.error_bound + within);
-                                let score = Score::of_estimate(&vouched, certified.value, certified.std_error);
+                                let score = Score::of_estimate(&vouched, certified.value, certified.std_error.unwrap_or(0.0));
                                 Finding::test(answer.value, certified.value, agreement, noise)
                                     .vouched(answer.error_bound + within, certified.value.abs())
                                     .scored(score.map(|score| Score { from_truth, seconds, ..score }))
@@ -392,7 +401,7 @@ impl Law for PriorClosedForms {
         let mut checks = Vec::new();
         let owing = context.priors.iter().filter(|method| method.exactness() != Exactness::Approximate);
         for &subject in owing {
-            for form in closed_forms().into_iter().filter(|form| form.n <= most) {
+            for form in golden::closed_forms().into_iter().filter(|form| form.n <= most) {
                 let name = format!("n-{}-rho-{}", form.n, form.rho);
                 checks.push(Check::new(estimator(subject, Link::Step), name, move |effort| {
                     let (seed, averaged) = (effort.seed(seed), Averaged::of(subject, effort));

@@ -1,5 +1,6 @@
 //! Laws of flatness measures: the definition, and what it says after a rescaling.
 
+use super::mistaken::mistaken_for;
 use crate::description::{Reference, references};
 use crate::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Response};
 use crate::gate::averaged::Averaged;
@@ -224,6 +225,7 @@ impl Law for Definition {
                     let score = vouching.and_then(|answer| Score::of_estimate(answer, expected, 0.0));
                     let finding = same(measured, Ok(constant(expected)), summands, measure.dtype());
                     let finding = unless_at_a_kink(finding, case, measure.dtype());
+                    let finding = mistaken_for(finding, definition(measure), &dense, &options);
                     let score = score.filter(|_| finding.verdict != Verdict::Skip);
                     finding.scored(score)
                 }

@@ -9,8 +9,8 @@ use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::tolerance::KERNEL_AGREEMENT_FLOAT32;
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, Kind};
 use crate::model::{Architecture, LayerSpec};
-use crate::numeric::{Dtype, Streams};
 use crate::numeric::tolerance::{NNGP_AGREEMENT, NTK_AGREEMENT};
+use crate::numeric::{Dtype, Streams};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -210,8 +210,12 @@ impl Law for Homogeneity {
             let louder = Architecture { weight_std: c * architecture.weight_std, ..without_biases.clone() };
             let biased = Architecture { bias_std: c * architecture.bias_std, ..architecture.clone() };
             Finding::worst([
-                compare(trial.agreement(), trial.gram(&without_biases, stretched.view()), || Ok(scaled(&plain, &factors))),
-                compare(trial.agreement(), trial.gram(&louder, inputs.view()), || Ok(&plain * c.powi(2 * layers as i32))),
+                compare(trial.agreement(), trial.gram(&without_biases, stretched.view()), || {
+                    Ok(scaled(&plain, &factors))
+                }),
+                compare(trial.agreement(), trial.gram(&louder, inputs.view()), || {
+                    Ok(&plain * c.powi(2 * layers as i32))
+                }),
                 compare(trial.agreement(), trial.gram(&biased, (c * inputs).view()), || {
                     Ok(trial.gram(architecture, inputs.view())?.matrix * (c * c))
                 }),

@@ -6,19 +6,29 @@ mod estimate;
 mod function;
 mod kernel;
 mod loss_scale;
+mod mistaken;
 mod prior;
 mod prior_rank;
 mod prior_symmetry;
 mod prior_value;
+mod rescaling;
 mod rise;
+#[cfg(feature = "studies")]
+mod trajectory;
 
 use crate::gate::law::Law;
+
+pub(super) use certified::networks as certified_networks;
 
 /// All laws in the order of the law book. A new law is a struct and a line here.
 pub fn registry() -> &'static [&'static dyn Law] {
     &[
         &function::PowerOfTwo,
         &function::RoundingBound,
+        &rescaling::Function,
+        &rescaling::Parameters,
+        &rescaling::Curvature,
+        &rescaling::Movement,
         &curvature::Definition,
         &curvature::Covariance,
         &curvature::Responds,
@@ -44,5 +54,7 @@ pub fn registry() -> &'static [&'static dyn Law] {
         &certified::Flatness,
         &certified::PriorOnImages,
         &certified::PriorClosedForms,
+        #[cfg(feature = "studies")]
+        &trajectory::Trajectory,
     ]
 }
