@@ -4,10 +4,11 @@ use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Respon
 use crate::gate::effort::{Effort, short};
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, KernelResult, Kind};
 use crate::model::Architecture;
+use crate::numeric::linalg::norm;
 use crate::numeric::{Dtype, Estimate, Streams};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use crate::rescale::Action;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Zip};
 
 /// An estimator whose answers are averaged. An answer without a standard error is returned as it is.
 pub(super) struct Averaged<'a, S: ?Sized> {
@@ -181,13 +182,11 @@ impl KernelMethod for Averaged<'_, dyn KernelMethod + '_> {
             let next = self.subject.gram(architecture, inputs, &KernelOptions { seed, ..*options })?;
             let Some(errors) = &next.std_error else { return Ok(next) };
             match &mut all {
-                None => {
-                    let std_error = Some(errors.mapv(|error| error * error));
-                    all = Some(KernelResult { std_error, ..next });
-                }
+                None => all = Some(next),
                 Some(all) if all.matrix.dim() == next.matrix.dim() => {
                     all.matrix += &next.matrix;
-                    *all.std_error.as_mut().expect("it was set") += &errors.mapv(|error| error * error);
+                    let sum = all.std_error.as_mut().expect("it was set");
+                    Zip::from(sum).and(errors).for_each(|sum, error| *sum = sum.hypot(*error));
                 }
                 // Another shape is a failure that the caller sees.
                 Some(_) => return Ok(next),
@@ -196,7 +195,7 @@ impl KernelMethod for Averaged<'_, dyn KernelMethod + '_> {
         let mut mean = all.expect("there is a first seed");
         let count = self.replicates as f64;
         mean.matrix.mapv_inplace(|sum| sum / count);
-        mean.std_error = mean.std_error.map(|squares| squares.mapv(|square| square.sqrt() / count));
+        mean.std_error = mean.std_error.map(|errors| errors / count);
         Ok(mean)
     }
 }
@@ -205,7 +204,24 @@ impl KernelMethod for Averaged<'_, dyn KernelMethod + '_> {
 fn mean(answers: &[Estimate]) -> Estimate {
     let count = answers.len() as f64;
     let value = answers.iter().map(|answer| answer.value / count).sum();
-    let square: f64 = answers.iter().map(|answer| (answer.std_error.unwrap_or(0.0) / count).powi(2)).sum();
+    let errors: Vec<f64> = answers.iter().map(|answer| answer.std_error.unwrap_or(0.0) / count).collect();
     let bound = answers.iter().map(|answer| answer.error_bound).fold(0.0, f64::max);
-    Estimate::stochastic(value, square.sqrt(), answers[0].info.clone()).within(bound)
+    Estimate::stochastic(value, norm(&errors), answers[0].info.clone()).within(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::Info;
+
+    /// Squares of errors of any size would overflow or vanish.
+    #[test]
+    fn errors_of_any_size_average() {
+        for size in [1.0, 1e200, 1e-200] {
+            let answer = |value: f64| Estimate::stochastic(value * size, 3.0 * size, Info::new());
+            let mean = mean(&[answer(1.0), answer(2.0), answer(3.0), answer(6.0)]);
+            assert!((mean.value / size - 3.0).abs() < 1e-15, "{size:e}: {mean:?}");
+            assert!((mean.std_error.unwrap() / size - 1.5).abs() < 1e-15, "{size:e}: {mean:?}");
+        }
+    }
 }

@@ -176,7 +176,8 @@ impl Gate {
         reproduce: String,
     ) -> PyResult<Self> {
         let callable = leaked(Callable::new(estimate));
-        let context = context(subject, id, callable, (exactness, offered), self::dtype(dtype)?, self::tier(tier)?, seed)?;
+        let context =
+            context(subject, id, callable, (exactness, offered), self::dtype(dtype)?, self::tier(tier)?, seed)?;
         let (context, laws) = match &case_file {
             Some(file) => of_file(context, file)?,
             None => (context, gate::registry().to_vec()),

@@ -106,8 +106,7 @@ class Case:
 
         net = bridge.module(self.architecture, self.theta, self.buffers)
         x, y = bridge.tensor(self.inputs), bridge.tensor(self.targets)
-        dtype = bridge.torch.float32 if self.theta.dtype == np.float32 else bridge.torch.float64
-        return net.to(dtype), bridge.loss(self.loss, self.loss_scale), x.to(dtype), y.to(dtype)
+        return net.to(x.dtype), bridge.loss(self.loss, self.loss_scale), x, y
 
     def jax(self) -> tuple[Callable[[Any, Any], Any], dict[str, Any], Callable[[Any, Any], Any], Any, Any]:
         """The case in JAX: ``apply, params, loss, x, y``.

@@ -42,8 +42,9 @@ class Residual(nn.Module):
 
 
 def tensor(array: Any) -> torch.Tensor:
-    """A tensor in float64 with numbers of its own."""
-    return torch.tensor(np.asarray(array), dtype=torch.float64)
+    """A tensor with numbers of its own: in float32 of an array in float32, else in float64."""
+    values = np.asarray(array)
+    return torch.tensor(values, dtype=torch.float32 if values.dtype == np.float32 else torch.float64)
 
 
 # Architecture to module.
