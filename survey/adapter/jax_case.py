@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import jax
 import numpy as np
 
 jax.config.update("jax_enable_x64", True)
+if os.environ.get("SURVEY_COMPILED"):
+    # Cells of one package, and packages, ask for the same Hessians: each is compiled once.
+    jax.config.update("jax_compilation_cache_dir", os.environ["SURVEY_COMPILED"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 import jax.numpy as jnp  # noqa: E402
 
 from .jax_network import loss as losses  # noqa: E402

@@ -21,7 +21,7 @@ def answer(request):
     if "laplace" in cell():
         method = Laplace()
     else:
-        method = EP(epsilon=1e-10, max_iters=1000, parallel_updates="parallel" in cell())
+        method = EP(epsilon=1e-20, max_iters=1000, parallel_updates="parallel" in cell())
     _, log_marginal, _ = method.inference(kernel, x, likelihood, targets)
     return {"value": float(np.squeeze(log_marginal))}
 
