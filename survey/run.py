@@ -27,6 +27,7 @@ def serve(name: str, cell: str) -> None:
     package = Package.read(HERE / "packages" / name)
     interpreter = environment.make(package)
     os.environ["SURVEY_CELL"] = cell
+    os.environ.setdefault("SURVEY_COMPILED", str(environment.cache() / "compiled"))
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     os.execv(interpreter, [interpreter, *environment.words(package, HERE), str(package.adapter)])

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
-import jax
-import numpy as np
+# Compiling takes most of the time of small cases: without optimisation it takes less, and the numbers are the same to rounding.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
+if os.environ.get("SURVEY_COMPILED"):
+    # Cells of one package, and packages, ask for the same Hessians: each is compiled once.
+    jax.config.update("jax_compilation_cache_dir", os.environ["SURVEY_COMPILED"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 import jax.numpy as jnp  # noqa: E402
 
 from .jax_network import loss as losses  # noqa: E402

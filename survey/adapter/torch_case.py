@@ -36,6 +36,18 @@ class Loss(nn.Module):
         return self.function(logits, y)
 
 
+class TwoLogits(nn.Module):
+    """One logit z as the two logits (0, z) of a softmax: the same probabilities."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        z = self.net(x)
+        return torch.cat([torch.zeros_like(z), z], 1)
+
+
 class TorchCase:
     """``net``, ``x``, ``y`` and ``loss`` of a request, and its numbers as one flat vector."""
 

@@ -40,7 +40,7 @@ STYLE = """
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 74rem; padding: 1rem; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page) }
 h1 { font-size: 1.6rem; line-height: 1.2 } h2 { font-size: 1.2rem; margin-top: 2rem } h3 { font-size: 1rem }
-a { color: var(--link) } p, li { max-width: 46rem } code, pre { font-size: .875em; overflow-wrap: anywhere }
+a { color: var(--link) } p, li { max-width: 46rem; overflow-wrap: anywhere } code, pre { font-size: .875em; overflow-wrap: anywhere }
 pre { background: var(--tint); padding: .6rem; white-space: pre-wrap; border-radius: .3rem }
 table { border-collapse: collapse; font-size: .875rem; width: 100% }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .5rem; text-align: left; vertical-align: top }

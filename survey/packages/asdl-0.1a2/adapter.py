@@ -7,7 +7,7 @@ from asdfghjkl.hessian import hessian_for_loss
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
+    case.limit(1000)
     if request["measure"] != "hessian_trace":
         raise Skip(f"{request['measure']} is not asked of this version")
     if cell().endswith("data_loader"):

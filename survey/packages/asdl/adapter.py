@@ -1,7 +1,7 @@
 """ASDL (asdfghjkl on the package index) at the gate."""
 
 from adapter.protocol import Skip, cell, serve
-from adapter.torch_case import TorchCase
+from adapter.torch_case import TorchCase, TwoLogits
 from asdl.fisher import FisherConfig, get_fisher_maker
 from asdl.hessian import HessianConfig, HessianMaker
 from asdl.matrices import FISHER_EXACT, SHAPE_DIAG, SHAPE_FULL
@@ -9,7 +9,7 @@ from asdl.matrices import FISHER_EXACT, SHAPE_DIAG, SHAPE_FULL
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
+    case.limit(1000)
     measure, variant = request["measure"], cell().split(".")[-1]
     if measure == "fisher_rao":
         return fisher_rao(case)
@@ -42,14 +42,13 @@ def answer(request):
 
 
 def fisher_rao(case):
-    if case.name == "bce":
-        raise Skip("loss bce is not supported by the package: cross_entropy and mse are")
-    loss_type = "cross_entropy" if case.name == "ce" else "mse"
+    net = TwoLogits(case.net) if case.name == "bce" else case.net
+    loss_type = "mse" if case.name == "mse" else "cross_entropy"
     config = FisherConfig(FISHER_EXACT, [SHAPE_FULL], loss_type=loss_type, data_size=len(case.x))
-    maker = get_fisher_maker(case.net, config)
-    maker.setup_model_call(case.net, case.x)
+    maker = get_fisher_maker(net, config)
+    maker.setup_model_call(net, case.x)
     maker.forward_and_backward()
-    matrix = case.net.fisher.data
+    matrix = net.fisher.data
     return {"value": float(case.theta @ matrix @ case.theta)}
 
 

@@ -1,10 +1,12 @@
 """BackPACK at the gate."""
 
-from adapter.protocol import Skip, serve
+import torch
+from adapter.protocol import Skip, cell, serve
 from adapter.torch_case import TorchCase
 from backpack import backpack, extend
 from backpack.extensions import DiagHessian
 from backpack.hessianfree.ggnvp import ggn_vector_product
+from backpack.hessianfree.hvp import hessian_vector_product
 
 
 def answer(request):
@@ -21,6 +23,17 @@ def answer(request):
         return {"value": value * (0.5 if case.name == "mse" else 1.0), "products": 1}
     if measure not in ("hessian_trace", "filter_weighted_trace", "layer_normalised_trace"):
         raise Skip(f"{measure} is not offered")
+    if cell().endswith("products"):
+        value = case.loss(case.net(case.x), case.y)
+        gradients = torch.autograd.grad(value, parameters, create_graph=True, materialize_grads=True)
+        trace = 0.0
+        for p in parameters:
+            for i in range(p.numel()):
+                unit = [torch.zeros_like(q) for q in parameters]
+                unit[next(k for k, q in enumerate(parameters) if q is p)].view(-1)[i] = 1.0
+                column = hessian_vector_product(value, parameters, unit, grad_params=gradients)
+                trace += sum(float((a * b).sum()) for a, b in zip(unit, column))
+        return {"value": trace, "products": case.parameters}
     case.without("residual", "erf", "batch_norm")
     loss, factor = case.builtin_loss()
     loss, net = extend(loss), extend(case.net)

@@ -12,8 +12,8 @@ MATVECS, REPLICATES = 30, 32
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
     variant = cell().split(".")[-1]
+    case.limit(400 if variant == "data_loader" else 1000)
     data = case.batches() if variant == "data_loader" else [(case.x, case.y)]
 
     def share(output, y):
@@ -31,20 +31,27 @@ def answer(request):
         return {"value": found.estimate, "std_error": found.stderr, "products": MATVECS}
     if measure in ("hessian_max_eigenvalue", "hessian_spectral_norm"):
         which = "LA" if measure == "hessian_max_eigenvalue" else "LM"
-        if variant == "power_iteration":
+        if variant == "defaults":
+            if case.parameters < 11:
+                raise Skip("`lanczos` asks for ten eigenvalues unless told otherwise, which this network has not")
+            found = lanczos(hessian, seed=case.seed)
+        elif variant == "power_iteration_defaults":
+            found = deflated_power_iteration(hessian, k=1, seed=case.seed)
+        elif variant == "power_iteration":
             found = deflated_power_iteration(hessian, k=1, max_iter=5000, tol=1e-6, seed=case.seed)
         else:
             found = lanczos(hessian, k=1, which=which, max_iter=case.parameters, reorthogonalize=True, seed=case.seed)
         value = float(found.eigenvalues[0])
-        if not bool(torch.as_tensor(found.converged).all()):
-            return {"error": "not converged, as the package says itself"}
+        if not bool(torch.as_tensor(found.converged)[0]):
+            raise Skip("not converged, as the package says itself (`converged`)")
         return {"value": abs(value) if measure == "hessian_spectral_norm" else value, "products": int(found.iterations)}
     if measure == "spectral_density":
         # The nodes of the quadrature themselves, which the smoothed density is made of.
         found = spectral_density(
-            hessian, num_runs=REPLICATES, lanczos_steps=min(80, case.parameters), seed=case.seed % 2**31
+            hessian, num_runs=REPLICATES, lanczos_steps=min(80, case.parameters), num_grid_points=2, seed=case.seed % 2**31
         )
-        means = (found.raw_eigenvalues.abs() * found.raw_weights).sum(1).numpy()
+        # Runs of fewer steps are filled up with NaN of weight 0.
+        means = (found.raw_eigenvalues.abs().nan_to_num() * found.raw_weights).sum(1).numpy()
         return averaged(means)
     if measure == "fisher_rao":
         ggn = GGNOperator(case.net, data, supervised_forward, supervised_loss_of_output(case.loss))

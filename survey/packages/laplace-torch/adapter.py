@@ -4,35 +4,25 @@ import math
 
 import torch
 from adapter.protocol import Skip, cell, serve
-from adapter.torch_case import TorchCase
+from adapter.torch_case import TorchCase, TwoLogits
 from laplace import Laplace
-from laplace.curvature import CurvlinopsGGN, CurvlinopsHessian
-from torch import nn
+from laplace.curvature import AsdlGGN, AsdlHessian, BackPackGGN, CurvlinopsGGN, CurvlinopsHessian
 from torch.utils.data import DataLoader, TensorDataset
 
 
-class TwoLogits(nn.Module):
-    """One logit z as the two logits (0, z) of a softmax: the same probabilities."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, x):
-        z = self.net(x)
-        return torch.cat([torch.zeros_like(z), z], 1)
+BACKENDS = {"fisher_rao.backpack": BackPackGGN, "fisher_rao.asdl": AsdlGGN, "hessian_trace.asdl": AsdlHessian}
 
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
+    case.limit(1000)
     measure = request["measure"]
     net, y = (TwoLogits(case.net), case.y[:, 0].long()) if case.name == "bce" else (case.net, case.y)
     likelihood = "regression" if case.name == "mse" else "classification"
     # Its matrix is that of the summed negative log-likelihood: for mse of half the squared error.
     scale = (2.0 if case.name == "mse" else 1.0) / len(case.x)
     shift = case.options["log_det_shift"]
-    backend = CurvlinopsGGN if measure == "fisher_rao" else CurvlinopsHessian
+    backend = BACKENDS.get(cell(), CurvlinopsGGN if measure == "fisher_rao" else CurvlinopsHessian)
     work = Laplace(
         net, likelihood, subset_of_weights="all", hessian_structure="full", backend=backend, prior_precision=shift / scale
     )

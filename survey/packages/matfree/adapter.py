@@ -5,10 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 from adapter.jax_case import JaxCase
-from adapter.protocol import Skip, cell, serve
-from matfree import decomp, funm, stochtrace
+from adapter.protocol import Skip, averaged, cell, serve
+from matfree import decomp, eig, funm, stochtrace
 
-PROBES = 64
+PROBES, REPLICATES = 64, 32
 
 
 @functools.cache
@@ -24,10 +24,26 @@ def estimator(what: str, size: int, steps: int):
             "hutchinson": lambda: stochtrace.monte_carlo_trace(),
             "diagonal": lambda: stochtrace.monte_carlo_diagonal(),
             "frobenius": lambda: stochtrace.monte_carlo_frobeniusnorm_squared(),
+            "absolute": lambda: funm.monte_carlo_funm_sym(funm.dense_funm_sym_eigh(jnp.abs), decomp.tridiag_sym(steps)),
             "logdet": lambda: funm.monte_carlo_funm_sym_logdet(decomp.tridiag_sym(steps)),
         }[what]()
         estimate = stochtrace.estimator_monte_carlo_mean_and_sem(integrand, sampler)
     return jax.jit(lambda matrix, key: estimate(lambda v: matrix @ v, key))
+
+
+@functools.cache
+def diagonals(size: int):
+    """Compiled: (matrix, keys) to one estimate of the diagonal per key."""
+    sampler = stochtrace.sampler_signs(jnp.ones(size), num=8)
+    estimate = stochtrace.estimator_monte_carlo(stochtrace.monte_carlo_diagonal(), sampler)
+    return jax.jit(jax.vmap(lambda matrix, key: estimate(lambda v: matrix @ v, key), (None, 0)))
+
+
+@functools.cache
+def eigenvalues(size: int):
+    """Compiled: (matrix, first vector) to all eigenvalues."""
+    find = eig.eigh_partial(decomp.tridiag_sym(size))
+    return jax.jit(lambda matrix, first: find(lambda v: matrix @ v, first)[0])
 
 
 def answer(request):
@@ -45,6 +61,16 @@ def answer(request):
         root = float(square) ** 0.5
         error = float(error) / (2 * root) if root > 0 else 0.0
         mean = root + error**2 / (2 * root) if root > 0 else 0.0
+    elif measure == "spectral_density":
+        total, error = estimator("absolute", size, size)(case.hessian, key)
+        mean, error = total / size, error / size
+    elif measure in ("hessian_max_eigenvalue", "hessian_spectral_norm"):
+        values = eigenvalues(size)(case.hessian, jax.random.normal(key, (size,)))
+        values = jnp.abs(values) if measure == "hessian_spectral_norm" else values
+        return {"value": float(values.max()), "products": size}
+    elif measure == "filter_weighted_trace":
+        found = diagonals(size)(case.hessian, jax.random.split(key, REPLICATES))
+        return {**averaged(found @ case.theta**2), "products": 8 * REPLICATES}
     elif measure == "hessian_log_det":
         shifted = case.hessian + case.options["log_det_shift"] * jnp.eye(size)
         mean, error = estimator("logdet", size, size)(shifted, key)

@@ -12,7 +12,7 @@ QUADRATURES, PROBES = 32, 24
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(400)
+    case.limit(1000)
     if cell().endswith("data_loader"):
         work = hessian(case.net, case.loss, dataloader=case.batches(), cuda=False)
     else:
@@ -25,7 +25,7 @@ def answer(request):
             values = [work.trace(maxIter=1)[0] for _ in range(PROBES)]
         return {**averaged(values), "products": len(values)}
     if request["measure"] in ("hessian_max_eigenvalue", "hessian_spectral_norm"):
-        (value,), _ = work.eigenvalues(maxIter=STEPS, tol=TOLERANCE)
+        (value,), _ = work.eigenvalues() if cell().endswith("defaults") else work.eigenvalues(maxIter=STEPS, tol=TOLERANCE)
         return {"value": abs(value) if request["measure"] == "hessian_spectral_norm" else value}
     if request["measure"] == "spectral_density":
         steps = min(100, case.parameters)
