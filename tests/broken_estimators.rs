@@ -4,9 +4,13 @@ use flatgauge::cli::exit_code;
 use flatgauge::demonstration;
 use flatgauge::flatness::{self, DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use flatgauge::gate::{self, Context, Gate, Report, Tier, Verdict};
+use flatgauge::model::Model;
+use flatgauge::numeric::Streams;
 use flatgauge::numeric::{Estimate, Info};
 use flatgauge::prior::{self, Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
-use flatgauge::rescale::Action;
+use flatgauge::rescale::{self, Action, RescaleError, Rescaling, RescalingKind};
+use flatgauge::train::{self, Batches, HyperparameterError, Optimizer, Preset, State, Step};
+use serde_json::{Map, Value};
 use std::process::Command;
 
 /// A registered measure with its value tampered with.
@@ -306,11 +310,11 @@ fn verify_with_a_trace_off_by_one_percent_exits_with_1() {
 /// Every registered kind of rescaling and every optimiser, as a crate's own would be held to the gate.
 #[test]
 fn registered_rescalings_and_optimisers_pass_the_gate() {
-    for kind in flatgauge::rescale::registry() {
+    for kind in rescale::registry() {
         Gate::quick().rescaling(*kind).assert();
     }
     // The noise of Entropy-SGD comes from streams of its own.
-    for optimizer in flatgauge::train::registry().iter().filter(|optimizer| optimizer.id() != "entropy_sgd") {
+    for optimizer in train::registry().iter().filter(|optimizer| optimizer.id() != "entropy_sgd") {
         Gate::quick().optimizer(*optimizer).assert();
     }
 }
@@ -356,4 +360,94 @@ fn a_failure_names_the_block_that_is_missing() {
     // What nothing explains is left as it is.
     let off = reasons(|point| 1.01 * diagonal(point).iter().sum::<f64>());
     assert!(off.iter().filter(|reason| reason.contains("as if")).count() * 10 < off.len(), "{off:?}");
+}
+
+/// The first tensor times a factor, and nothing in return.
+#[derive(Debug, Clone, Copy)]
+struct Uncompensated(f64);
+
+impl Rescaling for Uncompensated {
+    fn id(&self) -> &'static str {
+        "uncompensated"
+    }
+
+    fn action(&self, model: &Model) -> Result<Action, RescaleError> {
+        let first = &model.tensors()[0].range;
+        Ok(Action::diagonal(
+            (0..model.parameter_count()).map(|i| if first.contains(&i) { self.0 } else { 1.0 }).collect(),
+        ))
+    }
+
+    fn in_powers_of_two(&self) -> Box<dyn Rescaling> {
+        Box::new(*self)
+    }
+
+    fn describe(&self) -> String {
+        format!("the first tensor times {}", self.0)
+    }
+
+    fn inverse(&self) -> Box<dyn Rescaling> {
+        Box::new(Self(1.0 / self.0))
+    }
+}
+
+impl RescalingKind for Uncompensated {
+    fn id(&self) -> &'static str {
+        "uncompensated"
+    }
+
+    fn summary(&self) -> &'static str {
+        "planted"
+    }
+
+    fn draw(&self, _: &Model, _: f64, _: Streams) -> Result<Box<dyn Rescaling>, RescaleError> {
+        Ok(Box::new(*self))
+    }
+}
+
+/// SGD that takes steps of half the learning rate.
+#[derive(Debug)]
+struct HalfSgd(Box<dyn Optimizer>);
+
+impl Optimizer for HalfSgd {
+    fn id(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn summary(&self) -> &'static str {
+        "planted"
+    }
+
+    fn source(&self) -> &'static str {
+        "planted"
+    }
+
+    fn presets(&self) -> Vec<Preset> {
+        self.0.presets()
+    }
+
+    fn hyperparameters(&self) -> Map<String, Value> {
+        self.0.hyperparameters()
+    }
+
+    fn configured(&self, hyperparameters: Map<String, Value>) -> Result<Box<dyn Optimizer>, HyperparameterError> {
+        Ok(Box::new(Self(self.0.configured(hyperparameters)?)))
+    }
+
+    fn start(&self, parameters: usize) -> State {
+        self.0.start(parameters)
+    }
+
+    fn step(&self, step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches) -> f64 {
+        self.0.step(&Step { learning_rate: 0.5 * step.learning_rate, ..*step }, state, theta, batches)
+    }
+}
+
+#[test]
+fn wrong_rescalings_and_optimisers_of_a_crates_own_are_caught() {
+    let report = Gate::quick().rescaling(&Uncompensated(2.0)).report();
+    assert_eq!(failed_laws(&report), ["rescaling.curvature", "rescaling.function"]);
+    let sgd = train::OptimizerSettings::named("sgd").build().unwrap().optimizer;
+    let report = Gate::quick().optimizer(&HalfSgd(sgd)).report();
+    assert_eq!(failed_laws(&report), ["certified.trajectory"]);
 }

@@ -1,53 +1,20 @@
 //! Estimators that compute in single precision: right ones pass as such and not as float64 ones, wrong ones fail as either.
 
-use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, Responses, measure_fn};
+use flatgauge::flatness::{self, measure_fn};
 use flatgauge::gate::{Context, Gate, Report, Tier, Verdict};
 use flatgauge::kernel::{self, Kind, kernel_fn};
 use flatgauge::numeric::{Dtype, Estimate, Info};
 use ndarray::Array2;
 
-/// A registered measure whose answers carry an error, said to compute in a format.
-struct Off {
-    inner: &'static dyn Measure,
-    dtype: Dtype,
-    /// Relative errors: what is added to the answer is this times the answer, and a sign that depends on it.
-    error: f64,
-}
-
-impl Measure for Off {
-    fn id(&self) -> &'static str {
-        self.inner.id()
-    }
-
-    fn summary(&self) -> &'static str {
-        "a registered measure with an error"
-    }
-
-    fn source(&self) -> &'static str {
-        "planted"
-    }
-
-    fn responses(&self) -> Responses {
-        self.inner.responses()
-    }
-
-    fn is_stochastic(&self) -> bool {
-        self.inner.is_stochastic()
-    }
-
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn evaluate(&self, point: &Point, options: &Options) -> Result<Estimate, FlatnessError> {
-        let answer = self.inner.evaluate(point, options)?;
-        let sign = if answer.value.to_bits().count_ones() % 2 == 0 { 1.0 } else { -1.0 };
-        Ok(Estimate { value: answer.value * (1.0 + sign * self.error), ..answer })
-    }
-}
-
+/// The verdict on a registered measure whose answers are off by this share of themselves, up or down as their bits say.
 fn judge(id: &str, dtype: Dtype, error: f64) -> Report {
-    Gate::quick().measure(&Off { inner: flatness::find(id).unwrap(), dtype, error }).report()
+    let registered = flatness::find(id).unwrap();
+    let off = measure_fn(id, move |point, options| {
+        let answer = registered.evaluate(point, options)?;
+        let sign = if answer.value.to_bits().count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+        Ok(Estimate { value: answer.value * (1.0 + sign * error), ..answer })
+    });
+    Gate::quick().measure(&off.in_dtype(dtype)).report()
 }
 
 fn reasons(report: &Report) -> String {

@@ -5,7 +5,7 @@ use crate::flatness::{FlatnessError, Measure, Options, Point, measure_fn};
 use crate::gate::external::{
     External, ExternalKernel, ExternalMeasure, ExternalOptimizer, ExternalPrior, ExternalRescaling, RequestKind,
 };
-use crate::gate::{Context, Course, CourseError, FunctionMap, MapError, Rescaled, TrajectoryMethod};
+use crate::gate::{Context, Course, FunctionMap, NoParameters, Rescaled, TrajectoryMethod};
 use crate::kernel::{KernelError, KernelMethod, Kind, kernel_fn};
 use crate::model::Network;
 use crate::prior::{Link, LogProbMethod, PriorError, method_fn};
@@ -187,8 +187,8 @@ impl FunctionMap for Unasked<String> {
         &self.0
     }
 
-    fn rescale(&self, _: &Network, _: u64) -> Result<Rescaled, MapError> {
-        Err(MapError::NotApplicable("not asked".to_owned()))
+    fn rescale(&self, _: &Network, _: u64) -> Result<Rescaled, NoParameters> {
+        Err(NoParameters::NotApplicable("not asked".to_owned()))
     }
 }
 
@@ -197,7 +197,7 @@ impl TrajectoryMethod for Unasked<&'static dyn Optimizer> {
         self.0.id()
     }
 
-    fn run(&self, _: &Course, _: usize) -> Result<Vec<f64>, CourseError> {
-        Err(CourseError::NotApplicable("not asked".to_owned()))
+    fn run(&self, _: &Course, _: usize) -> Result<Vec<f64>, NoParameters> {
+        Err(NoParameters::NotApplicable("not asked".to_owned()))
     }
 }

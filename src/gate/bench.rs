@@ -6,11 +6,10 @@ use crate::data::digits;
 use crate::flatness::{self, FlatnessError, Measure, Options, Point};
 use crate::gate::calibration::median;
 use crate::gate::score::Score;
-use crate::gate::tolerance::{CERTIFIED_FIXED_POINT, GATE_Z};
-use crate::kernel::{self, KernelError, KernelMethod, KernelOptions};
+use crate::gate::tolerance::{CERTIFIED_FIXED_POINT, GATE_Z, curvature_agreement, kernel_agreement};
+use crate::kernel::{self, KernelError, KernelMethod, KernelOptions, Kind};
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::bootstrap::bootstrap;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NTK_AGREEMENT};
 use crate::numeric::{Estimate, Streams};
 use crate::prior::{self, Gram, Labels, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array2, s};
@@ -250,7 +249,7 @@ pub(super) fn bench_measure(subject: &dyn Measure, budget: Duration) -> Bench {
             let objective = Objective::new(&network, Loss::Bce, inputs.view(), targets.view()).expect("they fit");
             let options = Options { seed, ..Options::default() };
             match measure.evaluate(&Point::new(objective, network.theta()), &options) {
-                Ok(estimate) => Ok(of_estimate(estimate, CURVATURE_AGREEMENT)),
+                Ok(estimate) => Ok(of_estimate(estimate, curvature_agreement(measure.dtype())[0])),
                 Err(FlatnessError::NotApplicable { reason, .. }) => Err(NoAnswer::NotCovered(reason)),
                 Err(error) => Err(NoAnswer::Fault(error.to_string())),
             }
@@ -308,7 +307,9 @@ pub(super) fn bench_kernel(subject: &dyn KernelMethod, budget: Duration) -> Benc
             let ask = |method: &dyn KernelMethod, seed: u64| {
                 let options = KernelOptions { kind, seed, ..KernelOptions::default() };
                 match method.gram(&architecture, inputs.view(), &options) {
-                    Ok(result) => Ok(of_matrix(result.matrix, result.std_error)),
+                    Ok(result) => {
+                        Ok(of_matrix(result.matrix, result.std_error, kernel_agreement(Kind::Ntk, method.dtype())))
+                    }
                     Err(KernelError::NotApplicable { reason, .. }) => Err(NoAnswer::NotCovered(reason)),
                     Err(error) => Err(NoAnswer::Fault(error.to_string())),
                 }
@@ -322,12 +323,12 @@ pub(super) fn bench_kernel(subject: &dyn KernelMethod, budget: Duration) -> Benc
     Bench { estimator: subject.id().to_owned(), reference: "analytic".to_owned(), rows }
 }
 
-fn of_matrix(matrix: Array2<f64>, std_error: Option<Array2<f64>>) -> Answer {
+fn of_matrix(matrix: Array2<f64>, std_error: Option<Array2<f64>>, agreement: f64) -> Answer {
     let size = matrix.iter().fold(0.0_f64, |size, value| size.max(value.abs()));
     Answer {
         values: matrix.into_iter().collect(),
         std_errors: std_error.into_iter().flatten().collect(),
-        tolerance: NTK_AGREEMENT * size,
+        tolerance: agreement * size,
         products: None,
     }
 }
@@ -336,10 +337,10 @@ fn of_matrix(matrix: Array2<f64>, std_error: Option<Array2<f64>>) -> Answer {
 mod tests {
     use super::*;
     use crate::gate::Gate;
-    use crate::numeric::Info;
+    use crate::numeric::{Dtype, Info};
 
     /// The trace of the registry, slower by a factor or wrong by a share.
-    fn trace(times: usize, share: f64) -> impl Measure {
+    fn trace(times: usize, share: f64, dtype: Dtype) -> impl Measure {
         let registered = flatness::find("hessian_trace").expect("it is registered");
         flatness::measure_fn("hessian_trace", move |point, options| {
             let mut value = 0.0;
@@ -349,20 +350,24 @@ mod tests {
             }
             Ok(Estimate::deterministic(value * (1.0 + share), Info::new()))
         })
+        .in_dtype(dtype)
     }
 
     #[test]
     fn a_slower_estimator_is_seen_and_a_wrong_one_has_no_time() {
         let budget = Duration::from_millis(300);
-        let before = bench_measure(&trace(1, 0.0), budget);
+        let before = bench_measure(&trace(1, 0.0, Dtype::Float64), budget);
         assert!(!before.failed(), "{before:?}");
         assert!(before.rows.iter().all(|row| row.timing.as_ref().unwrap().digits.unwrap() > 12.0), "{before:?}");
         // Eight times the work is a ratio beyond any interval, whatever else the machine does.
-        let after = bench_measure(&trace(8, 0.0), budget);
+        let after = bench_measure(&trace(8, 0.0, Dtype::Float64), budget);
         assert_eq!(after.slower_than(&before, 1.5).len(), after.rows.len(), "{after:?}");
         assert!(before.slower_than(&after, 1.5).is_empty());
-        let wrong = bench_measure(&trace(1, 1e-6), budget);
+        let wrong = bench_measure(&trace(1, 1e-6, Dtype::Float64), budget);
         assert!(wrong.failed() && wrong.rows.iter().all(|row| row.timing.is_none() && row.failed), "{wrong:?}");
+        // What is wrong in float64 is right in float32, where more is wrong.
+        assert!(!bench_measure(&trace(1, 1e-6, Dtype::Float32), budget).failed());
+        assert!(bench_measure(&trace(1, 0.01, Dtype::Float32), budget).failed());
         let kept: Bench = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
         assert_eq!(kept, before);
     }

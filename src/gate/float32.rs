@@ -16,20 +16,19 @@ const SIZES: std::ops::RangeInclusive<f64> = 1e-18..=1e18;
 /// difference: `2^-24 / exp(-8) = 1.8e-4`.
 const LARGEST_MARGIN: f64 = 8.0;
 
-fn vector(values: &[f64]) -> Option<Vec<f64>> {
-    values.iter().map(|value| Dtype::Float32.round(*value)).collect()
+fn vector<'v>(dtype: Dtype, values: impl IntoIterator<Item = &'v f64>) -> Option<Vec<f64>> {
+    values.into_iter().map(|value| dtype.round(*value)).collect()
 }
 
 /// A matrix rounded to a format, if that holds it.
 pub(super) fn matrix(dtype: Dtype, matrix: &Array2<f64>) -> Option<Array2<f64>> {
-    let values: Option<Vec<f64>> = matrix.iter().map(|value| dtype.round(*value)).collect();
-    Some(Array2::from_shape_vec(matrix.dim(), values?).expect("its own shape"))
+    Some(Array2::from_shape_vec(matrix.dim(), vector(dtype, matrix)?).expect("its own shape"))
 }
 
 /// A case in float32; `None` where its numbers, or the derivatives that they have, leave the range of float32.
 pub(super) fn case(case: &FlatnessCase) -> Option<FlatnessCase> {
-    let mut network = case.network.with_theta(vector(&case.network.theta)?);
-    network.buffers = vector(&case.network.buffers)?;
+    let mut network = case.network.with_theta(vector(Dtype::Float32, &case.network.theta)?);
+    network.buffers = vector(Dtype::Float32, &case.network.buffers)?;
     let [inputs, targets] = [matrix(Dtype::Float32, &case.inputs)?, matrix(Dtype::Float32, &case.targets)?];
     let mut rounded = FlatnessCase::new(case.name.clone(), network, case.loss, inputs, targets);
     rounded.alphas = case.alphas.iter().map(|&alpha| factor(Dtype::Float32, alpha)).collect();

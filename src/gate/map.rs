@@ -1,5 +1,6 @@
 //! Maps of parameters that claim to leave functions as they are.
 
+use crate::gate::no_parameters::NoParameters;
 use crate::model::Network;
 use crate::numeric::Streams;
 use crate::rescale::{Action, RescaleError, RescalingKind};
@@ -14,15 +15,6 @@ pub struct Rescaled {
     pub buffers: Vec<f64>,
     /// How it says that it acts on the parameters, and with them on gradient and Hessian.
     pub action: Action,
-}
-
-/// Why a map made nothing of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MapError {
-    /// It does not cover the network, in its own words.
-    NotApplicable(String),
-    /// It failed.
-    Fault(String),
 }
 
 /// A map under test.
@@ -43,8 +35,8 @@ pub trait FunctionMap: Send + Sync {
     /// What it makes of a network; all that is random comes from the seed.
     ///
     /// # Errors
-    /// [`MapError`].
-    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, MapError>;
+    /// [`NoParameters`].
+    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, NoParameters>;
 }
 
 /// A kind of rescaling as a map under test: one is drawn for every network.
@@ -66,10 +58,10 @@ impl FunctionMap for OfKind<'_> {
         self.0.draw(&network.model, SPREAD, Streams::new(0)).is_ok()
     }
 
-    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, MapError> {
+    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, NoParameters> {
         let fault = |error: RescaleError| match error {
-            RescaleError::NotApplicable { .. } => MapError::NotApplicable(error.to_string()),
-            other => MapError::Fault(other.to_string()),
+            RescaleError::NotApplicable { .. } => NoParameters::NotApplicable(error.to_string()),
+            other => NoParameters::Fault(other.to_string()),
         };
         let map = self.0.draw(&network.model, SPREAD, Streams::new(seed)).map_err(fault)?;
         let twin = map.apply(network).map_err(fault)?;

@@ -25,6 +25,7 @@ mod known;
 mod law;
 mod laws;
 mod map;
+mod no_parameters;
 mod origin;
 mod outcome;
 mod pattern;
@@ -65,7 +66,9 @@ pub use law::{Check, Context};
 pub use law::{Law, Scope};
 pub use laws::registry;
 #[doc(hidden)]
-pub use map::{FunctionMap, MapError, Rescaled};
+pub use map::{FunctionMap, Rescaled};
+#[doc(hidden)]
+pub use no_parameters::NoParameters;
 #[doc(hidden)]
 pub use origin::Origin;
 pub use outcome::{Counts, Outcome};
@@ -78,4 +81,4 @@ pub use score::Score;
 pub use tier::Tier;
 #[cfg(feature = "studies")]
 #[doc(hidden)]
-pub use trajectory::{Course, CourseError, TrajectoryMethod};
+pub use trajectory::{Course, TrajectoryMethod};

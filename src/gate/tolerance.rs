@@ -1,5 +1,9 @@
 //! Tolerances of the gate alone, each with its derivation.
 
+use crate::kernel::Kind;
+use crate::numeric::Dtype;
+use crate::numeric::tolerance::{CURVATURE_AGREEMENT, NNGP_AGREEMENT, NTK_AGREEMENT, SUMMATION_AGREEMENT};
+
 /// Probability that a run of the gate fails a correct estimator by chance.
 pub(crate) const FALSE_ALARM_RATE: f64 = 1e-6;
 
@@ -57,19 +61,29 @@ pub(crate) const CERTIFIED_FIXED_POINT: f64 = 1e-7;
 /// quadrature's sum, and as many of `log P` itself.
 pub(crate) const CERTIFIED_CLOSED_FORM: f64 = 1e-11;
 
-/// As [`CURVATURE_AGREEMENT`](crate::numeric::tolerance::CURVATURE_AGREEMENT) for estimators that compute in float32: an
-/// eigenvalue that is iterated until nothing moves is off by `1000 u = 6e-5` of the largest for a thousand parameters, a
-/// product of ten layers by a few hundred roundings, and second derivatives multiply two of them.
-pub(crate) const CURVATURE_AGREEMENT_FLOAT32: f64 = 1e-3;
+/// The shares of the value, and of the sizes of what is added up, by which two answers of a measure may differ in a format.
+///
+/// In float64 [`CURVATURE_AGREEMENT`] and [`SUMMATION_AGREEMENT`]. In float32 an eigenvalue that is iterated until nothing moves
+/// is off by `1000 u = 6e-5` of the largest for a thousand parameters, a product of ten layers by a few hundred roundings, and
+/// second derivatives multiply two of them: `1e-3`; sums have the same ten thousand roundings, of `2^-24` each.
+pub(crate) fn curvature_agreement(dtype: Dtype) -> [f64; 2] {
+    match dtype {
+        Dtype::Float64 => [CURVATURE_AGREEMENT, SUMMATION_AGREEMENT],
+        Dtype::Float32 => [1e-3, 6e-4],
+    }
+}
 
-/// As [`SUMMATION_AGREEMENT`](crate::numeric::tolerance::SUMMATION_AGREEMENT) for estimators that compute in float32: the same
-/// ten thousand roundings, of `2^-24` each.
-pub(crate) const SUMMATION_AGREEMENT_FLOAT32: f64 = 6e-4;
-
-/// Agreement of Gram matrices by methods that compute in float32, relative to `sqrt(K_ii K_jj)`: an angle between nearly
-/// parallel inputs is off by `(8 u)^(1/2) = 7e-4`, and with it the factor `(pi - theta) / (2 pi)` of a layer of a tangent
-/// kernel by `7e-4 / pi` of itself; ten layers add up.
-pub(crate) const KERNEL_AGREEMENT_FLOAT32: f64 = 2e-3;
+/// The share of `sqrt(K_ii K_jj)` by which two ways to one entry of a Gram matrix may differ in a format.
+///
+/// In float32 an angle between nearly parallel inputs is off by `(8 u)^(1/2) = 7e-4`, and with it the factor
+/// `(pi - theta) / (2 pi)` of a layer of a tangent kernel by `7e-4 / pi` of itself; ten layers add up.
+pub(crate) fn kernel_agreement(kind: Kind, dtype: Dtype) -> f64 {
+    match (dtype, kind) {
+        (Dtype::Float64, Kind::Nngp) => NNGP_AGREEMENT,
+        (Dtype::Float64, Kind::Ntk) => NTK_AGREEMENT,
+        (Dtype::Float32, _) => 2e-3,
+    }
+}
 
 /// Agreement of parameters after fifty steps of an optimiser with those of another float64 program, relative to the largest: a
 /// step adds some tens of roundings, `1e-14`, and over the fifty steps of the certified problems an error grows by less than a

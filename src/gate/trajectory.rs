@@ -1,6 +1,7 @@
 //! Trajectories of optimisers, step by step on given mini-batches.
 
 use crate::data::Dataset;
+use crate::gate::no_parameters::NoParameters;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::Streams;
 use crate::train::{Batches, Optimizer, OptimizerSettings, Step, targets};
@@ -30,21 +31,14 @@ pub struct Course {
     pub targets: Array2<f64>,
     /// Rows of a mini-batch; the k-th one that is asked for has rows `batch k, batch k + 1, ...`, modulo n.
     pub batch: usize,
+    /// The mean loss of the (first) mini-batch of each step, before the step.
+    pub losses: Vec<f64>,
     /// Parameters after the first step and after the last.
     pub after: [Vec<f64>; 2],
 }
 
 /// Steps after which parameters are certified.
 pub const STEPS: [usize; 2] = [1, 50];
-
-/// Why there is no trajectory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CourseError {
-    /// The optimiser does not cover it, in its own words.
-    NotApplicable(String),
-    /// It failed.
-    Fault(String),
-}
 
 /// An optimiser under test.
 pub trait TrajectoryMethod: Send + Sync {
@@ -54,14 +48,28 @@ pub trait TrajectoryMethod: Send + Sync {
     /// Parameters after so many steps.
     ///
     /// # Errors
-    /// [`CourseError`].
-    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, CourseError>;
+    /// [`NoParameters`].
+    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, NoParameters>;
 }
 
 impl Course {
     /// Rows of the mini-batch that is asked for as number `index`, from 0.
     pub fn rows(&self, index: usize) -> Vec<usize> {
         (0..self.batch).map(|row| (self.batch * index + row) % self.inputs.nrows()).collect()
+    }
+
+    /// Parameters after `steps` steps, and the losses that the steps return.
+    fn follow(&self, steps: usize, take_step: &mut TakeStep) -> (Vec<f64>, Vec<f64>) {
+        let (inputs, shape) = (self.inputs.clone(), vec![self.inputs.ncols()]);
+        let data = Dataset { name: self.name.clone(), shape, inputs, targets: self.targets.clone() };
+        let mut batches = InOrder { course: self, data, next: 0 };
+        let mut theta = self.network.theta.clone();
+        let mut take = |number| {
+            let step = Step { number, learning_rate: self.learning_rate, streams: Streams::new(0) };
+            take_step(&step, &mut theta, &mut batches)
+        };
+        let losses = (0..steps as u64).map(&mut take).collect();
+        (theta, losses)
     }
 
     /// The normal number that is drawn as number `index`, from 0, by optimisers with noise.
@@ -86,6 +94,7 @@ struct Row {
     loss: Loss,
     widths: Vec<usize>,
     initial: Vec<f64>,
+    losses: Vec<f64>,
     after_1: Vec<f64>,
     after_50: Vec<f64>,
 }
@@ -116,6 +125,7 @@ pub(super) fn courses() -> &'static [Course] {
                     inputs: matrix(&file.inputs),
                     targets: matrix(&file.targets[&row.loss.to_string()]),
                     batch: file.batch,
+                    losses: row.losses,
                     after: [row.after_1, row.after_50],
                 });
             }
@@ -125,7 +135,10 @@ pub(super) fn courses() -> &'static [Course] {
     &ALL
 }
 
-/// The mini-batches of a course.
+/// A step of an optimiser that keeps its own state: changes the parameters and returns the loss.
+type TakeStep<'a> = dyn FnMut(&Step, &mut [f64], &mut dyn Batches) -> f64 + 'a;
+
+/// The mini-batches of a course, through the objective and not through the trainer's sampler.
 struct InOrder<'a> {
     course: &'a Course,
     data: Dataset,
@@ -157,22 +170,16 @@ impl TrajectoryMethod for OfOptimizer<'_> {
         self.0.id()
     }
 
-    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, CourseError> {
+    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, NoParameters> {
         if has_noise(&*course.optimizer) {
             let reason = "its noise comes from streams of its own; commands are given theirs number by number";
-            return Err(CourseError::NotApplicable(reason.to_owned()));
+            return Err(NoParameters::NotApplicable(reason.to_owned()));
         }
         let configured = self.0.configured(course.optimizer.hyperparameters());
-        let optimizer = configured.map_err(|error| CourseError::NotApplicable(error.to_string()))?;
-        let (inputs, shape) = (course.inputs.clone(), vec![course.inputs.ncols()]);
-        let data = Dataset { name: course.name.clone(), shape, inputs, targets: course.targets.clone() };
-        let mut batches = InOrder { course, data, next: 0 };
-        let mut theta = course.network.theta.clone();
-        let mut state = optimizer.start(theta.len());
-        for number in 0..steps as u64 {
-            let step = Step { number, learning_rate: course.learning_rate, streams: Streams::new(0) };
-            optimizer.step(&step, &mut state, &mut theta, &mut batches);
-        }
+        let optimizer = configured.map_err(|error| NoParameters::NotApplicable(error.to_string()))?;
+        let mut state = optimizer.start(course.network.theta.len());
+        let (theta, _) =
+            course.follow(steps, &mut |step, theta, batches| optimizer.step(step, &mut state, theta, batches));
         Ok(theta)
     }
 }
@@ -189,4 +196,51 @@ pub(super) fn built_in() -> Vec<&'static dyn TrajectoryMethod> {
         quiet.map(|optimizer| OfOptimizer(*optimizer)).collect()
     });
     ALL.iter().map(|optimizer| optimizer as &dyn TrajectoryMethod).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::tolerance::CERTIFIED_TRAJECTORY;
+    use crate::train::{EntropySgd, registry};
+    use approx::assert_relative_eq;
+
+    /// Losses on the way, beside the parameters that the law compares; and Entropy-SGD, whose draws the law cannot give.
+    #[test]
+    fn trajectories_are_those_of_pytorch_keras_and_the_papers() {
+        for course in courses() {
+            let optimizer = &course.optimizer;
+            let entropy: Option<EntropySgd> = has_noise(&**optimizer)
+                .then(|| serde_json::from_value(optimizer.hyperparameters().into()).expect("its own hyper-parameters"));
+            assert_eq!(course.losses.len(), STEPS[1]);
+            for (steps, after) in STEPS.into_iter().zip(&course.after) {
+                let mut state = optimizer.start(course.network.theta.len());
+                let mut drawn = 0..;
+                let mut draw = || Course::noise(drawn.next().unwrap());
+                let (theta, losses) = course.follow(steps, &mut |step, theta, batches| match &entropy {
+                    Some(rule) => rule.step_with_noise(step, &mut state, theta, batches, &mut draw),
+                    None => optimizer.step(step, &mut state, theta, batches),
+                });
+                assert_relative_eq!(&losses[..], &course.losses[..steps], max_relative = CERTIFIED_TRAJECTORY);
+                assert_relative_eq!(&theta[..], &after[..], max_relative = CERTIFIED_TRAJECTORY);
+            }
+        }
+    }
+
+    /// Another program vouches for every preset of every optimiser, as it is.
+    #[test]
+    fn every_preset_has_a_trajectory() {
+        for optimizer in registry() {
+            for (index, preset) in optimizer.presets().iter().enumerate() {
+                let is_it = |name: &str| crate::id::names(name, preset.name);
+                let own = preset.optimizer.hyperparameters();
+                let vouched = courses().iter().any(|course| {
+                    course.optimizer.id() == optimizer.id()
+                        && course.optimizer.hyperparameters() == own
+                        && course.preset.as_deref().map_or(index == 0, is_it)
+                });
+                assert!(vouched, "{}, {}", optimizer.id(), preset.name);
+            }
+        }
+    }
 }

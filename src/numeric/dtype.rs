@@ -1,5 +1,6 @@
 //! The number formats in which estimators compute.
 
+use crate::numeric::tolerance::UNIT_ROUNDOFF;
 use serde::{Deserialize, Serialize};
 
 /// A number format of IEEE 754.
@@ -26,7 +27,7 @@ impl Dtype {
     /// The relative error of one rounded operation: `2^-53` or `2^-24`.
     pub fn unit_roundoff(self) -> f64 {
         match self {
-            Self::Float64 => f64::EPSILON / 2.0,
+            Self::Float64 => UNIT_ROUNDOFF,
             Self::Float32 => f64::from(f32::EPSILON) / 2.0,
         }
     }

@@ -27,6 +27,8 @@ mod trainer;
 
 pub use error::TrainError;
 pub use labels::targets;
+#[cfg(test)]
+pub(crate) use optimizer::EntropySgd;
 #[doc(hidden)]
 pub use optimizer::{Batches, State, Step};
 pub use optimizer::{HyperparameterError, Optimizer, OptimizerSettings, Preset, registry};

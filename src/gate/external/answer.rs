@@ -17,14 +17,17 @@ pub(super) enum Answer {
         gram: Value,
         std_error: Option<Value>,
     },
-    /// Parameters after a map or after steps, and how the map acts: lists of numbers not yet read, or paths of files.
-    Parameters {
-        theta: Value,
-        buffers: Option<Value>,
-        scale: Option<Value>,
-        source: Option<Value>,
-    },
+    Parameters(Parameters),
     Skip(String),
+}
+
+/// Parameters after a map or after steps, and how the map acts: lists of numbers not yet read, or paths of files.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Parameters {
+    pub theta: Value,
+    pub buffers: Option<Value>,
+    pub scale: Option<Value>,
+    pub source: Option<Value>,
 }
 
 impl Answer {
@@ -33,7 +36,7 @@ impl Answer {
         let has = match self {
             Self::Value(_) => "a value",
             Self::Gram { .. } => "a gram",
-            Self::Parameters { .. } => "a theta",
+            Self::Parameters(_) => "a theta",
             Self::Skip(_) => "a skip",
         };
         format!("missing-{expected}: the answer has {has}, expected a {expected}")
@@ -180,7 +183,7 @@ fn content(answer: &serde_json::Map<String, Value>) -> Result<Answer, String> {
         ["theta"] => {
             let given = |key: &str| answer.get(key).filter(|value| !value.is_null()).cloned();
             let (buffers, scale, source) = (given("buffers"), given("scale"), given("source"));
-            Ok(Answer::Parameters { theta: answer["theta"].clone(), buffers, scale, source })
+            Ok(Answer::Parameters(Parameters { theta: answer["theta"].clone(), buffers, scale, source }))
         }
         _ => Err(format!(
             "ambiguous: the answer has {}, expected one of them: leave out the keys that do not apply",

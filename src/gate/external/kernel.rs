@@ -87,7 +87,7 @@ impl KernelMethod for ExternalKernel {
                 }
                 Ok(KernelResult { matrix: entries, std_error, left_out: Vec::new(), info: Info::new() })
             }
-            Ok(other @ (Answer::Value(_) | Answer::Parameters { .. })) => Err(Self::fault(other.misplaced("gram"))),
+            Ok(other @ (Answer::Value(_) | Answer::Parameters(_))) => Err(Self::fault(other.misplaced("gram"))),
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
                 Err(KernelError::NotApplicable { method: "kernel", reason })
             }

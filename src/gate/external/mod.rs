@@ -256,7 +256,7 @@ impl Measure for ExternalMeasure {
         let request = |id: &str, files: [&Path; 2]| self.request(id, files, point, options);
         match self.external.ask("c", ["safetensors", "npz"], request) {
             Ok(Answer::Value(estimate)) => Ok(self.external.with_accuracy(estimate)),
-            Ok(other @ (Answer::Gram { .. } | Answer::Parameters { .. })) => {
+            Ok(other @ (Answer::Gram { .. } | Answer::Parameters(_))) => {
                 Err(FlatnessError::External { measure, reason: other.misplaced("value") })
             }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {
@@ -333,7 +333,7 @@ impl LogProbMethod for ExternalPrior {
             Ok(Answer::Value(estimate)) => {
                 Ok(LogProb { estimate: self.external.with_accuracy(estimate), upper_bound: None })
             }
-            Ok(other @ (Answer::Gram { .. } | Answer::Parameters { .. })) => {
+            Ok(other @ (Answer::Gram { .. } | Answer::Parameters(_))) => {
                 Err(PriorError::External { method, reason: other.misplaced("value") })
             }
             Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => {

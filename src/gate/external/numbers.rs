@@ -1,9 +1,22 @@
-//! Arrays of an answer: lists of numbers, or the paths of `.npy` files.
+//! Numbers of an answer: its parameters, and arrays as lists or as the paths of `.npy` files.
 
+use super::answer::{Answer, Parameters};
+use super::stream::NoAnswer;
 use crate::data::read_npy;
+use crate::gate::no_parameters::NoParameters;
 use ndarray::{Array2, Ix1, Ix2};
 use serde_json::Value;
 use std::path::Path;
+
+/// The parameters of an answer, or why there are none.
+pub(super) fn parameters(answer: Result<Answer, NoAnswer>) -> Result<Parameters, NoParameters> {
+    match answer {
+        Ok(Answer::Parameters(parameters)) => Ok(parameters),
+        Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => Err(NoParameters::NotApplicable(reason)),
+        Ok(other) => Err(NoParameters::Fault(other.misplaced("theta"))),
+        Err(NoAnswer::Fault(reason)) => Err(NoParameters::Fault(reason)),
+    }
+}
 
 /// A matrix of an answer: rows as lists, or the path of a `.npy` file.
 pub(super) fn matrix(value: &Value, what: &str) -> Result<Array2<f64>, String> {

@@ -1,12 +1,11 @@
 //! A command in the place of an optimiser.
 
 use super::External;
-use super::answer::Answer;
-use super::numbers::vector;
+use super::numbers::{parameters, vector};
 use super::request;
-use super::stream::NoAnswer;
 use crate::data::{write_npy_vector, write_npz};
-use crate::gate::trajectory::{Course, CourseError, TrajectoryMethod, has_noise};
+use crate::gate::no_parameters::NoParameters;
+use crate::gate::trajectory::{Course, TrajectoryMethod, has_noise};
 use crate::model::save_network;
 use crate::train::Optimizer;
 use ndarray::Array1;
@@ -38,7 +37,7 @@ impl TrajectoryMethod for ExternalOptimizer {
         self.definition.id()
     }
 
-    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, CourseError> {
+    fn run(&self, course: &Course, steps: usize) -> Result<Vec<f64>, NoParameters> {
         let count = steps * batches_per_step(course);
         let batches: Vec<Vec<usize>> = (0..count).map(|index| course.rows(index)).collect();
         let request = |id: &str, files: [&Path; 3]| {
@@ -52,11 +51,7 @@ impl TrajectoryMethod for ExternalOptimizer {
             }
             Ok(request::optimizer(id, files, course, steps, &batches))
         };
-        match self.external.ask("o", ["safetensors", "npz", "noise.npy"], request) {
-            Ok(Answer::Parameters { theta, .. }) => vector(&theta, "theta").map_err(CourseError::Fault),
-            Ok(other @ (Answer::Value(_) | Answer::Gram { .. })) => Err(CourseError::Fault(other.misplaced("theta"))),
-            Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => Err(CourseError::NotApplicable(reason)),
-            Err(NoAnswer::Fault(reason)) => Err(CourseError::Fault(reason)),
-        }
+        let answer = parameters(self.external.ask("o", ["safetensors", "npz", "noise.npy"], request))?;
+        vector(&answer.theta, "theta").map_err(NoParameters::Fault)
     }
 }

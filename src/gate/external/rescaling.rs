@@ -1,11 +1,10 @@
 //! A command in the place of a map that leaves functions as they are.
 
 use super::External;
-use super::answer::Answer;
-use super::numbers::vector;
+use super::numbers::{parameters, vector};
 use super::request;
-use super::stream::NoAnswer;
-use crate::gate::map::{FunctionMap, MapError, Rescaled};
+use crate::gate::map::{FunctionMap, Rescaled};
+use crate::gate::no_parameters::NoParameters;
 use crate::model::{Network, save_network};
 use crate::rescale::Action;
 use std::collections::BTreeMap;
@@ -51,29 +50,23 @@ impl FunctionMap for ExternalRescaling {
         &self.name
     }
 
-    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, MapError> {
+    fn rescale(&self, network: &Network, seed: u64) -> Result<Rescaled, NoParameters> {
         let request = |id: &str, [net]: [&Path; 1]| {
             save_network(net, network, &BTreeMap::new()).map_err(|error| error.to_string())?;
             Ok(request::rescaling(id, &self.name, net, network.model.architecture(), seed))
         };
-        match self.external.ask("r", ["safetensors"], request) {
-            Ok(Answer::Parameters { theta, buffers, scale, source }) => {
-                let read = || {
-                    let scale = scale.ok_or("missing-scale: the answer has no scale, the factor of every parameter")?;
-                    let source = source.map(|source| vector(&source, "source")).transpose()?;
-                    let buffers = buffers.map(|buffers| vector(&buffers, "buffers")).transpose()?;
-                    Ok(Rescaled {
-                        theta: vector(&theta, "theta")?,
-                        buffers: buffers.unwrap_or_else(|| network.buffers.clone()),
-                        action: action(vector(&scale, "scale")?, source)?,
-                    })
-                };
-                read().map_err(MapError::Fault)
-            }
-            Ok(other @ (Answer::Value(_) | Answer::Gram { .. })) => Err(MapError::Fault(other.misplaced("theta"))),
-            Ok(Answer::Skip(reason)) | Err(NoAnswer::NotAsked(reason)) => Err(MapError::NotApplicable(reason)),
-            Err(NoAnswer::Fault(reason)) => Err(MapError::Fault(reason)),
-        }
+        let answer = parameters(self.external.ask("r", ["safetensors"], request))?;
+        let read = || {
+            let scale = answer.scale.ok_or("missing-scale: the answer has no scale, the factor of every parameter")?;
+            let source = answer.source.map(|source| vector(&source, "source")).transpose()?;
+            let buffers = answer.buffers.map(|buffers| vector(&buffers, "buffers")).transpose()?;
+            Ok(Rescaled {
+                theta: vector(&answer.theta, "theta")?,
+                buffers: buffers.unwrap_or_else(|| network.buffers.clone()),
+                action: action(vector(&scale, "scale")?, source)?,
+            })
+        };
+        read().map_err(NoParameters::Fault)
     }
 }
 

@@ -12,7 +12,9 @@ use crate::gate::finding::Finding;
 use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::{Score, timed};
-use crate::gate::tolerance::{CERTIFIED_CLOSED_FORM, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL};
+use crate::gate::tolerance::{
+    CERTIFIED_CLOSED_FORM, CERTIFIED_FIXED_POINT, CERTIFIED_KERNEL, CERTIFIED_NORMAL, kernel_agreement,
+};
 use crate::golden;
 use crate::kernel::{self, KernelMethod};
 use crate::model::LayerSpec;
@@ -146,7 +148,7 @@ impl Law for Kernel {
                     // Rounding the inputs moves an entry by less than the tolerance of the format.
                     let (dtype, tolerance) = match subject.dtype() {
                         Dtype::Float64 => (Dtype::Float64, CERTIFIED_KERNEL),
-                        dtype => (dtype, super::kernel::agreement(kind, dtype)),
+                        dtype => (dtype, kernel_agreement(kind, dtype)),
                     };
                     let Some(inputs) = float32::matrix(dtype, &row.inputs) else {
                         return Finding::skip("its inputs are beyond float32");

@@ -10,9 +10,9 @@ use crate::gate::finding::{Finding, Verdict};
 use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::score::Score;
-use crate::gate::tolerance::{CURVATURE_AGREEMENT_FLOAT32, NO_NOISIER, SEEN_Z, SUMMATION_AGREEMENT_FLOAT32};
+use crate::gate::tolerance::{NO_NOISIER, SEEN_Z, curvature_agreement};
 use crate::numeric::linalg::symmetric_eigenvalues;
-use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT};
+use crate::numeric::tolerance::CURVATURE_AGREEMENT;
 use crate::numeric::{Dtype, Estimate, Info, Streams};
 use crate::rescale::{self, Action, LayerAlpha, NearKinks, Rescaling};
 use std::sync::Arc;
@@ -53,24 +53,18 @@ pub(super) fn answer(result: Result<Estimate, FlatnessError>) -> Result<Estimate
 pub(super) fn noise(measured: &Estimate, expected: &Estimate, summands: f64, dtype: Dtype) -> (f64, f64) {
     let std_error = measured.std_error.unwrap_or(0.0).hypot(expected.std_error.unwrap_or(0.0));
     let finite = |size: f64| if size.is_finite() { size.abs() } else { 0.0 };
-    let [of_value, of_summands] = shares(dtype);
+    let [of_value, of_summands] = curvature_agreement(dtype);
     let relative = of_value * finite(expected.value) + of_summands * finite(summands);
     (relative + f64::MIN_POSITIVE + measured.error_bound + expected.error_bound, std_error)
 }
 
-/// The shares of the value, and of the sizes of what is added up, that rounding explains in a format.
-pub(super) fn shares(dtype: Dtype) -> [f64; 2] {
-    match dtype {
-        Dtype::Float64 => [CURVATURE_AGREEMENT, SUMMATION_AGREEMENT],
-        Dtype::Float32 => [CURVATURE_AGREEMENT_FLOAT32, SUMMATION_AGREEMENT_FLOAT32],
-    }
-}
-
 /// The tolerance of two answers that a law makes equal, in words; see [`noise`].
 pub(super) fn agreement() -> String {
+    let [value, summands] = curvature_agreement(Dtype::Float64);
+    let [value_32, summands_32] = curvature_agreement(Dtype::Float32);
     format!(
-        "{CURVATURE_AGREEMENT:e} of the value and {SUMMATION_AGREEMENT:e} of the sizes of what is added up (in float32 \
-         {CURVATURE_AGREEMENT_FLOAT32:e} and {SUMMATION_AGREEMENT_FLOAT32:e}), and {} standard errors for random estimates",
+        "{value:e} of the value and {summands:e} of the sizes of what is added up (in float32 {value_32:e} and \
+         {summands_32:e}), and {} standard errors for random estimates",
         crate::gate::tolerance::GATE_Z
     )
 }
@@ -220,7 +214,7 @@ impl Law for Definition {
                     let summands = definition(measure).summands(&dense, &options);
                     // Whoever vouches for some digits only is graded in digits wherever the true value is known, and has as
                     // many: a sum that cancels has fewer than any answer could hold.
-                    let rounding = shares(measure.dtype())[1] * summands;
+                    let rounding = curvature_agreement(measure.dtype())[1] * summands;
                     let vouching = measured.as_ref().ok().filter(|answer| answer.error_bound > 100.0 * rounding);
                     let score = vouching.and_then(|answer| Score::of_estimate(answer, expected, 0.0));
                     let finding = same(measured, Ok(constant(expected)), summands, measure.dtype());
@@ -396,7 +390,7 @@ impl Law for Responds {
                             return Finding::fail(format!("the measure is {value}"));
                         }
                         let (rounding, std_error) = noise(&after, &before, summands, measure.dtype());
-                        let share = LEAST_MOVEMENT * shares(measure.dtype())[0];
+                        let share = LEAST_MOVEMENT * curvature_agreement(measure.dtype())[0];
                         let least = share * before.value.abs() + rounding + SEEN_Z * std_error;
                         if (after.value - before.value).abs() > least {
                             return Finding::differ(after.value, before.value, least, "the measure did not move");

@@ -13,7 +13,7 @@ use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::honesty::Deviates;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::tolerance::GATE_Z;
+use crate::gate::tolerance::{GATE_Z, kernel_agreement};
 use crate::kernel::{self, KernelMethod, KernelOptions, Kind};
 use crate::model::{Activation, Architecture};
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
@@ -330,7 +330,7 @@ fn of_kernel(method: &dyn KernelMethod, kind: Kind) -> Vec<Question<'_>> {
                 None => Estimate::deterministic(largest_error(answer.matrix.view(), wanted.view()), Info::new()),
             })
         };
-        Question { ask: Box::new(ask), truth: Some(0.0), rounding: super::kernel::agreement(kind, method.dtype()) }
+        Question { ask: Box::new(ask), truth: Some(0.0), rounding: kernel_agreement(kind, method.dtype()) }
     };
     shapes.into_iter().map(question).collect()
 }

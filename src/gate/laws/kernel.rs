@@ -6,10 +6,9 @@ use crate::gate::cases::FlatnessCase;
 use crate::gate::finding::Finding;
 use crate::gate::float32;
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::tolerance::KERNEL_AGREEMENT_FLOAT32;
+use crate::gate::tolerance::kernel_agreement;
 use crate::kernel::{KernelError, KernelMethod, KernelOptions, Kind};
 use crate::model::{Architecture, LayerSpec};
-use crate::numeric::tolerance::{NNGP_AGREEMENT, NTK_AGREEMENT};
 use crate::numeric::{Dtype, Streams};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 use rand::RngExt;
@@ -68,19 +67,13 @@ pub(super) fn largest_error(found: ArrayView2<f64>, expected: ArrayView2<f64>) -
 
 /// The tolerance of two matrices that a law makes equal, in words.
 fn agreement_in_words() -> String {
+    let of = kernel_agreement;
     format!(
-        "{NNGP_AGREEMENT:e} (K_ii K_jj)^(1/2), of tangent kernels {NTK_AGREEMENT:e}, of either in float32 \
-         {KERNEL_AGREEMENT_FLOAT32:e}"
+        "{:e} (K_ii K_jj)^(1/2), of tangent kernels {:e}, of either in float32 {:e}",
+        of(Kind::Nngp, Dtype::Float64),
+        of(Kind::Ntk, Dtype::Float64),
+        of(Kind::Ntk, Dtype::Float32)
     )
-}
-
-/// By how much two ways to one entry may differ in rounding.
-pub(super) fn agreement(kind: Kind, dtype: Dtype) -> f64 {
-    match (dtype, kind) {
-        (Dtype::Float64, Kind::Nngp) => NNGP_AGREEMENT,
-        (Dtype::Float64, Kind::Ntk) => NTK_AGREEMENT,
-        (Dtype::Float32, _) => KERNEL_AGREEMENT_FLOAT32,
-    }
 }
 
 fn compare(
@@ -308,7 +301,7 @@ impl<'t> Trial<'t> {
     }
 
     fn agreement(&self) -> f64 {
-        agreement(self.kind, self.subject.dtype())
+        kernel_agreement(self.kind, self.subject.dtype())
     }
 
     fn gram(&self, architecture: &Architecture, inputs: ArrayView2<f64>) -> Result<Answer, Finding> {

@@ -74,13 +74,5 @@ fn masked<'d>(dense: &DensePoint<'d>, without: &dyn Fn(usize) -> bool) -> DenseP
 }
 
 fn with_hessian<'d>(dense: &DensePoint<'d>, hessian: Array2<f64>) -> DensePoint<'d> {
-    DensePoint {
-        objective: dense.objective,
-        theta: dense.theta.clone(),
-        value: dense.value,
-        gradient: dense.gradient.clone(),
-        hessian,
-        gauss_newton: dense.gauss_newton.clone(),
-        magnitude: dense.magnitude.clone(),
-    }
+    DensePoint { hessian, ..dense.clone() }
 }

@@ -8,37 +8,35 @@ use crate::gate::cases::FlatnessCase;
 use crate::gate::effort::short;
 use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
-use crate::gate::map::{FunctionMap, MapError, Rescaled};
-use crate::model::{Model, Network};
+use crate::gate::map::{FunctionMap, Rescaled};
+use crate::model::{Model, Network, Objective};
 use crate::numeric::Dtype;
 use crate::numeric::tolerance::{CURVATURE_AGREEMENT, SUMMATION_AGREEMENT, UNIT_ROUNDOFF};
-use crate::rescale::logit_rounding_bound;
+use crate::rescale::{Action, logit_rounding_bound};
 use std::sync::Arc;
 
 /// Roundings that a factor, its reciprocal, a product of three of them and their product with a parameter may have.
 const ROUNDINGS: f64 = 8.0;
 
-/// Asks a map; what it does not cover is a skip, an error or another number of parameters a failure.
-fn rescale(map: &dyn FunctionMap, network: &Network, seed: u64) -> Result<(Network, Rescaled), Finding> {
-    let rescaled = match map.rescale(network, seed) {
-        Ok(rescaled) => rescaled,
-        Err(MapError::NotApplicable(reason)) => return Err(Finding::unsupported(reason)),
-        Err(MapError::Fault(reason)) => return Err(Finding::fail(reason)),
-    };
-    let lengths = [("parameters", rescaled.theta.len(), network.theta.len())];
-    let of_action = [("factors", rescaled.action.len(), network.theta.len())];
-    let of_buffers = [("statistics of batch norms", rescaled.buffers.len(), network.buffers.len())];
-    for (what, found, expected) in lengths.into_iter().chain(of_action).chain(of_buffers) {
+/// Asks a map for the network after it and its action; what it does not cover is a skip, an error or another number of
+/// parameters a failure.
+fn rescale(map: &dyn FunctionMap, network: &Network, seed: u64) -> Result<(Network, Action), Finding> {
+    let Rescaled { theta, buffers, action } = map.rescale(network, seed).map_err(Finding::from)?;
+    for (what, found, expected) in [
+        ("parameters", theta.len(), network.theta.len()),
+        ("factors", action.len(), network.theta.len()),
+        ("statistics of batch norms", buffers.len(), network.buffers.len()),
+    ] {
         if found != expected {
             return Err(Finding::fail(format!("the map gives {found} {what}, the network has {expected}")));
         }
     }
-    if let Some((index, value)) = rescaled.theta.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+    if let Some((index, value)) = theta.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(Finding::fail(format!("{} is {value}", parameter(&network.model, index))));
     }
-    let mut twin = network.with_theta(rescaled.theta.clone());
-    twin.buffers.clone_from(&rescaled.buffers);
-    Ok((twin, rescaled))
+    let mut twin = network.with_theta(theta);
+    twin.buffers = buffers;
+    Ok((twin, action))
 }
 
 /// A parameter by the name of its tensor and its place there.
@@ -49,12 +47,12 @@ fn parameter(model: &Model, index: usize) -> String {
     }
 }
 
-/// A failure that says where it was seen.
-fn at(finding: Finding, place: &str) -> Finding {
-    match finding.verdict {
-        Verdict::Fail => Finding { reason: format!("{place}: {}", finding.reason), ..finding },
+/// The worst of several comparisons; a failure says where it was seen.
+fn worst(findings: impl Iterator<Item = (Finding, impl FnOnce() -> String)>) -> Finding {
+    Finding::worst(findings.map(|(finding, place)| match finding.verdict {
+        Verdict::Fail => Finding { reason: format!("{}: {}", place(), finding.reason), ..finding },
         _ => finding,
-    }
+    }))
 }
 
 /// The function stays.
@@ -94,14 +92,7 @@ impl Law for Function {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |map, case, seed| {
-            if !map.is_exact() {
-                return Finding::not_owed("it says that it moves the function a little");
-            }
-            let (twin, _) = match rescale(map, &case.network, seed) {
-                Ok(rescaled) => rescaled,
-                Err(finding) => return finding,
-            };
+        each(context, Owed::ByExactMaps, |case, twin, _| {
             let inputs = case.inputs.view();
             let (before, after) = (case.network.logits(inputs), twin.logits(inputs));
             let bound = logit_rounding_bound(&case.network, inputs).unwrap_or_else(|| {
@@ -109,19 +100,11 @@ impl Law for Function {
                 let sizes = sizes.logits(inputs.mapv(f64::abs).view()).mapv(f64::abs) + before.mapv(f64::abs);
                 SUMMATION_AGREEMENT * sizes
             });
-            let moved = before.indexed_iter().map(|(place, before)| {
-                let off = (after[place] - before).abs();
-                (if off == 0.0 { 0.0 } else { off / bound[place] }, place)
-            });
-            let most = moved.fold(
-                (0.0, (0, 0)),
-                |most: (f64, _), next| {
-                    if next.0 > most.0 || next.0.is_nan() { next } else { most }
-                },
-            );
-            let (_, (sample, output)) = most;
-            let [before, after] = [before[[sample, output]], after[[sample, output]]];
-            at(Finding::compare(after, before, bound[[sample, output]]), &format!("logit {output} of sample {sample}"))
+            worst(before.indexed_iter().map(|((sample, output), before)| {
+                let place = [sample, output];
+                let finding = Finding::compare(after[place], *before, bound[place]);
+                (finding, move || format!("logit {output} of sample {sample}"))
+            }))
         })
     }
 }
@@ -159,15 +142,11 @@ impl Law for Parameters {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |map, case, seed| {
-            let (_, rescaled) = match rescale(map, &case.network, seed) {
-                Ok(rescaled) => rescaled,
-                Err(finding) => return finding,
-            };
-            let declared = rescaled.action.apply(&case.network.theta);
-            Finding::worst(rescaled.theta.iter().zip(&declared).enumerate().map(|(index, (found, declared))| {
+        each(context, Owed::ByAll, |case, twin, action| {
+            let (model, declared) = (&case.network.model, action.apply(&case.network.theta));
+            worst(twin.theta.iter().zip(&declared).enumerate().map(|(index, (found, declared))| {
                 let tolerance = ROUNDINGS * UNIT_ROUNDOFF * declared.abs() + f64::MIN_POSITIVE;
-                at(Finding::compare(*found, *declared, tolerance), &parameter(&case.network.model, index))
+                (Finding::compare(*found, *declared, tolerance), move || parameter(model, index))
             }))
         })
     }
@@ -209,34 +188,25 @@ impl Law for Curvature {
     }
 
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
-        each(context, |map, case, seed| {
-            if !map.is_exact() {
-                return Finding::not_owed("it says that it moves the function a little, and so the Hessian");
-            }
-            let (twin, rescaled) = match rescale(map, &case.network, seed) {
-                Ok(rescaled) => rescaled,
-                Err(finding) => return finding,
-            };
-            let expected = case.dense().transported(&rescaled.action);
-            let there = FlatnessCase::new(String::new(), twin, case.loss, case.inputs.clone(), case.targets.clone());
-            let found = DensePoint::new(there.objective(), &there.network.theta);
+        each(context, Owed::ByExactMaps, |case, twin, action| {
+            let expected = case.dense().transported(action);
+            let (inputs, targets) = (case.inputs.view(), case.targets.view());
+            let objective = Objective::new(twin, case.loss, inputs, targets).expect("parts that fit the network");
+            let found = DensePoint::new(objective, &twin.theta);
             if let Some(finding) = beyond_range(&expected).or_else(|| beyond_range(&found)) {
                 return finding;
             }
             let model = &case.network.model;
-            let entries = found.hessian.indexed_iter().map(|((i, j), entry)| {
+            let finding = worst(found.hessian.indexed_iter().map(|((i, j), entry)| {
                 let wanted = expected.hessian[[i, j]];
-                // Where the terms of an entry cancel, rounding is as large as in those of the diagonal.
-                let size = (expected.magnitude[[i, i]] * expected.magnitude[[j, j]]).sqrt();
-                let size = size.max(expected.magnitude[[i, j]]);
-                let tolerance = CURVATURE_AGREEMENT * wanted.abs() + SUMMATION_AGREEMENT * size;
-                let finding = Finding::compare(*entry, wanted, tolerance + f64::MIN_POSITIVE);
-                if finding.verdict == Verdict::Fail {
-                    return at(finding, &format!("entry of {} and {}", parameter(model, i), parameter(model, j)));
-                }
-                finding
-            });
-            let finding = Finding::worst(entries);
+                // H = J^T B J + ..., and entries of B are off by roundings of sqrt(B_kk B_ll): of J^T B J by as many of the
+                // geometric mean of its diagonal, however small an entry's own terms are.
+                let mean = (expected.magnitude[[i, i]] * expected.magnitude[[j, j]]).sqrt();
+                let size = mean.max(expected.magnitude[[i, j]]);
+                let tolerance = CURVATURE_AGREEMENT * wanted.abs() + SUMMATION_AGREEMENT * size + f64::MIN_POSITIVE;
+                let place = move || format!("entry of {} and {}", parameter(model, i), parameter(model, j));
+                (Finding::compare(*entry, wanted, tolerance), place)
+            }));
             match near_kinks(case, Dtype::Float64).sentence() {
                 Some(sentence) if finding.verdict == Verdict::Fail => Finding::skip(sentence),
                 _ => finding,
@@ -285,7 +255,7 @@ impl Law for Movement {
                 let (seed, mut asked) = (effort.seed(short(streams)), 0);
                 for case in cases.iter().filter(|case| map.covers(&case.network)) {
                     let (first, again) = match (rescale(map, &case.network, seed), rescale(map, &case.network, seed)) {
-                        (Ok((_, first)), Ok((_, again))) => (first.theta, again.theta),
+                        (Ok((first, _)), Ok((again, _))) => (first.theta, again.theta),
                         (Err(finding), _) | (_, Err(finding)) if finding.verdict == Verdict::Fail => return finding,
                         _ => continue,
                     };
@@ -307,10 +277,19 @@ impl Law for Movement {
     }
 }
 
-/// One check per map and case.
+/// Which maps owe a law.
+#[derive(Clone, Copy, PartialEq)]
+enum Owed {
+    ByAll,
+    /// By those that say that they leave the function as it is, and not just nearly.
+    ByExactMaps,
+}
+
+/// One check per map and case, of the network after the map and the action that it declares.
 fn each<'a>(
     context: &Context<'a>,
-    run: impl Fn(&dyn FunctionMap, &FlatnessCase, u64) -> Finding + Send + Sync + 'a,
+    owed: Owed,
+    run: impl Fn(&FlatnessCase, &Network, &Action) -> Finding + Send + Sync + 'a,
 ) -> Vec<Check<'a>> {
     let run = Arc::new(run);
     let mut checks = Vec::new();
@@ -320,7 +299,13 @@ fn each<'a>(
             let (cases, run) = (Arc::clone(&context.flatness_cases), Arc::clone(&run));
             let streams = context.streams(&case.name);
             checks.push(Check::new(map.id(), case.name.clone(), move |effort| {
-                run(map, &cases[index], effort.seed(short(streams)))
+                if owed == Owed::ByExactMaps && !map.is_exact() {
+                    return Finding::not_owed("it says that it moves the function a little");
+                }
+                match rescale(map, &cases[index].network, effort.seed(short(streams))) {
+                    Ok((twin, action)) => run(&cases[index], &twin, &action),
+                    Err(finding) => finding,
+                }
             }));
         }
     }

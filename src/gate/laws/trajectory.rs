@@ -1,10 +1,10 @@
 //! Trajectories of optimisers, step by step.
 
 use crate::description::Reference;
-use crate::gate::finding::Finding;
+use crate::gate::finding::{Finding, Verdict};
 use crate::gate::law::{Check, Context, Law, Scope};
 use crate::gate::tolerance::CERTIFIED_TRAJECTORY;
-use crate::gate::trajectory::{Course, CourseError, STEPS, TrajectoryMethod, courses};
+use crate::gate::trajectory::{Course, STEPS, TrajectoryMethod, courses};
 
 /// An optimiser takes the certified steps.
 pub(super) struct Trajectory;
@@ -39,10 +39,6 @@ impl Law for Trajectory {
         Scope::Certified
     }
 
-    fn is_of_networks(&self) -> bool {
-        false
-    }
-
     fn checks<'a>(&self, context: &Context<'a>) -> Vec<Check<'a>> {
         let mut checks = Vec::new();
         for &method in &context.optimizers {
@@ -65,8 +61,7 @@ fn ends(method: &dyn TrajectoryMethod, course: &Course, steps: usize, after: &[f
             return Finding::fail(format!("it gives {} parameters, the network has {}", theta.len(), after.len()));
         }
         Ok(theta) => theta,
-        Err(CourseError::NotApplicable(reason)) => return Finding::unsupported(reason),
-        Err(CourseError::Fault(reason)) => return Finding::fail(reason),
+        Err(refusal) => return refusal.into(),
     };
     let largest = after.iter().fold(0.0, |top: f64, value| top.max(value.abs()));
     let model = &course.network.model;
@@ -74,9 +69,11 @@ fn ends(method: &dyn TrajectoryMethod, course: &Course, steps: usize, after: &[f
         let finding = Finding::compare(*found, *expected, CERTIFIED_TRAJECTORY * largest);
         let tensor = model.tensors().iter().find(|tensor| tensor.range.contains(&index));
         let name = tensor.map_or("", |tensor| &tensor.name);
-        match finding.reason.is_empty() {
-            true => finding,
-            false => Finding { reason: format!("after {steps} steps, in {name}: {}", finding.reason), ..finding },
+        match finding.verdict {
+            Verdict::Fail => {
+                Finding { reason: format!("after {steps} steps, in {name}: {}", finding.reason), ..finding }
+            }
+            _ => finding,
         }
     }))
 }

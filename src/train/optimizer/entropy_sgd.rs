@@ -53,7 +53,7 @@ impl EntropySgd {
         Self { langevin_steps: 20, langevin_rate: 0.1, noise: 1e-4, scope: 1e-4, scoping: 1e-3, averaging: 0.75 };
 
     /// The step with normal draws from `draw`, one a parameter and Langevin step, in that order.
-    pub(super) fn step_with_noise(
+    pub(crate) fn step_with_noise(
         &self,
         step: &Step,
         state: &mut State,

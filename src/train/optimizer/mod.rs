@@ -20,7 +20,7 @@ use rule::{above_zero, above_zero_or_equal, add_decay, fraction, from_map, to_ma
 
 use adagrad::Adagrad;
 use adam::Adam;
-use entropy_sgd::EntropySgd;
+pub(crate) use entropy_sgd::EntropySgd;
 use momentum::Momentum;
 use nesterov::Nesterov;
 use rmsprop::RmsProp;

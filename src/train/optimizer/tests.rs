@@ -1,138 +1,17 @@
-//! Optimisers and schedules against PyTorch, Keras and the papers' algorithms (`golden/train`).
+//! Schedules against PyTorch (`golden/train`), and what optimisers promise beside their trajectories, which the gate holds.
 
 use super::*;
-use crate::data::Dataset;
-use crate::model::{Activation, Architecture, Loss, Model, Network, Objective};
 use crate::numeric::Streams;
 use crate::numeric::tolerance::SUMMATION_AGREEMENT;
-use crate::train::{Schedule, targets};
+use crate::train::Schedule;
 use approx::assert_relative_eq;
-use ndarray::Array2;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
-
-/// Relative agreement of parameters after fifty steps of an optimiser with those of another float64 program.
-///
-/// A step adds some tens of roundings, `1e-14`; over the fifty steps of the certified problems an error grows by
-/// less than a thousandfold.
-const CERTIFIED_TRAJECTORY: f64 = 1e-10;
-
-#[derive(Deserialize)]
-struct Golden {
-    batch: usize,
-    inputs: Vec<Vec<f64>>,
-    targets: std::collections::BTreeMap<String, Vec<Vec<f64>>>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    optimizer: OptimizerSettings,
-    learning_rate: f64,
-    loss: Loss,
-    widths: Vec<usize>,
-    initial: Vec<f64>,
-    losses: Vec<f64>,
-    after_1: Vec<f64>,
-    after_50: Vec<f64>,
-}
 
 fn golden<T: DeserializeOwned>(name: &str) -> T {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/train").join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn matrix(rows: &[Vec<f64>]) -> Array2<f64> {
-    Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
-}
-
-/// Batches in the order of the rows, through the objective and not through the trainer's sampler.
-struct InOrder<'a> {
-    network: &'a Network,
-    loss: Loss,
-    data: &'a Dataset,
-    size: usize,
-    next: usize,
-}
-
-impl Batches for InOrder<'_> {
-    fn advance(&mut self) {
-        self.next += 1;
-    }
-
-    fn gradient(&mut self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let rows: Vec<_> = (0..self.size).map(|j| (self.size * (self.next - 1) + j) % self.data.len()).collect();
-        let data = self.data.rows(&rows);
-        let labels = targets(self.loss, self.network.model.output_count(), &data).unwrap();
-        let objective = Objective::new(self.network, self.loss, data.inputs.view(), labels.view()).unwrap();
-        let (loss, values) = objective.gradient(theta);
-        gradient.copy_from_slice(&values);
-        loss
-    }
-}
-
-type TakeStep<'a> = dyn FnMut(&Step, &mut State, &mut [f64], &mut dyn Batches) -> f64 + 'a;
-
-/// Runs a case; `take_step` replaces [`Optimizer::step`] where the noise must be given.
-fn trajectory(golden: &Golden, case: &Case, take_step: &mut TakeStep, mut state: State) {
-    let architecture = Architecture::fully_connected(&case.widths, Activation::Tanh, 1.0, 1.0);
-    let network = Network::new(Arc::new(Model::new(architecture).unwrap()), case.initial.clone());
-    let labels = &golden.targets[&case.loss.to_string()];
-    let inputs = matrix(&golden.inputs);
-    let data = Dataset { name: case.name.clone(), shape: vec![inputs.ncols()], inputs, targets: matrix(labels) };
-    let mut batches = InOrder { network: &network, loss: case.loss, data: &data, size: golden.batch, next: 0 };
-    let mut theta = case.initial.clone();
-    for (number, expected) in case.losses.iter().enumerate() {
-        let step = Step { number: number as u64, learning_rate: case.learning_rate, streams: Streams::new(0) };
-        let loss = take_step(&step, &mut state, &mut theta, &mut batches);
-        assert_relative_eq!(loss, expected, max_relative = CERTIFIED_TRAJECTORY);
-        if number == 0 {
-            assert_relative_eq!(&theta[..], &case.after_1[..], max_relative = CERTIFIED_TRAJECTORY);
-        }
-    }
-    assert_relative_eq!(&theta[..], &case.after_50[..], max_relative = CERTIFIED_TRAJECTORY);
-    assert_eq!(case.losses.len(), 50);
-}
-
-#[test]
-fn trajectories_are_those_of_pytorch_keras_and_the_papers() {
-    let golden = ["optimizers.json", "tensorflow_1.json"].map(golden::<Golden>);
-    for (golden, case) in golden.iter().flat_map(|golden| golden.cases.iter().map(move |case| (golden, case))) {
-        let optimizer = case.optimizer.build().unwrap().optimizer;
-        let state = optimizer.start(case.initial.len());
-        if optimizer.id() == "entropy_sgd" {
-            let rule: EntropySgd = from_map(optimizer.hyperparameters()).unwrap();
-            let mut drawn = 0_u64;
-            let mut draw = move || {
-                drawn += 1;
-                ((7919 * (drawn - 1)) % 1000) as f64 / 500.0 - 1.0
-            };
-            let mut take_step = |step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches| {
-                rule.step_with_noise(step, state, theta, batches, &mut draw)
-            };
-            trajectory(golden, case, &mut take_step, state);
-        } else {
-            let mut take_step = |step: &Step, state: &mut State, theta: &mut [f64], batches: &mut dyn Batches| {
-                optimizer.step(step, state, theta, batches)
-            };
-            trajectory(golden, case, &mut take_step, state);
-        }
-    }
-    // Another program vouches for every preset of every optimiser, as it is.
-    let mut plain = golden.iter().flat_map(|golden| &golden.cases).map(|case| &case.optimizer).collect::<Vec<_>>();
-    plain.retain(|optimizer| optimizer.hyperparameters.is_empty());
-    for optimizer in registry() {
-        for (index, preset) in optimizer.presets().iter().enumerate() {
-            let (id, name) = (optimizer.id(), preset.name);
-            let is_it = |known: &str| crate::id::names(known, name);
-            let of_it = |case: &&&OptimizerSettings| crate::id::names(&case.id, id);
-            let vouched = plain.iter().filter(of_it).any(|case| case.preset.as_deref().map_or(index == 0, is_it));
-            assert!(vouched, "{id}, {name}");
-        }
-    }
 }
 
 #[test]
