@@ -9,7 +9,7 @@
 //! integrand's own spread explodes: up to some hundred points, or easy functions, it is the cheapest of all.
 
 use crate::description::{Description, references};
-use crate::numeric::Streams;
+use crate::numeric::{InfoValue, Streams};
 use crate::numeric::linalg::add_scaled;
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
 use crate::prior::monte_carlo::{self, Plan};
@@ -25,6 +25,13 @@ use std::time::Instant;
 const SHIFTS: usize = LEAST_REPLICATES;
 /// Points of the lattice under each shift.
 const LATTICE: usize = 1024;
+/// Effective points over all shifts, `(sum w)^2 / sum w^2` of the integrand's values `w`, behind an answer at the least.
+///
+/// With fewer each shift rests on one or two points, and shifts that all missed the rare large values agree with each
+/// other: of 100 drawn matrices and labels (4 to 26 points, 20 seeds each) the answers with 64 to 128 effective points were
+/// 0.9 of their standard errors low on average, those with 1.5 per shift 5 of them; from 128 on the mean is within 0.2 and no
+/// answer is 4 off.
+const FEWEST_POINTS: f64 = 256.0;
 /// Smallest uniform used: below it the quantile is beyond anything an average of 1024 points can see.
 const SMALLEST: f64 = 1e-300;
 
@@ -54,7 +61,7 @@ impl LogProbMethod for Genz {
             not_for: "rare functions at many points",
             cost: "n^3 once, then n^2 per lattice point",
             options: &["link", "seed", "target_std_error", "max_seconds"],
-            refuses: "a matrix of lower rank, or one with a pivot below 1e-11; the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set)",
+            refuses: "a matrix of lower rank, or one with a pivot below 1e-11; the logistic link; a function that no replicate found; a few replicates, or a few lattice points, that outweigh all others (unless `target_std_error` is set and not reached)",
             sources: &[references::GENZ_1992, references::GENZ_2009],
         })
     }
@@ -96,6 +103,13 @@ impl LogProbMethod for Genz {
             Ok(shifted_lattice(&strict, &generators, &shifts))
         })?;
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        let points = shares.len() * LATTICE;
+        let effective = mean * points as f64;
+        // A target that was not reached says so itself.
+        let short_of_target = matches!(answer.estimate.info.get("target_reached"), Some(InfoValue::Flag(false)));
+        if effective < FEWEST_POINTS && !short_of_target {
+            return Err(PriorError::FewPoints { method: self.id(), effective, points });
+        }
         answer.estimate.info.set("effective_share", mean);
         Ok(answer)
     }
@@ -151,6 +165,29 @@ mod tests {
         let expected = [2.0_f64, 3.0, 5.0, 7.0, 11.0, 13.0].map(|prime| prime.sqrt().fract());
         assert_eq!(richtmyer(6), expected);
         assert!(richtmyer(0).is_empty());
+    }
+
+    #[test]
+    fn an_integral_that_rests_on_a_few_points_is_refused() {
+        // log P = -22.33 by smc, and by the two blocks alone. At seed 9 the replicates agree to 0.31 and are 1.9 nats low.
+        const BLOCK: [[f64; 5]; 5] = [
+            [1.0, 0.83, -0.12, -0.11, 0.31],
+            [0.83, 1.0, -0.49, 0.45, 0.13],
+            [-0.12, -0.49, 1.0, -0.76, 0.76],
+            [-0.11, 0.45, -0.76, 1.0, -0.36],
+            [0.31, 0.13, 0.76, -0.36, 1.0],
+        ];
+        let entry = |(i, j): (usize, usize)| if i / 5 == j / 5 { BLOCK[i % 5][j % 5] } else { 0.0 };
+        let gram = Gram::new(Array2::from_shape_fn((10, 10), entry)).unwrap();
+        let labels = Labels::from_signs([true, false, true, true, false, true, false, true, true, false]);
+        for seed in 0..10 {
+            let error = Genz.log_prob(&gram, &labels, &PriorOptions { seed, ..PriorOptions::default() }).unwrap_err();
+            assert!(matches!(error, PriorError::FewPoints { .. } | PriorError::Collapsed { .. }), "{error}");
+        }
+        // With a target that these points do not reach the answer says so itself.
+        let hurried = PriorOptions { target_std_error: Some(0.01), max_seconds: Some(0.05), ..PriorOptions::default() };
+        let answer = Genz.log_prob(&gram, &labels, &hurried).unwrap();
+        assert_eq!(answer.estimate.info.get("target_reached"), Some(&InfoValue::Flag(false)));
     }
 
     #[test]

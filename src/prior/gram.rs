@@ -184,6 +184,20 @@ pub enum PriorError {
         /// Relative standard error of their mean.
         std_error: f64,
     },
+    /// A few points of the rule outweigh all others: replicates that each rest on one of them agree with each other more
+    /// often than with the integral.
+    #[error(
+        "method '{method}' rests on {effective:.0} of its {points} points, so it cannot say how probable the function is \
+         ('smc', 'tilting' and 'splitting' follow rare functions)"
+    )]
+    FewPoints {
+        /// Registry name of the method.
+        method: &'static str,
+        /// Effective number of points: `(sum w)^2 / sum w^2` of their weights, summed over the replicates.
+        effective: f64,
+        /// Points evaluated.
+        points: usize,
+    },
     /// The iteration did not converge.
     #[error("method '{method}' did not converge in {iterations} iterations: log P still moves by {change:e}")]
     NotConverged {

@@ -84,6 +84,7 @@ pub(super) fn log_prob(
         // It says itself that its answer would be worth nothing, or that the matrix is none for it.
         Err(
             error @ (PriorError::Collapsed { .. }
+            | PriorError::FewPoints { .. }
             | PriorError::Singular { .. }
             | PriorError::NearlySingular { .. }
             | PriorError::Breakdown { .. }),

@@ -28,7 +28,7 @@ def _shaped(inputs: Any, architecture: Mapping[str, Any]) -> Any:
 # What the library's own methods refuse with these words is no failure, here as in Rust.
 _REFUSALS = {
     "FlatnessError": {"NotApplicable"},
-    "PriorError": {"NotApplicable", "Collapsed", "Singular", "NearlySingular", "Breakdown"},
+    "PriorError": {"NotApplicable", "Collapsed", "FewPoints", "Singular", "NearlySingular", "Breakdown"},
     "KernelError": {"NotApplicable", "NoClosedForm", "NoReadout", "Rank", "Magnitude", "Variance", "Entry", "Overflow"},
 }
 
