@@ -15,16 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Hutchinson's estimate of the trace with Rademacher probes.
 fn hutchinson(point: &Point, seed: u64, probes: usize) -> Estimate {
     let mut generator = Streams::new(seed).stream("probes", 0);
-    let parameters = point.theta().len();
-    let answers: Vec<f64> = (0..probes)
-        .map(|_| {
-            let probe = ndarray::Array2::from_shape_simple_fn((1, parameters), || {
-                if generator.random_range(0..2) == 0 { 1.0 } else { -1.0 }
-            });
-            let product = point.linearisation.hessian_products(probe.view());
-            (&probe * &product).sum()
-        })
-        .collect();
+    let shape = (probes, point.theta().len());
+    let signs =
+        ndarray::Array2::from_shape_simple_fn(shape, || if generator.random_range(0..2) == 0 { 1.0 } else { -1.0 });
+    let products = point.linearisation.hessian_products(signs.view());
+    let answers: Vec<f64> = (&signs * &products).sum_axis(ndarray::Axis(1)).to_vec();
     let count = probes as f64;
     let mean = answers.iter().sum::<f64>() / count;
     // In units of the largest, so that squares neither overflow nor vanish.

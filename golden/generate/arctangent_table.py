@@ -1,6 +1,6 @@
-"""Remake src/kernel/arctangent_table.rs: a polynomial for the arctangent near 0.
+"""Remake src/numeric/arctangent_table.rs: a polynomial for the arctangent near 0.
 
-    python golden/generate/arctangent_table.py > src/kernel/arctangent_table.rs
+    python golden/generate/arctangent_table.py > src/numeric/arctangent_table.rs
 
 Needs mpmath 1.3. On |x| <= tan(pi / 8) the arctangent is x + x z P(z) with z = x^2; P interpolates
 (arctan(x) / x - 1) / z at the Chebyshev nodes of [0, tan(pi / 8)^2] in 40 digits. The largest error found,

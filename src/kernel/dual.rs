@@ -6,9 +6,9 @@
 //! `deficit = sqrt(p q) - c` and `excess = sqrt(p q) + c`, each without cancellation: the tangent of half the
 //! angle is `sqrt(deficit / excess)`.
 
-use super::angle::angles;
 use super::erf::erf_dual;
 use crate::model::Activation;
+use crate::numeric::angle::angles;
 use multiversion::multiversion;
 use std::f64::consts::{FRAC_1_PI, FRAC_2_PI, PI};
 

@@ -21,8 +21,6 @@
 //! ```
 
 mod analytic;
-mod angle;
-mod arctangent_table;
 mod check;
 mod dual;
 mod empirical;

@@ -1,5 +1,7 @@
-//! Numbers: normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
+//! Numbers: angles, normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
+pub(crate) mod angle;
+mod arctangent_table;
 pub(crate) mod bootstrap;
 #[cfg(feature = "studies")]
 pub(crate) mod correlation;

@@ -9,9 +9,9 @@
 //! integrand's own spread explodes: up to some hundred points, or easy functions, it is the cheapest of all.
 
 use crate::description::{Description, references};
-use crate::numeric::{InfoValue, Streams};
 use crate::numeric::linalg::add_scaled;
 use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::{InfoValue, Streams};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{open_uniform, summarise};

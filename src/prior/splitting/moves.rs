@@ -9,14 +9,17 @@
 //! depend on them linearly, move along and constrain the arc. Where pivots are so small that `Lambda` has no digits, the
 //! moves of `coordinates.rs` take over, which need no inverse.
 
+use crate::numeric::angle::{angles, sin_cos};
 use crate::numeric::linalg::{Cholesky, gemm, par_gram, product};
 use crate::prior::problem::Orthant;
 use crate::prior::splitting::coordinates;
 use crate::prior::tolerance::SPLITTING_PIVOT;
+use multiversion::multiversion;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+use std::f64::consts::{PI, TAU};
 
 /// Coordinates of a block.
 const BLOCK: usize = 16;
@@ -159,15 +162,24 @@ impl Block {
         }
         let row_of = |k: usize| if k < width { self.first + k } else { rank + k - width };
         let mut arcs = Arcs::new(particles);
+        let contiguous = "rows of a population are contiguous";
         for k in 0..width + followers {
-            arcs.restrict(h.row(row_of(k)), u.row(k), w.row(k), gamma);
+            let (h, u, w) = (h.row(row_of(k)), u.row(k), w.row(k));
+            arcs.restrict(
+                h.to_slice().expect(contiguous),
+                u.to_slice().expect(contiguous),
+                w.to_slice().expect(contiguous),
+                gamma,
+            );
         }
-        let (cosines, sines) = arcs.land(generator);
+        let places: Vec<f64> = (0..particles).map(|_| generator.random::<f64>()).collect();
+        let (cosines, sines) = arcs.land(&places);
         for k in 0..width + followers {
             let mut row = h.row_mut(row_of(k));
-            for (lane, h) in row.iter_mut().enumerate() {
+            let moved = row.iter_mut().zip(u.row(k)).zip(w.row(k)).zip(cosines.iter().zip(&sines));
+            for (((h, u), w), (cosine, sine)) in moved {
                 // m + u cos + w sin with m = h - u. Rounding at the very end of an arc must not leave the domain.
-                *h = (*h + u[[k, lane]] * (cosines[lane] - 1.0) + w[[k, lane]] * sines[lane]).max(-gamma);
+                *h = (*h + u * (cosine - 1.0) + w * sine).max(-gamma);
             }
         }
     }
@@ -188,41 +200,51 @@ impl Arcs {
         Self { upper: vec![f64::NEG_INFINITY; particles], lower: vec![f64::INFINITY; particles] }
     }
 
-    fn restrict(
-        &mut self,
-        h: ndarray::ArrayView1<f64>,
-        u: ndarray::ArrayView1<f64>,
-        w: ndarray::ArrayView1<f64>,
-        gamma: f64,
-    ) {
-        for (lane, ((&h, &u), &w)) in h.iter().zip(u).zip(w).enumerate() {
-            let distance = h + gamma;
-            let discriminant = w * w - distance * (distance - 2.0 * u);
-            if discriminant > 0.0 {
-                let root = discriminant.sqrt();
-                // At distance 0 one of the two may be 0 / 0, which max and min ignore: that end is free.
-                self.upper[lane] = f64::max(self.upper[lane], (root - w) / distance);
-                self.lower[lane] = f64::min(self.lower[lane], (-root - w) / distance);
-            }
-        }
+    fn restrict(&mut self, h: &[f64], u: &[f64], w: &[f64], gamma: f64) {
+        restrict(h, u, w, gamma, &mut self.upper, &mut self.lower);
     }
 
-    /// Cosine and sine of an angle uniform on each arc.
-    fn land(&self, generator: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
-        use std::f64::consts::{PI, TAU};
-        // theta = 2 acot(s) in (0, 2 pi): forwards to the largest upper root, backwards to the smallest lower one.
-        let angle = |s: f64| 2.0 * f64::atan2(1.0, s);
-        self.upper
-            .iter()
-            .zip(&self.lower)
-            .map(|(&upper, &lower)| {
-                let (forwards, backwards) =
-                    if upper == f64::NEG_INFINITY { (PI, -PI) } else { (angle(upper), angle(lower) - TAU) };
-                let (sine, cosine) = (backwards + generator.random::<f64>() * (forwards - backwards)).sin_cos();
-                (cosine, sine)
-            })
-            .unzip()
+    /// Cosine and sine of the angle at each share of each arc.
+    fn land(&self, shares: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (mut cosines, mut sines) = (vec![0.0; shares.len()], vec![0.0; shares.len()]);
+        land(&self.upper, &self.lower, shares, &mut cosines, &mut sines);
+        (cosines, sines)
     }
+}
+
+/// The arcs' ends in `s` under one more constraint. Compiled for each width of vectors; the operations and so the bits are the
+/// same in all of them.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn restrict(h: &[f64], u: &[f64], w: &[f64], gamma: f64, upper: &mut [f64], lower: &mut [f64]) {
+    for ((((h, u), w), upper), lower) in h.iter().zip(u).zip(w).zip(upper).zip(lower) {
+        let distance = h + gamma;
+        let discriminant = w * w - distance * (distance - 2.0 * u);
+        let root = if discriminant > 0.0 { discriminant } else { 0.0 }.sqrt();
+        let (last, first) = ((root - w) / distance, (-root - w) / distance);
+        // At distance 0 one of the two may be 0 / 0, which is on no side of anything: that end is free.
+        *upper = if discriminant > 0.0 && last > *upper { last } else { *upper };
+        *lower = if discriminant > 0.0 && first < *lower { first } else { *lower };
+    }
+}
+
+/// Cosine and sine of the angle at each share of each arc; compiled as [`restrict`].
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
+fn land(upper: &[f64], lower: &[f64], shares: &[f64], cosines: &mut [f64], sines: &mut [f64]) {
+    let ends = upper.iter().zip(lower).zip(shares);
+    for (((upper, lower), share), (cosine, sine)) in ends.zip(cosines.iter_mut().zip(sines)) {
+        // theta = 2 acot(s) in (0, 2 pi): forwards to the largest upper root, backwards to the smallest lower one.
+        let free = *upper == f64::NEG_INFINITY;
+        let forwards = if free { PI } else { twice_arc_cotangent(*upper) };
+        let backwards = if free { -PI } else { twice_arc_cotangent(*lower) - TAU };
+        (*sine, *cosine) = sin_cos(backwards + share * (forwards - backwards));
+    }
+}
+
+/// `2 acot(s)` in `[0, 2 pi]`.
+#[inline(always)]
+fn twice_arc_cotangent(s: f64) -> f64 {
+    let acute = angles(1.0, s.abs()).0;
+    2.0 * if s < 0.0 { PI - acute } else { acute }
 }
 
 /// `A` (`n x rank`) with `A A^T` equal to the matrix in pivot order, by Cholesky factorisation with the largest
@@ -267,7 +289,7 @@ mod tests {
     use crate::prior::problem::{Reduced, reduce};
     use crate::prior::{Gram, Labels, Link};
     use approx::assert_abs_diff_eq;
-    use ndarray::{Array1, Axis};
+    use ndarray::Axis;
 
     fn singular() -> Array2<f64> {
         let points = Array2::from_shape_fn((9, 3), |(i, j)| ((i * 7 + j * 5) % 11) as f64 - 4.6);
@@ -314,8 +336,7 @@ mod tests {
             let h: Vec<f64> = (0..n).map(|_| -gamma + 1.5 * generator.random::<f64>()).collect();
             let mut arcs = Arcs::new(1);
             for k in 0..n {
-                let one = |value: f64| Array1::from_vec(vec![value]);
-                arcs.restrict(one(h[k]).view(), one(u[k]).view(), one(w[k]).view(), gamma);
+                arcs.restrict(&h[k..=k], &u[k..=k], &w[k..=k], gamma);
             }
             let inside = |theta: f64| (0..n).all(|k| h[k] - u[k] + u[k] * theta.cos() + w[k] * theta.sin() >= -gamma);
             let steps = 200_000;
