@@ -31,7 +31,7 @@ const LATTICE: usize = 1024;
 /// other: of 100 drawn matrices and labels (4 to 26 points, 20 seeds each) the answers with 64 to 128 effective points were
 /// 0.9 of their standard errors low on average, those with 1.5 per shift 5 of them; from 128 on the mean is within 0.2 and no
 /// answer is 4 off.
-const FEWEST_POINTS: f64 = 256.0;
+const FEWEST_POINTS: f64 = 128.0;
 /// Smallest uniform used: below it the quantile is beyond anything an average of 1024 points can see.
 const SMALLEST: f64 = 1e-300;
 
