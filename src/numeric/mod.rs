@@ -18,6 +18,7 @@ pub mod normal;
 mod stream;
 #[doc(hidden)]
 pub mod tolerance;
+pub(crate) mod truncated;
 #[cfg(feature = "studies")]
 mod wide_chacha;
 

@@ -15,7 +15,7 @@ pub const FRAC_1_SQRT_TAU: f64 = 0.398_942_280_401_432_7;
 ///
 /// # Panics
 /// In debug builds if `x` is negative or NaN; use [`hazard`] or [`log_ndtr`] for other arguments.
-#[inline]
+#[inline(always)]
 pub fn mills(x: f64) -> f64 {
     debug_assert!(x >= 0.0, "the Mills ratio table covers x >= 0, not {x}");
     let shifted = SCALE + x;
@@ -125,9 +125,13 @@ pub fn quantile_of_log(log_p: f64) -> f64 {
         let q = log_p.exp() - 0.5;
         return q * ratio(0.180_625 - q * q, &CENTRE_NUMERATOR, &CENTRE_DENOMINATOR);
     }
-    let (log_tail, sign) = if log_p < -1.0 { (log_p, -1.0) } else { ((-log_p.exp_m1()).ln(), 1.0) };
+    if log_p < -1.0 { -tail_quantile(log_p) } else { tail_quantile((-log_p.exp_m1()).ln()) }
+}
+
+/// `z > 0` with `log Phi(-z) = log_tail`, for tails below 0.075.
+pub(super) fn tail_quantile(log_tail: f64) -> f64 {
     let r = (-log_tail).sqrt();
-    let z = if r <= 5.0 {
+    if r <= 5.0 {
         ratio(r - 1.6, &TAIL_NUMERATOR, &TAIL_DENOMINATOR)
     } else if r <= 27.0 {
         ratio(r - 5.0, &FAR_NUMERATOR, &FAR_DENOMINATOR)
@@ -135,8 +139,7 @@ pub fn quantile_of_log(log_p: f64) -> f64 {
         far_quantile(log_tail)
     } else {
         f64::INFINITY
-    };
-    sign * z
+    }
 }
 
 /// `z > 0` with `log Phi(-z) = log_p` far out: from the leading term `-z^2 / 2 - log(z sqrt(2 pi))`, by Newton's steps.
@@ -150,14 +153,14 @@ fn far_quantile(log_p: f64) -> f64 {
 }
 
 /// Quotient of two polynomials of degree 7.
-#[inline]
-fn ratio(x: f64, numerator: &[f64; 8], denominator: &[f64; 8]) -> f64 {
+#[inline(always)]
+pub(super) fn ratio(x: f64, numerator: &[f64; 8], denominator: &[f64; 8]) -> f64 {
     let horner = |c: &[f64; 8]| c.iter().rev().fold(0.0, |sum, c| sum * x + c);
     horner(numerator) / horner(denominator)
 }
 
 // Coefficients of AS 241, lowest power first.
-const CENTRE_NUMERATOR: [f64; 8] = [
+pub(super) const CENTRE_NUMERATOR: [f64; 8] = [
     3.387_132_872_796_366_5,
     1.331_416_678_917_843_8e2,
     1.971_590_950_306_551_3e3,
@@ -167,7 +170,7 @@ const CENTRE_NUMERATOR: [f64; 8] = [
     3.343_057_558_358_813e4,
     2.509_080_928_730_122_7e3,
 ];
-const CENTRE_DENOMINATOR: [f64; 8] = [
+pub(super) const CENTRE_DENOMINATOR: [f64; 8] = [
     1.0,
     4.231_333_070_160_091e1,
     6.871_870_074_920_579e2,
@@ -177,7 +180,7 @@ const CENTRE_DENOMINATOR: [f64; 8] = [
     2.872_908_573_572_194_3e4,
     5.226_495_278_852_854e3,
 ];
-const TAIL_NUMERATOR: [f64; 8] = [
+pub(super) const TAIL_NUMERATOR: [f64; 8] = [
     1.423_437_110_749_683_5,
     4.630_337_846_156_546,
     5.769_497_221_460_691,
@@ -187,7 +190,7 @@ const TAIL_NUMERATOR: [f64; 8] = [
     2.272_384_498_926_918_4e-2,
     7.745_450_142_783_414e-4,
 ];
-const TAIL_DENOMINATOR: [f64; 8] = [
+pub(super) const TAIL_DENOMINATOR: [f64; 8] = [
     1.0,
     2.053_191_626_637_759,
     1.676_384_830_183_803_8,

@@ -10,7 +10,7 @@
 
 use crate::description::{Description, references};
 use crate::numeric::linalg::add_scaled;
-use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::truncated::{fill_draws, fill_log_ndtr};
 use crate::numeric::{InfoValue, Streams};
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
@@ -120,18 +120,20 @@ fn shifted_lattice(strict: &Array2<f64>, generators: &[f64], shifts: &[f64]) -> 
     let n = strict.nrows();
     let mut means = Array2::<f64>::zeros((n, LATTICE));
     let mut log_values = vec![0.0; LATTICE];
-    let mut z = vec![0.0; LATTICE];
+    let (mut z, mut log_mass, mut uniforms) = (vec![0.0; LATTICE], vec![0.0; LATTICE], vec![0.0; LATTICE]);
     for i in 0..n {
-        for (k, ((z, &mean), log_value)) in z.iter_mut().zip(means.row(i)).zip(&mut log_values).enumerate() {
-            let log_mass = log_ndtr(mean);
-            *log_value += log_mass;
-            if i + 1 < n {
+        let row = means.row(i);
+        let row = row.as_slice().expect("rows are contiguous");
+        if i + 1 < n {
+            for (k, uniform) in uniforms.iter_mut().enumerate() {
                 let u = (shifts[i] + k as f64 * generators[i]).fract();
-                let folded = (2.0 * u - 1.0).abs().max(SMALLEST);
-                // z + mean > 0: the mirrored quantile keeps the digits where the mass is tiny.
-                *z = -quantile_of_log(folded.ln() + log_mass);
+                *uniform = (2.0 * u - 1.0).abs().max(SMALLEST);
             }
+            fill_draws(row, &uniforms, &mut log_mass, &mut z);
+        } else {
+            fill_log_ndtr(row, &mut log_mass);
         }
+        log_values.iter_mut().zip(&log_mass).for_each(|(log_value, log_mass)| *log_value += log_mass);
         for later in i + 1..n {
             let coefficient = strict[[later, i]];
             if coefficient != 0.0 {

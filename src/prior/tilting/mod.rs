@@ -13,7 +13,7 @@ mod saddle;
 use crate::description::{Description, references};
 use crate::numeric::Streams;
 use crate::numeric::linalg::{add_scaled, gemm};
-use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::truncated::fill_draws;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::order;
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
@@ -109,6 +109,7 @@ fn population(saddle: &Saddle, generator: &mut ChaCha8Rng) -> (f64, usize) {
     let mut history = Array2::<f64>::zeros((n, PARTICLES));
     let mut past = Array2::<f64>::zeros((BLOCK, PARTICLES));
     let mut log_weights = vec![0.0; PARTICLES];
+    let [mut means, mut uniforms, mut log_mass] = [(); 3].map(|()| vec![0.0; PARTICLES]);
     let (mut log_estimate, mut resamplings) = (0.0, 0);
     for first in (0..n).step_by(BLOCK) {
         let last = (first + BLOCK).min(n);
@@ -117,12 +118,16 @@ fn population(saddle: &Saddle, generator: &mut ChaCha8Rng) -> (f64, usize) {
         for i in first..last {
             let (tilt, slope) = (saddle.tilt[i], saddle.slopes[i]);
             let past_row = past.row(i - first);
+            for (mean, m) in means.iter_mut().zip(past_row) {
+                *mean = tilt + m;
+            }
+            uniforms.fill_with(|| open_uniform(generator));
             let mut row = history.row_mut(i);
-            for ((z, &m), log_weight) in row.iter_mut().zip(past_row).zip(&mut log_weights) {
-                let mean = tilt + m;
-                let log_mass = log_ndtr(mean);
-                // z + m > 0, z ~ N(tilt, 1): mirrored inversion of the distribution function.
-                *z = tilt - quantile_of_log(open_uniform(generator).ln() + log_mass);
+            let draws = row.as_slice_mut().expect("rows are contiguous");
+            // z + m > 0, z ~ N(tilt, 1).
+            fill_draws(&means, &uniforms, &mut log_mass, draws);
+            draws.iter_mut().for_each(|z| *z += tilt);
+            for ((log_weight, log_mass), m) in log_weights.iter_mut().zip(&log_mass).zip(past_row) {
                 *log_weight += log_mass + 0.5 * tilt * tilt - slope * m;
             }
             let x = history.row(i);

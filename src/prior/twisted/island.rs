@@ -2,7 +2,7 @@
 
 use super::guide::{BLOCK, GUIDES, Guides, SITED};
 use crate::numeric::linalg::{add_scaled, gemm};
-use crate::numeric::normal::{log_ndtr, quantile_of_log};
+use crate::numeric::truncated::{fill_draws, fill_log_ndtr};
 use crate::prior::particles::{copy_ancestors, open_uniform, summarise, systematic_ancestors};
 use ndarray::{Array2, s};
 use rand::RngExt;
@@ -116,30 +116,37 @@ impl Population {
         });
         let log_step = guides.guides[0].log_step[i];
         let log_deviation: [f64; GUIDES] = std::array::from_fn(|k| g[k].4.ln());
+        let b = rows[0];
+        let (mut standard, mut log_mass) = ([[0.0; LANES]; GUIDES], [[0.0; LANES]; GUIDES]);
+        for k in 0..GUIDES {
+            let (_, intercept, slope, offset, _) = g[k];
+            let mean = |lane: usize| b[lane] + intercept + if k < SITED { rows[1 + k][lane] } else { 0.0 };
+            for (lane, standard) in standard[k].iter_mut().enumerate() {
+                *standard = slope * mean(lane) - offset;
+            }
+            fill_log_ndtr(&standard[k], &mut log_mass[k]);
+            if k == 0 {
+                let known = standard[0].iter().zip(&log_mass[0]);
+                for (lane, (log_weight, (standard, log_mass))) in self.log_weight.iter_mut().zip(known).enumerate() {
+                    *log_weight += log_step + 0.5 * (standard * standard - g[0].0 * mean(lane).powi(2)) + log_mass;
+                }
+            }
+        }
+        let mut chosen = [0.0; LANES];
+        for (lane, (chosen, guide)) in chosen.iter_mut().zip(&self.guide).enumerate() {
+            *chosen = standard[*guide as usize][lane];
+        }
+        let (mut chosen_mass, mut draws) = ([0.0; LANES], [0.0; LANES]);
+        fill_draws(&chosen, uniforms, &mut chosen_mass, &mut draws);
         let mut x = self.history.row_mut(i);
         let x = x.as_slice_mut().expect("rows are contiguous");
         for lane in 0..LANES {
-            let b = rows[0][lane];
-            let (mut standard, mut log_mass) = ([0.0; GUIDES], [0.0; GUIDES]);
-            let mut first_mean = 0.0;
+            let deviation = g[self.guide[lane] as usize].4;
+            let y = deviation * (chosen[lane] + draws[lane]).max(f64::MIN_POSITIVE);
+            x[lane] = y - b[lane];
             for k in 0..GUIDES {
-                let (_, intercept, slope, offset, _) = g[k];
-                let mean = b + intercept + if k < SITED { rows[1 + k][lane] } else { 0.0 };
-                if k == 0 {
-                    first_mean = mean;
-                }
-                standard[k] = slope * mean - offset;
-                log_mass[k] = log_ndtr(standard[k]);
-            }
-            self.log_weight[lane] +=
-                log_step + 0.5 * (standard[0] * standard[0] - g[0].0 * first_mean * first_mean) + log_mass[0];
-            let chosen = self.guide[lane] as usize;
-            let y = g[chosen].4
-                * (standard[chosen] - quantile_of_log(uniforms[lane].ln() + log_mass[chosen])).max(f64::MIN_POSITIVE);
-            x[lane] = y - b;
-            for k in 0..GUIDES {
-                let t = y / g[k].4 - standard[k];
-                self.log_density[k][lane] -= 0.5 * t * t + log_deviation[k] + log_mass[k];
+                let t = y / g[k].4 - standard[k][lane];
+                self.log_density[k][lane] -= 0.5 * t * t + log_deviation[k] + log_mass[k][lane];
             }
         }
     }
