@@ -1,13 +1,15 @@
 //! Cases: small networks with data, Gram matrices with labels, and how they are drawn.
 
 use crate::flatness::DensePoint;
+use crate::gate::finding::Finding;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective, Role};
-use crate::numeric::Streams;
+use crate::numeric::{Estimate, Streams};
 use crate::prior::{Gram, Labels};
+use crate::rescale::Action;
 use ndarray::Array2;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A network, a loss and data small enough for the dense oracle.
 pub struct FlatnessCase {
@@ -26,6 +28,15 @@ pub struct FlatnessCase {
     /// Whether these laws draw one map of every kind too.
     pub rescalings: bool,
     dense: OnceLock<DenseArrays>,
+    predictions: Mutex<Vec<Prediction>>,
+}
+
+/// What a registered definition that rests on draws says of the case after a map.
+struct Prediction {
+    definition: &'static str,
+    seed: u64,
+    action: Action,
+    answer: Option<Result<Estimate, Finding>>,
 }
 
 struct DenseArrays {
@@ -39,7 +50,17 @@ struct DenseArrays {
 impl FlatnessCase {
     /// A case from its parts, not rescaled.
     pub fn new(name: String, network: Network, loss: Loss, inputs: Array2<f64>, targets: Array2<f64>) -> Self {
-        Self { name, network, loss, inputs, targets, alphas: Vec::new(), rescalings: false, dense: OnceLock::new() }
+        Self {
+            name,
+            network,
+            loss,
+            inputs,
+            targets,
+            alphas: Vec::new(),
+            rescalings: false,
+            dense: OnceLock::new(),
+            predictions: Mutex::default(),
+        }
     }
 
     /// The case itself, if its loss fits its outputs and data.
@@ -56,6 +77,29 @@ impl FlatnessCase {
     pub fn objective(&self) -> Objective<'_> {
         Objective::new(&self.network, self.loss, self.inputs.view(), self.targets.view())
             .expect("cases are made of parts that fit")
+    }
+
+    /// What a registered definition says of the case after a map, from `ask` the first time: chains and noise take long, and
+    /// every estimator of the measure is compared with the same answer.
+    ///
+    /// No lock is held meanwhile, so that threads of `ask` may take up another check; two checks may then ask the same, and
+    /// get the same.
+    pub(super) fn prediction(
+        &self,
+        definition: &'static str,
+        seed: u64,
+        action: &Action,
+        ask: impl FnOnce() -> Option<Result<Estimate, Finding>>,
+    ) -> Option<Result<Estimate, Finding>> {
+        let known = || self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
+        let same =
+            |known: &&Prediction| known.definition == definition && known.seed == seed && known.action == *action;
+        let found = known().iter().find(same).map(|known| known.answer.clone());
+        found.unwrap_or_else(|| {
+            let answer = ask();
+            known().push(Prediction { definition, seed, action: action.clone(), answer: answer.clone() });
+            answer
+        })
     }
 
     /// Dense derivatives at the network's parameters, computed once.

@@ -286,7 +286,7 @@ impl Law for Covariance {
                         return finding;
                     }
                     let options = options_for(measure, std::slice::from_ref(&dense), draws.seed);
-                    let Some(expected) = predicted(definition(measure), case, &dense, &action, &options) else {
+                    let Some(expected) = predicted(measure, case, &dense, &action, &options) else {
                         return Finding::skip("the measure states no prediction");
                     };
                     let measured = evaluate(measure, case, &action.apply(&case.network.theta), &options);
@@ -307,17 +307,23 @@ impl Law for Covariance {
 }
 
 fn predicted(
-    definition: &dyn Measure,
+    measure: &dyn Measure,
     case: &FlatnessCase,
     dense: &DensePoint,
     action: &Action,
     options: &Options,
 ) -> Option<Result<Estimate, Finding>> {
-    if let Some(value) = definition.on_dense(dense, options) {
+    if let Some(value) = definition(measure).on_dense(dense, options) {
         return Some(Ok(constant(value)));
     }
-    let point = Point::new(case.objective(), &case.network.theta);
-    Some(answer(definition.predict(&point, action, options)?))
+    let ask = |definition: &dyn Measure| {
+        let point = Point::new(case.objective(), &case.network.theta);
+        definition.predict(&point, action, options).map(answer)
+    };
+    match flatness::find(measure.claim()) {
+        Some(registered) => case.prediction(registered.id(), options.seed, action, || ask(registered)),
+        None => ask(measure),
+    }
 }
 
 /// Least movement that counts as one, in units of the agreement of two answers.
@@ -403,8 +409,8 @@ impl Law for Responds {
                             );
                         }
                         // On some networks it rightly stays: dead ones, parameters that are 0.
-                        let here = predicted(definition(measure), case, &points[0], &identity, &options);
-                        let there = predicted(definition(measure), case, &points[1], &action, &options);
+                        let here = predicted(measure, case, &points[0], &identity, &options);
+                        let there = predicted(measure, case, &points[1], &action, &options);
                         match (here, there) {
                             (Some(Ok(here)), Some(Ok(there))) if (there.value - here.value).abs() <= least => {
                                 Finding::skip("by its definition the measure does not move on this network")
