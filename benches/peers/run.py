@@ -164,6 +164,9 @@ class Bench:
                     f"the answers do not agree ({apart}; asked: {row.agreement}), so that nothing was timed"
                 )
                 return
+            if row.agreement.how == "errors":
+                errors = (f"{name} {firsts[name]['info'].get('std_error') or 0:.2g}" for name in ("peer", "ours"))
+                result["notes"].append(f"standard errors: {', '.join(errors)} (0 is exact)")
         first = {name: answer["seconds"] for name, answer in firsts.items()}
         # What is slow has no use for a warm-up: its first answer counts.
         slow = sum(first.values()) * row.repetitions > self.seconds
