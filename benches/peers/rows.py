@@ -44,7 +44,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What ours is to reach: so many times the peer's speed, a time, a rate, a multiple of the floor."""
+    """What ours is to reach: a multiple of the peer's speed, a time, a rate, a multiple of the floor."""
 
     ratio: float | None = None
     seconds: float | None = None
@@ -265,7 +265,7 @@ ROWS = [
         size=1000,
         growth=Growth((250, 500, 1000, 1700), 3.0, "n^3 an iteration"),
         peer=GPY_EP,
-        agreement=Agreement("absolute", 1e-2),
+        agreement=Agreement("absolute", 1e-3),
         wanted=Wanted(ratio=6.0),
         floor=EP_FLOOR,
     ),

@@ -170,7 +170,7 @@ class Bench:
         first = {name: answer["seconds"] for name, answer in firsts.items()}
         # What is slow has no use for a warm-up: its first answer counts.
         slow = sum(first.values()) * row.repetitions > self.seconds
-        times = {name: [seconds] if slow else [] for name, seconds in first.items()}
+        times = {name: [taken(row, answer)] if slow else [] for name, answer in firsts.items()}
         bursts = {name: min(20, max(1, math.ceil(TURN / seconds))) for name, seconds in first.items()}
         begun, turn = time.monotonic(), 1 if slow else 0
         while turn < row.repetitions or (turn < MOST_TURNS and time.monotonic() - begun < self.seconds):
@@ -178,7 +178,7 @@ class Bench:
                 if name in sides and name in times:
                     time.sleep(SETTLE)
                     answers = ask(name, bursts[name])
-                    times[name] += [answer["seconds"] for answer in answers[1 if bursts[name] > 1 else 0 :]]
+                    times[name] += [taken(row, answer) for answer in answers[1 if bursts[name] > 1 else 0 :]]
             turn += 1
         for name, seconds in times.items():
             if seconds and "failed" not in result[name]:
@@ -213,6 +213,11 @@ class Bench:
         if len(result["times"]) >= 3:
             result["exponent"] = fitted(result["times"])
         return result
+
+
+def taken(row: Row, answer: dict[str, Any]) -> float:
+    """The seconds of an answer; where a row counts networks, of as many as the row says: a slow side draws fewer."""
+    return answer["seconds"] * row.amount(row.size) / answer["info"]["networks"] if row.unit != "s" else answer["seconds"]
 
 
 def compare(agreement: Agreement, ours: dict[str, Any], peer: dict[str, Any]) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tables
 from rows import ROWS, Agreement
-from run import compare, fitted
+from run import compare, fitted, taken
 
 
 def side(answer, **info):
@@ -76,6 +76,11 @@ class Tables(unittest.TestCase):
 
     def test_an_exponent_is_the_slope(self):
         self.assertAlmostEqual(fitted([(n, 3e-9 * n**2.5) for n in (100, 200, 400)]), 2.5)
+
+    def test_rates_do_not_depend_on_how_many_were_drawn(self):
+        row = next(row for row in ROWS if row.unit == "networks/s")
+        seconds = {taken(row, {"seconds": 1e-5 * networks, "info": {"networks": networks}}) for networks in (1 << 16, 1 << 18)}
+        self.assertEqual([round(second, 9) for second in seconds], [round(1e-5 * row.size, 9)] * len(seconds))
 
     def test_rows(self):
         self.assertEqual(len({row.name for row in ROWS}), len(ROWS))
