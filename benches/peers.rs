@@ -80,13 +80,13 @@ const ROWS: [Row; 15] = [
     Row {
         name: "hessian_product",
         what: "H v, the network linearised before the clock starts",
-        serve: |inputs, turns| hessian_products(inputs, turns),
+        serve: hessian_products,
         tiny: tiny_network,
     },
     Row {
         name: "hessian_products_16",
         what: "H V for a block of 16 directions, linearised before",
-        serve: |inputs, turns| hessian_products(inputs, turns),
+        serve: hessian_products,
         tiny: tiny_network,
     },
     Row {
