@@ -341,8 +341,8 @@ fn sampling(inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
     })
 }
 
-/// Each request trains the same first epoch. Rows come in an order of its own on each side, so what is compared is one
-/// step on all rows, and the loss after the epoch is a diagnostic.
+/// Each request trains the same first epoch. Rows come in an order of its own on each side, so what is compared is where one
+/// step on all rows goes, and the loss after the epoch is a diagnostic.
 fn epoch(inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
     let (x, y, network) = inputs.network()?;
     let (rows, features) = x.dim();
@@ -351,11 +351,12 @@ fn epoch(inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
     let whole = Trainer { batch_size: rows, learning_rate: rate, ..Trainer::default() };
     let mut step = Run::new(&whole, network.clone(), &data, rows)?;
     step.advance()?;
-    let after = sampled(ArrayView1::from(step.network().theta()));
+    let moved = &ArrayView1::from(step.network().theta()) - &ArrayView1::from(network.theta());
+    let moved = sampled(moved.view());
     let trainer = Trainer { batch_size: 32, learning_rate: rate, ..Trainer::default() };
     turns(&mut || {
         let mut run = Run::new(&trainer, network.clone(), &data, rows)?;
-        let (epoch, answer) = timed(|| run.advance(), |_| after.clone());
+        let (epoch, answer) = timed(|| run.advance(), |_| moved.clone());
         Ok(answer.with("loss", Some(epoch?.loss)))
     })
 }

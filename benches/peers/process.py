@@ -23,15 +23,18 @@ class Side:
     def __init__(self, command: list[str], environment: dict[str, str], log: Path, limit: float) -> None:
         self.log, self.limit, self.late, self.peak = log, limit, False, None
         with log.open("w") as errors:
-            self.process = subprocess.Popen(
-                command,
-                env={**os.environ, **environment},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                bufsize=1,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **environment},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    bufsize=1,
+                )
+            except OSError as error:
+                raise Failed(f"cannot be started: {error.strerror}") from error
         try:
             self.program: str = self.line()["program"]
         except BaseException:

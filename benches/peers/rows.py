@@ -323,6 +323,7 @@ ROWS = [
         size=500,
         growth=Growth((500, 1000, 2000, 4000), 1.0, "rows of X in each product"),
         peer=Peer("torch_peer.py", "epoch", None),
+        # Parameters of some 0.1 are rounded to 1e-8 in float32, and the step is some 0.1 long.
         agreement=Agreement("relative", 1e-5),
         wanted=Wanted(ratio=8.0),
         floor=Floor(

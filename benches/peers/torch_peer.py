@@ -49,9 +49,10 @@ def epoch(folder: Path, _size: int) -> Prepared:
     _, x, y = network(folder, torch.float32)
     loss = torch.nn.BCEWithLogitsLoss()
     net, optimizer = start()
+    before = flat(net.parameters()).detach().clone()
     loss(net(x), y).backward()
     optimizer.step()
-    after = sampled(flat(net.parameters()).detach())
+    moved = sampled(flat(net.parameters()).detach() - before)
     prepared = [start()]
 
     def work() -> float:
@@ -69,7 +70,7 @@ def epoch(folder: Path, _size: int) -> Prepared:
 
     def answer(found: float) -> tuple[np.ndarray, dict[str, float]]:
         prepared.append(start())
-        return after, {"loss": found}
+        return moved, {"loss": found}
 
     answer(work())
     return work, answer
