@@ -1,7 +1,7 @@
 //! Networks a second: FCN 7-40-40-1 on all 128 inputs, drawn and evaluated on one thread, and the whole job, with counting,
 //! on all of them. The answer is checked first.
 //!
-//! The same in PyTorch: `benches/peers/sample_torch.py`.
+//! The same beside PyTorch: `python3 benches/peers/run.py sampling`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flatgauge::data::load;

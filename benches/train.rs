@@ -1,7 +1,7 @@
 //! Time of training on one thread: an epoch of each optimiser at 784-40-40-1 on 500 rows in mini-batches of 32, and
 //! the digits to zero error. Each answer is checked first.
 //!
-//! The same epoch in PyTorch: `benches/peers/train_torch.py`.
+//! The same epoch beside PyTorch: `python3 benches/peers/run.py epoch`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use flatgauge::data::{Dataset, Recipe, load_source};
