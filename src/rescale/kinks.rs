@@ -168,8 +168,13 @@ impl Walk<'_> {
                     none[tensor.range.clone()].fill(0.0);
                 }
                 let gamma = (fan_in + 4) as f64 * self.unit_roundoff;
-                model.logits(&linear, &none, input.error.view())
-                    + model.logits(&magnitudes, &opposite, sizes.view()) * gamma
+                let own = model.logits(&magnitudes, &opposite, sizes.view()) * gamma;
+                // Data have no errors, and the first layer is the widest.
+                if input.error.iter().all(|error| *error == 0.0) {
+                    own
+                } else {
+                    own + model.logits(&linear, &none, input.error.view())
+                }
             }
             LayerSpec::AvgPool { size, .. } => {
                 let gamma = (size[0] * size[1] + 1) as f64 * self.unit_roundoff;
