@@ -76,7 +76,9 @@ const PATHS: [Path; 10] = [
         let network = Network::sample(Arc::new(Model::new(architecture).unwrap()), Streams::new(1));
         let rows = digits.rows(&(0..500).collect::<Vec<usize>>());
         let mut run = Run::new(&Trainer::default(), network, &rows, 500).unwrap();
-        Box::new(move || drop(black_box(run.advance().unwrap())))
+        Box::new(move || {
+            black_box(run.advance().unwrap());
+        })
     }),
 ];
 
@@ -96,7 +98,7 @@ fn normals(count: usize) -> Array2<f64> {
     Array2::from_shape_simple_fn((count, parameters), || StandardNormal.sample(&mut generator))
 }
 
-fn on_images(mut work: impl FnMut(&Objective, &[f64]) + 'static) -> Box<dyn FnMut()> {
+fn on_images(mut work: impl for<'a> FnMut(&Objective<'a>, &'a [f64]) + 'static) -> Box<dyn FnMut()> {
     let network = Network::sample(Arc::new(Model::new(images_architecture()).unwrap()), Streams::new(1));
     let (x, y) = (images(50), Array2::from_shape_fn((50, 1), |(row, _)| f64::from(row as u32 % 2)));
     Box::new(move || {
