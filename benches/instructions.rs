@@ -50,7 +50,7 @@ const PATHS: [Path; 10] = [
     ("largest eigenvalue, 784-40-40-1, n=50", || {
         on_images(|objective, theta| {
             let measure = flatness::find("hessian_max_eigenvalue").unwrap();
-            black_box(measure.evaluate(&Point::new(objective.clone(), theta), &Options::default()).unwrap());
+            black_box(measure.evaluate(&Point::new(*objective, theta), &Options::default()).unwrap());
         })
     }),
     ("NNGP, 784-40-40-1, n=64", || {
