@@ -230,6 +230,15 @@ mod tests {
         assert_eq!(near(&apart, array![[5.6]]), NearKinks::default());
     }
 
+    /// `1 - (1 - 1e-10)` is `1e-10` to ten digits fewer than it has; less `1e-10` it is 0 within the error that it brought along,
+    /// and far from 0 beside the rounding of that subtraction alone.
+    #[test]
+    fn errors_of_the_layers_before_are_carried_along() {
+        let carried = network(&[1, 1, 1, 1], vec![1.0, -(1.0 - 1e-10), 1.0, -1e-10, 1.0, 0.0]);
+        let first = NearKink { activation: 1, sample: 0, unit: 0 };
+        assert_eq!(near(&carried, array![[1.0]]), NearKinks { count: 1, first: Some(first) });
+    }
+
     /// 50 networks of a convolution, batch norm, a residual sum, pooling and dense layers: none of their 12,000 random
     /// pre-activations each is taken for a kink (a bound of some `1e-14` would meet one with probability `1e-8`).
     #[test]
