@@ -8,7 +8,8 @@
 //!
 //! Every path runs in a process of its own under `valgrind --tool=callgrind`, on one thread, once with one repetition and once
 //! with two; the difference is what one takes, whatever setting up takes. Valgrind presents a processor with AVX2 at best, so
-//! a machine with AVX-512 counts the same. Counts hold for one compiler, which the file names; with another, or without
+//! a machine with AVX-512 counts no other instructions; but matrix products choose their blocks by the sizes of the caches, so
+//! compare on one kind of processor (CI, which has several, only runs every path). Counts hold for one compiler, which the file names; with another, or without
 //! valgrind, nothing is compared and the reason is printed. Needs Debian's package valgrind.
 
 use flatgauge::data::load;
