@@ -30,9 +30,6 @@ use std::time::Instant;
 /// Entries of a long vector that an answer holds, beside its length. `benches/peers/protocol.py` takes the same ones.
 const SAMPLED: usize = 64;
 
-/// PyHessian's default, asked of ours in one row.
-const PEER_TOLERANCE: f64 = 1e-3;
-
 /// Networks counted where `--size` does not say.
 const NETWORKS: usize = 1 << 18;
 
@@ -76,7 +73,7 @@ struct Row {
     tiny: fn(&Path) -> Result<(), Failure>,
 }
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 14] = [
     Row {
         name: "hessian_product",
         what: "H v, the network linearised before the clock starts",
@@ -91,20 +88,14 @@ const ROWS: [Row; 15] = [
     },
     Row {
         name: "eigenvalue",
-        what: "largest eigenvalue of the Hessian at the default tolerance",
-        serve: |inputs, turns| measure("hessian_max_eigenvalue", &Options::default(), None, inputs, turns),
-        tiny: tiny_network,
-    },
-    Row {
-        name: "eigenvalue_loose",
-        what: "the same at a tolerance of 1e-3",
-        serve: eigenvalue_loose,
+        what: "largest eigenvalue of the Hessian",
+        serve: |inputs, turns| measure("hessian_max_eigenvalue", inputs, turns),
         tiny: tiny_network,
     },
     Row {
         name: "trace",
         what: "exact trace of the Hessian",
-        serve: |inputs, turns| measure("hessian_trace", &Options::default(), None, inputs, turns),
+        serve: |inputs, turns| measure("hessian_trace", inputs, turns),
         tiny: tiny_network,
     },
     Row {
@@ -240,37 +231,18 @@ fn hessian_products(inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
 }
 
 /// A measure at a network, linearised within the time: where the peer builds its graph.
-fn measure(
-    id: &str,
-    options: &Options,
-    tolerance: Option<f64>,
-    inputs: &Inputs,
-    turns: &mut Turns,
-) -> Result<(), Failure> {
+fn measure(id: &str, inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
     let (x, y, network) = inputs.network()?;
     let measure = flatness::find(id).ok_or("no such measure")?;
     turns(&mut || {
         let work = || -> Result<_, Failure> {
             let point = Point::of(&network, Loss::Bce, x.view(), y.view())?;
-            Ok(measure.evaluate(&point, options)?)
+            Ok(measure.evaluate(&point, &Options::default())?)
         };
         let (found, answer) = timed(work, |found| found.iter().map(|estimate| estimate.value).collect());
         let estimate = found?;
-        Ok(answer
-            .with("products", estimate.info.number("products"))
-            .with("residual", estimate.info.number("residual"))
-            .with("tolerance", tolerance))
+        Ok(answer.with("products", estimate.info.number("products")).with("residual", estimate.info.number("residual")))
     })
-}
-
-/// At [`PEER_TOLERANCE`]. A version without the option runs at its default, and answers without `tolerance`, which
-/// `run.py` says beside the row.
-fn eigenvalue_loose(inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
-    let (options, tolerance) = match serde_json::from_value(serde_json::json!({ "tolerance": PEER_TOLERANCE })) {
-        Ok(options) => (options, Some(PEER_TOLERANCE)),
-        Err(_) => (Options::default(), None),
-    };
-    measure("hessian_max_eigenvalue", &options, tolerance, inputs, turns)
 }
 
 fn nngp(inputs: &Inputs, turns: &mut Turns, pooling: Option<&str>) -> Result<(), Failure> {

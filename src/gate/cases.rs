@@ -2,6 +2,7 @@
 
 use crate::flatness::DensePoint;
 use crate::gate::finding::Finding;
+use crate::gate::remembered::Remembered;
 use crate::model::{Activation, Architecture, Loss, Model, Network, Objective, Role};
 use crate::numeric::{Estimate, Streams};
 use crate::prior::{Gram, Labels};
@@ -9,7 +10,7 @@ use crate::rescale::Action;
 use ndarray::Array2;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// A network, a loss and data small enough for the dense oracle.
 pub struct FlatnessCase {
@@ -28,16 +29,11 @@ pub struct FlatnessCase {
     /// Whether these laws draw one map of every kind too.
     pub rescalings: bool,
     dense: OnceLock<DenseArrays>,
-    predictions: Mutex<Vec<Prediction>>,
+    predictions: Remembered<PredictionQuestion, Option<Result<Estimate, Finding>>>,
 }
 
-/// What a registered definition that rests on draws says of the case after a map.
-struct Prediction {
-    definition: &'static str,
-    seed: u64,
-    action: Action,
-    answer: Option<Result<Estimate, Finding>>,
-}
+/// What is asked of a registered definition: its id, the seed, and the map as scales (their bits) and sources.
+type PredictionQuestion = (&'static str, u64, Vec<u64>, Vec<usize>);
 
 struct DenseArrays {
     value: f64,
@@ -59,7 +55,7 @@ impl FlatnessCase {
             alphas: Vec::new(),
             rescalings: false,
             dense: OnceLock::new(),
-            predictions: Mutex::default(),
+            predictions: Remembered::default(),
         }
     }
 
@@ -81,9 +77,6 @@ impl FlatnessCase {
 
     /// What a registered definition says of the case after a map, from `ask` the first time: chains and noise take long, and
     /// every estimator of the measure is compared with the same answer.
-    ///
-    /// No lock is held meanwhile, so that threads of `ask` may take up another check; two checks may then ask the same, and
-    /// get the same.
     pub(super) fn prediction(
         &self,
         definition: &'static str,
@@ -91,15 +84,8 @@ impl FlatnessCase {
         action: &Action,
         ask: impl FnOnce() -> Option<Result<Estimate, Finding>>,
     ) -> Option<Result<Estimate, Finding>> {
-        let known = || self.predictions.lock().unwrap_or_else(PoisonError::into_inner);
-        let same =
-            |known: &&Prediction| known.definition == definition && known.seed == seed && known.action == *action;
-        let found = known().iter().find(same).map(|known| known.answer.clone());
-        found.unwrap_or_else(|| {
-            let answer = ask();
-            known().push(Prediction { definition, seed, action: action.clone(), answer: answer.clone() });
-            answer
-        })
+        let scale = action.scale().iter().map(|factor| factor.to_bits()).collect();
+        self.predictions.get((definition, seed, scale, action.source().to_vec()), ask)
     }
 
     /// Dense derivatives at the network's parameters, computed once.

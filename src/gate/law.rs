@@ -2,21 +2,25 @@
 
 use crate::description::Reference;
 use crate::flatness::Measure;
-use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::{FlatnessCase, PriorCase};
 use crate::gate::corpus::Corpus;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::float32;
 use crate::gate::map::{self, FunctionMap};
+use crate::gate::remembered::Remembered;
 use crate::gate::sequential::decide;
 use crate::gate::tier::Tier;
 #[cfg(feature = "studies")]
 use crate::gate::trajectory::{self, TrajectoryMethod};
 use crate::kernel::KernelMethod;
 use crate::numeric::{Dtype, Streams};
-use crate::prior::LogProbMethod;
+use crate::prior::{Link, LogProbMethod};
 use std::sync::{Arc, OnceLock};
+
+/// What is asked of a method for log P(f) on a case as it is: the method (its address is its own for as long as the context
+/// borrows it), link, seed and case.
+pub(super) type BaseQuestion = (usize, &'static str, Link, u64, String);
 
 /// What is held to the laws, and how hard.
 #[derive(Clone)]
@@ -43,7 +47,7 @@ pub struct Context<'a> {
     /// Gram matrices drawn for the laws of log P(f).
     pub prior_cases: Arc<Vec<PriorCase>>,
     /// What the methods said of the drawn Gram matrices as they are, which most laws compare with.
-    pub(super) base_answers: Arc<BaseAnswers>,
+    pub(super) base_answers: Arc<Remembered<BaseQuestion>>,
     /// The networks in single precision, once somebody asks for them.
     pub(super) float32_cases: Arc<OnceLock<Arc<Vec<FlatnessCase>>>>,
 }

@@ -1,7 +1,6 @@
 //! The gate: laws, the cases they are checked on, the runner, and verdicts.
 
 mod averaged;
-mod base_answers;
 mod bench;
 mod builder;
 mod calibration;
@@ -30,6 +29,7 @@ mod origin;
 mod outcome;
 mod pattern;
 mod printable;
+mod remembered;
 mod report;
 mod runner;
 mod score;

@@ -35,7 +35,7 @@ pub(crate) fn angles(y: f64, x: f64) -> (f64, f64) {
 }
 
 /// `1.5 2^52`: a number of size below `2^51` loses its fraction when this is added, and keeps the whole part rounded to nearest.
-const WHOLE: f64 = 6_755_399_441_055_744.0;
+pub(super) const WHOLE: f64 = 6_755_399_441_055_744.0;
 
 /// `pi / 2` in two parts: the first has 33 bits, so that small multiples of it are exact.
 const QUARTER_HIGH: f64 = 1.570_796_326_734_125_6;

@@ -1,11 +1,11 @@
 //! What the laws of log P(f) share: which methods they run, and how two answers are compared.
 
 use crate::gate::averaged::Averaged;
-use crate::gate::base_answers::BaseAnswers;
 use crate::gate::cases::PriorCase;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
-use crate::gate::law::{Check, Context};
+use crate::gate::law::{BaseQuestion, Check, Context};
+use crate::gate::remembered::Remembered;
 use crate::gate::tolerance::GATE_Z;
 use crate::numeric::Estimate;
 use crate::numeric::tolerance::PRIOR_SYMMETRY;
@@ -20,7 +20,7 @@ pub(super) struct Trial<'t> {
     pub case: &'t PriorCase,
     pub seed: u64,
     /// Answers to the case as it is that are shared with other laws.
-    pub base_answers: Option<&'t BaseAnswers>,
+    pub base_answers: Option<&'t Remembered<BaseQuestion>>,
 }
 
 impl Trial<'_> {
