@@ -121,6 +121,7 @@ fn others() -> Vec<(&'static str, Vec<Value>)> {
         ("ascents", vec![json!(["sgd"])]),
         ("log_det_shift", vec![json!(20.0)]),
         ("eigenvalue_count", vec![json!(2)]),
+        ("tolerance", vec![json!(0.5)]),
         ("layer", vec![json!(0)]),
         ("adaptive_radius", vec![json!(0.1)]),
         ("norm", vec![json!("inf")]),

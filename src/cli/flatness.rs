@@ -36,6 +36,9 @@ pub(super) struct Arguments {
         default_value_t = Options::default().log_det_shift
     )]
     c: f64,
+    /// Residual up to which eigenvalues are sought, relative to their size
+    #[arg(long, allow_negative_numbers = true, default_value_t = Options::default().tolerance)]
+    tolerance: f64,
     /// Layer of layer-wise measures, counted over layers with parameters [default: the last]
     #[arg(long)]
     layer: Option<usize>,
@@ -84,6 +87,7 @@ pub(super) fn run(arguments: Arguments, quiet: bool) -> Result<Outcome, UsageErr
     let mut options = Options {
         box_radius: arguments.eps,
         log_det_shift: arguments.c,
+        tolerance: arguments.tolerance,
         layer: arguments.layer,
         seed: arguments.seed,
         ..Options::default()

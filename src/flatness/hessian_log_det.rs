@@ -77,7 +77,7 @@ impl Measure for HessianLogDet {
             use_for: "the volume of a basin; the Occam factor of the evidence",
             not_for: "points that are no minimum: the Hessian must be above -c",
             cost: "one product per parameter and a Cholesky factorisation up to `dense_limit` parameters; beyond that `product_budget` products (64 per probe) and those for the smallest eigenvalue",
-            options: &["log_det_shift", "dense_limit", "product_budget", "seed"],
+            options: &["log_det_shift", "dense_limit", "product_budget", "tolerance", "seed"],
             refuses: "`log_det_shift` of 0 or below; H + c I not positive definite (the error names the smallest eigenvalue); more than 16,384 parameters with a larger `dense_limit`",
             sources: &[references::MACKAY_1992, references::UBARU_2017],
         })

@@ -2,8 +2,8 @@
 
 use crate::description::{Description, references};
 use crate::flatness::curvature;
-use crate::flatness::lanczos::{End, Lanczos, LanczosError};
-use crate::flatness::options::at_least;
+use crate::flatness::lanczos::{End, LanczosError};
+use crate::flatness::options::{at_least, lanczos};
 use crate::flatness::place::Place;
 use crate::flatness::{DENSE_REFUSAL, DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::{Estimate, Info, linalg};
@@ -81,15 +81,15 @@ fn by_lanczos(
     k: usize,
     options: &Options,
 ) -> Result<(Vec<f64>, Info), FlatnessError> {
-    let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
-    let found = settings.extreme(&*place.hessian(), End::Largest, k).map_err(|error| match error {
-        LanczosError::NotConverged { products, residual, wanted } => {
-            FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
-        }
-        LanczosError::NotFinite(value) => {
-            FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
-        }
-    })?;
+    let found =
+        lanczos(measure, options)?.extreme(&*place.hessian(), End::Largest, k).map_err(|error| match error {
+            LanczosError::NotConverged { products, residual, wanted } => {
+                FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
+            }
+            LanczosError::NotFinite(value) => {
+                FlatnessError::NotFinite { measure, what: "the norm of a Hessian product", value }
+            }
+        })?;
     let info = Info::new()
         .with("method", "lanczos")
         .with("products", found.work.products)
@@ -119,8 +119,8 @@ impl Measure for HessianLogProduct {
             use_for: "volumes of basins of networks with a singular Hessian",
             not_for: "networks with fewer than k positive curvatures; comparing different k",
             cost: "one product per parameter up to 20 k of them (and `dense_limit`), beyond that Lanczos: some hundred products",
-            options: &["eigenvalue_count", "dense_limit", "seed"],
-            refuses: "`eigenvalue_count` of 0 or above the number of parameters; fewer than k eigenvalues that are positive beyond rounding; no convergence",
+            options: &["eigenvalue_count", "dense_limit", "tolerance", "seed"],
+            refuses: "`eigenvalue_count` of 0 or above the number of parameters; `tolerance` of 0 or below, or of 1 or above; fewer than k eigenvalues that are positive beyond rounding; no convergence",
             sources: &[references::WU_2017],
         })
     }

@@ -1,7 +1,8 @@
 //! Largest eigenvalue of the Hessian.
 
 use crate::description::{Description, references};
-use crate::flatness::lanczos::{End, Lanczos, LanczosError};
+use crate::flatness::lanczos::{End, LanczosError};
+use crate::flatness::options::lanczos;
 use crate::flatness::place::Place;
 use crate::flatness::{DensePoint, FlatnessError, Measure, Options, Point, Responses};
 use crate::numeric::{Estimate, linalg};
@@ -27,13 +28,13 @@ impl Measure for HessianMaxEigenvalue {
     fn description(&self) -> Option<&'static Description> {
         Some(&Description {
             formula: "lambda_max(H)",
-            notes: "By Lanczos with full reorthogonalisation; some eigenvalue lies within `residual` of the value.",
+            notes: "By Lanczos with full reorthogonalisation; some eigenvalue lies within `residual` of the value, which is at most `tolerance` of it. The value itself is mostly as good as the square of that.",
             unit: "units of the loss",
             use_for: "the steepest curvature",
             not_for: "comparing networks with different parametrisations",
             cost: "some tens of products, at most about 20,000",
-            options: &["seed"],
-            refuses: "no eigenvalue to a residual of 1e-10 of its size within that many products; products that are not finite",
+            options: &["tolerance", "seed"],
+            refuses: "`tolerance` of 0 or below, or of 1 or above; no eigenvalue to a residual of `tolerance` of its size within that many products; products that are not finite",
             sources: &[references::LANCZOS_1950, references::YAO_2018],
         })
     }
@@ -67,8 +68,7 @@ pub(super) fn outermost(
     end: End,
     options: &Options,
 ) -> Result<Estimate, FlatnessError> {
-    let settings = Lanczos { seed: options.seed, ..Lanczos::default() };
-    let found = settings.extreme(&*place.hessian(), end, 1).map_err(|error| match error {
+    let found = lanczos(measure, options)?.extreme(&*place.hessian(), end, 1).map_err(|error| match error {
         LanczosError::NotConverged { products, residual, wanted } => {
             FlatnessError::NotConverged { measure, iterations: products, residual, wanted }
         }

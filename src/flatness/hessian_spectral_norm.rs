@@ -39,7 +39,7 @@ impl Measure for HessianSpectralNorm {
             use_for: "the steepest curvature, up or down",
             not_for: "comparing networks with different parametrisations",
             cost: "some tens of products, at most about 20,000",
-            options: &["seed"],
+            options: &["tolerance", "seed"],
             refuses: "as `hessian_max_eigenvalue`",
             sources: &[references::LANCZOS_1950, references::DINH_2017],
         })

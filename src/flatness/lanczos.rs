@@ -14,8 +14,9 @@ use crate::numeric::linalg::{add_scaled, dot, norm, symmetric_eigen, unit_of};
 use ndarray::Array2;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Vectors added between looks at the Ritz values.
-const STEPS_BETWEEN_CHECKS: usize = 6;
+/// Share of the basis by which it grows between looks at the Ritz values: looking takes `size^3` operations, and a
+/// vector too many a product.
+const GROWTH_BETWEEN_CHECKS: f64 = 0.1;
 /// A residual that rounding explains: this many units of `f64::EPSILON` times the operator's norm.
 const ROUNDING_UNITS: f64 = 64.0;
 
@@ -241,7 +242,7 @@ impl<'r> Run<'r> {
         }
         let first = self.fresh_vector();
         self.basis.push(first);
-        let mut since_check = 0;
+        let mut next_check = wanted;
         loop {
             let last = self.basis.len() - 1;
             let member = std::mem::take(&mut self.basis[last]);
@@ -255,13 +256,12 @@ impl<'r> Run<'r> {
             }
             // A basis of all that is left couples to nothing but rounding.
             let coupling = if self.basis.len() == available { 0.0 } else { norm(&next) };
-            since_check += 1;
             let full = self.basis.len() == most;
             let scale = self.projected.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
             let invariant = coupling <= ROUNDING_UNITS * f64::EPSILON * scale;
-            if since_check >= STEPS_BETWEEN_CHECKS || full || invariant {
-                since_check = 0;
-                let size = self.basis.len();
+            let size = self.basis.len();
+            if size >= next_check || full || invariant {
+                next_check = size + 1 + (GROWTH_BETWEEN_CHECKS * size as f64) as usize;
                 let (values, vectors) = symmetric_eigen(self.projected.slice(ndarray::s![..size, ..size]));
                 let mut order: Vec<usize> = (0..size).collect();
                 order.sort_by(|&a, &b| self.end.key(values[b]).total_cmp(&self.end.key(values[a])));
@@ -289,6 +289,7 @@ impl<'r> Run<'r> {
                 }
                 if full && !invariant {
                     self.restart(&order, &values, &vectors, wanted);
+                    next_check = self.basis.len() + 1;
                     total.restarts += 1;
                 }
             }

@@ -2,6 +2,7 @@
 
 use crate::description::OptionEntry;
 use crate::flatness::FlatnessError;
+use crate::flatness::lanczos::Lanczos;
 use serde::{Deserialize, Serialize};
 
 /// An ascent of box sharpness.
@@ -84,6 +85,8 @@ pub struct Options {
     /// Largest eigenvalues of the Hessian that the log-product multiplies.
     #[serde(alias = "k")]
     pub eigenvalue_count: usize,
+    /// Residual `|H v - lambda v|` up to which eigenvalues are sought, relative to `|lambda|`.
+    pub tolerance: f64,
     /// Layer of layer-wise measures; the last dense layer unless given.
     pub layer: Option<usize>,
     /// Radius of adaptive sharpness, relative to `|theta_i|`.
@@ -146,6 +149,7 @@ impl Default for Options {
             ascents: vec![AscentKind::Sign, AscentKind::Lbfgsb, AscentKind::Sgd],
             log_det_shift: 1e-3,
             eigenvalue_count: 50,
+            tolerance: 1e-10,
             layer: None,
             adaptive_radius: 0.05,
             norm: Norm::Two,
@@ -190,11 +194,12 @@ pub const FORMER_NAMES: [(&str, &str); 15] = [
 ];
 
 /// What each option accepts, in the order of [`Options`].
-const ACCEPTED: [(&str, &str); 24] = [
+const ACCEPTED: [(&str, &str); 25] = [
     ("box_radius", "a finite number of at least 0"),
     ("ascents", "at least one of sign, lbfgsb, sgd"),
     ("log_det_shift", "a finite number above 0"),
     ("eigenvalue_count", "at least 1, at most the number of parameters"),
+    ("tolerance", "a number above 0 and below 1"),
     ("layer", "a layer with weights, counted from 0; none for the last dense layer"),
     ("adaptive_radius", "a finite number of at least 0"),
     ("norm", "2 or inf"),
@@ -323,6 +328,13 @@ pub(super) fn non_negative(measure: &'static str, option: &'static str, value: f
 /// `value` if it is finite and above 0.
 pub(super) fn positive(measure: &'static str, option: &'static str, value: f64) -> Result<f64, FlatnessError> {
     checked(measure, option, value, value > 0.0 && value.is_finite(), "a finite number above 0")
+}
+
+/// [`Lanczos`] as `options` ask for it.
+pub(super) fn lanczos(measure: &'static str, options: &Options) -> Result<Lanczos, FlatnessError> {
+    let Options { tolerance, seed, .. } = *options;
+    checked(measure, "tolerance", tolerance, tolerance > 0.0 && tolerance < 1.0, "a number above 0 and below 1")?;
+    Ok(Lanczos { seed, tolerance, ..Lanczos::default() })
 }
 
 /// `value` if it is at least `least`.
