@@ -1,5 +1,6 @@
-//! Numbers: angles, normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
+//! Numbers: fixed points, angles, normal tails, linear algebra, seeded streams, estimates, correlations, bootstrap intervals.
 
+pub(crate) mod anderson;
 pub(crate) mod angle;
 mod arctangent_table;
 pub(crate) mod bootstrap;

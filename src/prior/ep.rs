@@ -11,11 +11,12 @@
 
 use crate::description::{Description, references};
 use crate::numeric::Estimate;
-use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
+use crate::numeric::anderson::Anderson;
+use crate::numeric::linalg::{Cholesky, NotPositiveDefinite, add_scaled, norm};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::prior::options::Deadline;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
-use crate::prior::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS};
+use crate::prior::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS, EP_SITE_CONVERGENCE};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 use std::time::Instant;
@@ -40,6 +41,12 @@ const MAX_ITERATIONS: usize = 2000;
 /// Parallel iterations after which the sites are updated one after another instead: damping helps against updates that
 /// overshoot, not against longer cycles, which simple functions of strongly correlated points can fall into.
 const MAX_PARALLEL_ITERATIONS: usize = 400;
+
+/// Growth of the distance from the fixed point at which an accelerated step is taken back.
+const MOST_GROWTH: f64 = 2.0;
+
+/// Precision of a site that does nothing, beside the unit variances of the prior.
+const SMALL_SITE: f64 = 1e-12;
 
 /// A fixed point of expectation propagation on an orthant problem.
 #[derive(Debug, Clone)]
@@ -265,13 +272,34 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
     let n = orthant.point_count();
     // With no sites the cavities are the prior: the first update needs no factorisation.
     let (first_precision, first_shift) = matched_site(0.0, 1.0);
-    let (mut precision, mut shift) = (vec![first_precision; n], vec![first_shift; n]);
-    let (mut last, mut last_change) = (f64::INFINITY, f64::INFINITY);
+    let mut sites = (vec![first_precision; n], vec![first_shift; n]);
+    let (mut last, mut change) = (f64::INFINITY, f64::INFINITY);
     let mut damping: f64 = 1.0;
+    let (mut acceleration, mut is_accelerated, mut last_distance) = (Anderson::default(), false, f64::INFINITY);
     for iteration in 1..=MAX_PARALLEL_ITERATIONS {
-        let now = marginals(correlation, &precision, &shift)?;
-        let change = now.log_z - last;
-        if converged(change, now.log_z) {
+        let found = marginals(correlation, &sites.0, &sites.1);
+        let now = match found {
+            Err(PriorError::Breakdown { .. }) if is_accelerated => None,
+            found => {
+                let now = found?;
+                let at = coordinates(sites.0.iter().copied().zip(sites.1.iter().copied()));
+                let matched = now.cavity_mean.iter().zip(&now.cavity_variance);
+                let mut residual = coordinates(matched.map(|(mean, variance)| matched_site(*mean, *variance)));
+                add_scaled(&mut residual, -1.0, &at);
+                let distance = norm(&residual);
+                let strays = is_accelerated && !(distance <= MOST_GROWTH * last_distance);
+                (!strays).then_some((now, at, residual, distance))
+            }
+        };
+        let Some((now, at, residual, distance)) = now else {
+            (sites, is_accelerated) = (of_coordinates(&acceleration.step_back(damping)), false);
+            continue;
+        };
+        let last_change = std::mem::replace(&mut change, now.log_z - last);
+        // An accelerated step may leave log Z as it was by chance, far from the fixed point.
+        let farthest = residual.iter().fold(0.0, |far: f64, entry| far.max(entry.abs()));
+        if converged(change, now.log_z) && farthest <= EP_SITE_CONVERGENCE {
+            let (precision, shift) = sites;
             return Ok(FixedPoint {
                 log_z: now.log_z,
                 precision,
@@ -284,18 +312,33 @@ fn parallel(orthant: &Orthant) -> Result<FixedPoint, PriorError> {
                 handed_over: false,
             });
         }
-        // Steps that turn round without shrinking: the update overshoots.
-        if change * last_change < 0.0 && change.abs() > 0.7 * last_change.abs() {
+        // Farther away, and back: the update overshoots.
+        if !is_accelerated && distance > last_distance && change * last_change < 0.0 {
             damping = (0.7 * damping).max(0.05);
         }
-        (last, last_change) = (now.log_z, change);
-        for i in 0..n {
-            let (tau, nu) = matched_site(now.cavity_mean[i], now.cavity_variance[i]);
-            precision[i] += damping * (tau - precision[i]);
-            shift[i] += damping * (nu - shift[i]);
-        }
+        (last, last_distance) = (now.log_z, distance);
+        let next;
+        (next, is_accelerated) = acceleration.next(at, residual, damping);
+        sites = of_coordinates(&next);
     }
-    Err(PriorError::NotConverged { method: "ep", iterations: MAX_PARALLEL_ITERATIONS, change: last_change })
+    Err(PriorError::NotConverged { method: "ep", iterations: MAX_PARALLEL_ITERATIONS, change })
+}
+
+/// Sites in coordinates in which updates are nearly linear: `log(tau + s)`, then `nu / sqrt(tau + s)`, with `s` so small
+/// that a site of that precision does nothing to a variable of unit variance.
+fn coordinates(sites: impl Iterator<Item = (f64, f64)>) -> Vec<f64> {
+    let (logs, mut shifts): (Vec<f64>, Vec<f64>) =
+        sites.map(|(tau, nu)| ((tau + SMALL_SITE).ln(), nu / (tau + SMALL_SITE).sqrt())).unzip();
+    let mut all = logs;
+    all.append(&mut shifts);
+    all
+}
+
+/// The sites, precisions and shifts, of [`coordinates`].
+fn of_coordinates(all: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (logs, shifts) = all.split_at(all.len() / 2);
+    let site = |(log, shift): (&f64, &f64)| ((log.exp() - SMALL_SITE).max(0.0), shift * (0.5 * log).exp());
+    logs.iter().zip(shifts).map(site).unzip()
 }
 
 fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, PriorError> {
@@ -356,5 +399,5 @@ fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, Prior
 
 fn add_scaled_row(mut row: ArrayViewMut1<f64>, scale: f64, column: &Array1<f64>) {
     let row = row.as_slice_mut().expect("rows are contiguous");
-    crate::numeric::linalg::add_scaled(row, scale, column.as_slice().expect("owned"));
+    add_scaled(row, scale, column.as_slice().expect("owned"));
 }

@@ -62,6 +62,12 @@ pub(crate) const SPLITTING_PIVOT: f64 = 1e-8;
 /// Ten times what rounding leaves of a sum of a few thousand terms (`1e3 * 64 * 1.1e-16 = 1e-11`).
 pub(crate) const EP_CONVERGENCE: f64 = 1e-10;
 
+/// Largest distance of a site's logarithm of precision, or of its scaled shift, from where the next update would put it, once
+/// expectation propagation has converged.
+///
+/// `log Z` is stationary in the sites: a distance `d` at one of them moves it by about `d^2`, which is `1e-10` here.
+pub(crate) const EP_SITE_CONVERGENCE: f64 = 1e-5;
+
 /// `1 - b` below which the posterior variance `(1 - b) / tau` is computed another way.
 ///
 /// The subtraction costs `1.1e-16 / (1 - b)` in relative accuracy: `1e-11` at this value, well below what
