@@ -3,11 +3,13 @@
 use crate::gate::finding::Finding;
 
 /// Why a subject that answers with parameters gave none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoParameters {
     /// It does not cover what it was asked, in its own words.
+    #[error("{0}")]
     NotApplicable(String),
     /// It failed.
+    #[error("{0}")]
     Fault(String),
 }
 

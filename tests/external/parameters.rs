@@ -57,7 +57,8 @@ pub fn mapped(role: &str, request: &Value) -> Value {
         "is-short" => drop(theta.pop()),
         _ => {}
     }
-    json!({"id": id, "theta": theta, "scale": scale, "source": source})
+    let name = if role == "misspells-scale" { "scales" } else { "scale" };
+    json!({"id": id, "theta": theta, name: scale, "source": source})
 }
 
 /// Mini-batches as a request lists them.

@@ -81,7 +81,10 @@ fn a_start_is_not_counted_against_the_first_answer_and_another_protocol_is_a_fau
 
 #[test]
 fn conformance_is_judged_line_by_line() {
-    let conformance = |role: &str| judged(role, checking(role, &["--conformance", "--format", "json"], "5s"));
+    let within =
+        |timeout: &str, role: &str| judged(role, checking(role, &["--conformance", "--format", "json"], timeout));
+    // Two time-outs pass before a command that does not say who it is is asked.
+    let (conformance, nameless) = (|role: &str| within("20s", role), |role: &str| within("1s", role));
     let good = conformance("speaks-1.0");
     assert_eq!((good.code, &good.document["verdict"]), (0, &json!("pass")), "{}", good.document);
     assert_eq!(text(&good.document["command"], "name"), "roles");
@@ -94,10 +97,16 @@ fn conformance_is_judged_line_by_line() {
         judged.document.to_string()
     };
     assert!(said(&conformance("misspells")).contains("has a key 'stderr' that nobody knows"));
-    assert!(said(&conformance("right")).contains("no hello"));
-    assert!(said(&conformance("garbage")).contains("is not a JSON object"));
-    assert!(said(&conformance("bad-exit")).contains("exit code 4"));
-    assert!(said(&conformance("crash-midway")).contains("crash"));
+    assert!(said(&nameless("right")).contains("no hello"));
+    assert!(said(&nameless("garbage")).contains("is not a JSON object"));
+    assert!(said(&nameless("bad-exit")).contains("exit code 4"));
+    assert!(said(&nameless("crash-midway")).contains("crash"));
+    // Maps and optimisers are asked of those that offer them.
+    let versatile = conformance("versatile");
+    assert_eq!((versatile.code, &versatile.document["verdict"]), (0, &json!("pass")), "{}", versatile.document);
+    assert_eq!(versatile.document["requests"].as_u64().unwrap(), good.document["requests"].as_u64().unwrap() + 6);
+    assert!(versatile.document.to_string().contains("theta"));
+    assert!(said(&conformance("misspells-scale")).contains("has a key 'scales' that nobody knows"));
     // The same for people.
     let output = checking("misspells", &["--conformance"], "20s").output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();

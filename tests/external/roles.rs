@@ -73,8 +73,11 @@ pub fn play(role: &str) {
     }
     let hello =
         r#"{"protocol":"1.0","name":"roles","version":"7","language":"rust","capabilities":{"kinds":["flatness"]}}"#;
+    let versatile =
+        r#"{"protocol":"1.0","name":"roles","capabilities":{"kinds":["flatness","rescaling","optimizer"]}}"#;
     match role {
         "speaks-1.0" | "misspells" => say(hello),
+        "versatile" | "misspells-scale" => say(versatile),
         "slow-start" => {
             std::thread::sleep(Duration::from_millis(6000));
             say(hello);
@@ -125,7 +128,7 @@ pub fn play(role: &str) {
             "misspells" if request["kind"] == "flatness" => {
                 say(&json!({"id": id, "value": 1, "stderr": 1}).to_string())
             }
-            "speaks-1.0" | "misspells" if request["kind"] != "flatness" => {
+            "speaks-1.0" | "misspells" | "versatile" | "misspells-scale" if request["kind"] != "flatness" => {
                 say(&json!({"id": id, "skip": "no"}).to_string())
             }
             "skip" => say(&json!({"id": id, "skip": "not today"}).to_string()),

@@ -1,16 +1,23 @@
 //! Whether a command's lines are those of protocol 1.0, line by line.
 
+#[cfg(feature = "studies")]
+use super::ExternalOptimizer;
 use super::answer::{Line, read};
 use super::hello::{Hello, PROTOCOL_VARIABLE, PROTOCOL_VERSION};
 use super::schema::line_violations;
-use super::{External, ExternalKernel, ExternalMeasure, ExternalPrior};
+use super::{External, ExternalKernel, ExternalMeasure, ExternalPrior, ExternalRescaling, RequestKind};
 use crate::flatness::{self, Measure, Options, Point};
 use crate::gate::finding::Verdict;
 use crate::gate::law::Context;
+use crate::gate::map::FunctionMap;
 use crate::gate::printable::printable;
+#[cfg(feature = "studies")]
+use crate::gate::trajectory::{self, TrajectoryMethod};
 use crate::kernel::{KernelMethod, KernelOptions, Kind};
 use crate::model::{Activation, Architecture};
 use crate::prior::{self, LogProbMethod, PriorOptions};
+#[cfg(feature = "studies")]
+use crate::train;
 use ndarray::array;
 use serde::Serialize;
 use std::sync::Arc;
@@ -51,8 +58,9 @@ pub struct JudgedLine {
     pub faults: Vec<String>,
 }
 
-/// Asks a command requests of every kind, whatever it answers, and judges its lines. It is asked nothing before it has said who
-/// it is, or has not for the time that a start may take. The command is ended.
+/// Asks a command requests of every kind, whatever it answers, and judges its lines: measures, log P(f) and kernels, and maps of
+/// parameters and steps of optimisers where its capabilities name them. It is asked nothing before it has said who it is, or
+/// has not for the time that a start may take. The command is ended.
 pub fn conformance(external: &Arc<External>, context: &Context) -> Conformance {
     let command = external.process.wait_for_hello();
     let mut unanswered = Vec::new();
@@ -83,6 +91,22 @@ pub fn conformance(external: &Arc<External>, context: &Context) -> Conformance {
         let options = KernelOptions { kind, seed: context.seed, ..KernelOptions::default() };
         let kernel = ExternalKernel::new(kind, Arc::clone(external));
         note(kernel.gram(&architecture, inputs.view(), &options).map(drop).map_err(|error| error.to_string()));
+    }
+    let offers = |kind: RequestKind| command.as_ref().is_some_and(|command| command.offers(kind.name()));
+    if offers(RequestKind::Rescaling) {
+        let map = ExternalRescaling::new("layer_alpha", Arc::clone(external));
+        for case in context.flatness_cases.iter().take(ASKED / 2) {
+            note(map.rescale(&case.network, context.seed).map(drop).map_err(|error| error.to_string()));
+        }
+    }
+    #[cfg(feature = "studies")]
+    if offers(RequestKind::Optimizer) {
+        for course in trajectory::courses().iter().take(ASKED / 2) {
+            let named = train::registry().iter().find(|optimizer| optimizer.id() == course.optimizer.id());
+            let optimizer =
+                ExternalOptimizer::new(*named.expect("courses are of registered ones"), Arc::clone(external));
+            note(optimizer.run(course, trajectory::STEPS[0]).map(drop).map_err(|error| error.to_string()));
+        }
     }
     let faults = external.process.finish();
     let lines: Vec<JudgedLine> =

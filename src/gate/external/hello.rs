@@ -29,6 +29,12 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// Whether its capabilities name requests of this kind.
+    pub(super) fn offers(&self, kind: &str) -> bool {
+        let kinds = self.capabilities.as_ref().and_then(|given| given.get("kinds")?.as_array());
+        kinds.is_some_and(|kinds| kinds.iter().any(|named| named == kind))
+    }
+
     /// Reads the line of a command that says who it is.
     ///
     /// # Errors
