@@ -170,7 +170,10 @@ fn scores_are_digits_standard_errors_and_speed() {
         assert!((digits - 2.0).abs() < 100.0 * CERTIFIED_CURVATURE, "{score:?}");
     }
     assert_eq!(score.largest_z, None);
-    assert!(score.relative_speed.is_some_and(|speed| speed > 0.0));
+    // A wrong answer has no speed.
+    assert_eq!(score.relative_speed, None);
+    let right = Gate::quick().measure(&times(1.0)).report();
+    assert!(right.scores[0].relative_speed.is_some_and(|speed| speed > 0.0));
     // A stochastic method is scored in standard errors too, and all readings show the same numbers.
     let report = Gate::quick().prior(prior::find("smc").unwrap()).only("certified").report();
     let [score, probit] = &report.scores[..] else { panic!("{:?}", report.scores) };

@@ -3,7 +3,7 @@
 use crate::description::Reference;
 use crate::flatness::Measure;
 use crate::gate::cases::{FlatnessCase, PriorCase};
-use crate::gate::corpus::Corpus;
+use crate::gate::drawn::Drawn;
 use crate::gate::effort::Effort;
 use crate::gate::finding::Finding;
 use crate::gate::float32;
@@ -61,8 +61,7 @@ impl<'a> Context<'a> {
         tier: Tier,
         seed: u64,
     ) -> Self {
-        let corpus = Corpus::built_in();
-        let sound = "the corpus of the crate is sound";
+        let Drawn { networks, float32, grams } = Drawn::of(tier, seed);
         Self {
             measures,
             priors,
@@ -73,10 +72,10 @@ impl<'a> Context<'a> {
             is_built_in,
             tier,
             seed,
-            flatness_cases: Arc::new(corpus.networks(tier, seed).expect(sound)),
-            prior_cases: Arc::new(corpus.grams(tier, seed).expect(sound)),
+            flatness_cases: networks,
+            prior_cases: grams,
             base_answers: Arc::default(),
-            float32_cases: Arc::default(),
+            float32_cases: float32,
         }
     }
 

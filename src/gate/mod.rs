@@ -9,6 +9,7 @@ mod cause;
 mod corpus;
 mod corpus_error;
 mod counterexample;
+mod drawn;
 mod effort;
 mod estimator_score;
 #[doc(hidden)]

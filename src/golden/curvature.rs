@@ -2,8 +2,8 @@
 
 use super::{Certified, golden, json, record};
 use crate::data::parse_npz;
-use crate::model::{Activation, Architecture, Loss, Model, Network, parse_network};
-use ndarray::{Array2, Ix2};
+use crate::model::{Activation, Architecture, LayerSpec, Loss, Model, Network, Padding, parse_network};
+use ndarray::Array2;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,20 +57,19 @@ impl Curvature {
     }
 }
 
-/// The fully connected cases of `golden/flatness`.
+/// The cases of `golden/flatness`: fully connected networks, and a convolutional one.
 pub fn curvatures() -> Vec<Curvature> {
     let file = json(golden!("flatness/flatness.json"));
     let program = file["made_by"].as_str().expect("a program");
     let case = |name: &'static str, network: &[u8], data: &[u8]| {
         let record = record(&file, name).clone();
-        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).expect("widths");
-        let activation: Activation = serde_json::from_value(record["activation"].clone()).expect("an activation");
         let loss: Loss = serde_json::from_value(record["loss"].clone()).expect("a loss");
-        let architecture = Architecture::fully_connected(&widths, activation, 1.0, 1.0);
-        let model = Arc::new(Model::new(architecture).expect("a sound architecture"));
+        let model = Arc::new(Model::new(architecture(&record)).expect("a sound architecture"));
         let network = parse_network(network, Path::new(name), &model).expect("a sound network").network;
         let array = |key| parse_npz(data, key).expect("golden arrays are sound");
-        let inputs = array("x").into_dimensionality::<Ix2>().expect("one row a sample");
+        let x = array("x");
+        let shape = (x.shape()[0], model.input_count());
+        let inputs = x.into_shape_with_order(shape).expect("one row a sample");
         let targets = array("y").into_shape_with_order((inputs.nrows(), 1)).expect("one target a sample");
         Curvature { name, network, loss, inputs, targets, program: program.to_owned(), record }
     };
@@ -83,5 +82,22 @@ pub fn curvatures() -> Vec<Curvature> {
             )),*]
         };
     }
-    cases!["fcn_relu_bce_1", "fcn_tanh_bce_1", "fcn_erf_mse_1", "fcn_relu_ce10_1", "fcn_relu_deep_1"]
+    cases!["fcn_relu_bce_1", "fcn_tanh_bce_1", "fcn_erf_mse_1", "fcn_relu_ce10_1", "fcn_relu_deep_1", "cnn_relu_bce_1"]
+}
+
+/// The architecture of a record: of fully connected layers by their widths, or of convolutions 3 x 3 on images of 8 x 8 by their
+/// channels, and a read-out.
+fn architecture(record: &Value) -> Architecture {
+    let activation: Activation = serde_json::from_value(record["activation"].clone()).expect("an activation");
+    if record["arch"] == "fcn" {
+        let widths: Vec<usize> = serde_json::from_value(record["widths"].clone()).expect("widths");
+        return Architecture::fully_connected(&widths, activation, 1.0, 1.0);
+    }
+    let channels: Vec<usize> = serde_json::from_value(record["channels"].clone()).expect("channels");
+    let convolution =
+        |channels| LayerSpec::Conv { channels, kernel: [3; 2], stride: [1; 2], padding: Padding::Same, bias: true };
+    let mut layers: Vec<LayerSpec> =
+        channels.into_iter().flat_map(|channels| [convolution(channels), activation.layer()]).collect();
+    layers.extend([LayerSpec::Flatten, LayerSpec::Dense { units: 1 }]);
+    Architecture { input: vec![1, 8, 8], weight_std: 1.0, bias_std: 1.0, layers }
 }
