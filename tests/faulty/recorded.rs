@@ -20,6 +20,7 @@ pub const ANIMALS: &[FaultyMeasure] = &[
     measure("ascent_that_moves_the_statistics", "adaptive_sharpness", "curvature.covariance", moved_statistics),
     measure("baseline_of_the_first_batch", "local_learning_coefficient", "curvature.covariance", first_baseline),
     measure("variance_for_the_level_of_noise", "pac_bayes_sigma", "curvature.covariance", variance_for_level),
+    measure("trace_of_shared_weights_by_their_positions", "hessian_trace", "certified.flatness", by_positions),
     measure("hutchinson_stopped_by_a_signed_change", "hessian_trace", "curvature.definition", signed_change),
 ];
 
@@ -64,6 +65,19 @@ fn last_batch_doubled(point: &Point, _: &Options, bug: bool) -> Run {
     let rows = s![(samples - 1) / BATCH * BATCH.., ..];
     let last = whole.with_data(whole.inputs().slice_move(rows), whole.targets().slice_move(rows));
     Ok((2.0 * hessian(&Point::new(last, point.theta())).diag().sum(), None))
+}
+
+/// Blocks of weights that are shared between positions, as a convolution's, divided by the number of positions.
+fn by_positions(point: &Point, _: &Options, bug: bool) -> Run {
+    let model = point.model();
+    let positions: usize = model.architecture().input.iter().skip(1).product();
+    let diagonal = hessian(point).diag().to_vec();
+    let of_tensor = |tensor: &flatgauge::model::Tensor| {
+        let block: f64 = diagonal[tensor.range.clone()].iter().sum();
+        let is_shared = tensor.shape.len() == 4;
+        if bug && is_shared { block / positions as f64 } else { block }
+    };
+    Ok((model.tensors().iter().map(of_tensor).sum(), None))
 }
 
 /// A factor of the Fisher norm for the squared error, right for the other losses.
