@@ -3,6 +3,9 @@
 //! Every estimator here is made from a right one by one fault. Verdicts rest on fixed seeds; the rates behind them are
 //! those of `gate::sequential` and `gate::honesty`, below 1e-6 a run for a right estimator.
 
+mod common;
+
+use common::tier::by_tier;
 use flatgauge::flatness::{self, FlatnessError, Measure, Options, Point, measure_fn};
 use flatgauge::gate::{self, Context, Gate, Outcome, Report, Tier, Verdict};
 use flatgauge::kernel::{self, KernelOptions, Kind, kernel_fn};
@@ -41,7 +44,8 @@ enum Fault {
 
 /// Seeds of the gate that each estimator is held to: `FLATGAUGE_SEEDS`, or few.
 fn seeds() -> u64 {
-    std::env::var("FLATGAUGE_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+    let given = std::env::var("FLATGAUGE_SEEDS");
+    given.map_or_else(|_| by_tier(1, 3), |text| text.parse().expect("FLATGAUGE_SEEDS is a count"))
 }
 
 static CLOCK: AtomicU64 = AtomicU64::new(0);
@@ -273,7 +277,7 @@ fn faults_of_an_averaged_kernel_are_caught() {
         });
         Gate::quick().seed(seed).kernel(&mine).report()
     };
-    for seed in 0..3 {
+    for seed in 0..seeds() {
         let right = report(seed, Fault::None, 1.0);
         assert_eq!(failing_laws(&right), [""; 0], "seed {seed}");
     }

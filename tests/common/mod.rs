@@ -7,3 +7,4 @@ pub mod drawn;
 pub mod files;
 pub mod golden;
 pub mod need;
+pub mod tier;
