@@ -259,11 +259,19 @@ def repeat(package: Package, arguments: Namespace) -> int:
     """Runs again and says which decisions are others than those on file."""
     before = {cell["id"]: cell for cell in json.loads(path(package).read_text())["cells"]}
     changed = 0
+
+    def decisions(cell: dict[str, Any]) -> dict[tuple[str, str, str], str]:
+        """A failure that has been declared since is the same decision."""
+        verdicts = {(r["law"], r["estimator"], r["case"]): r["verdict"] for r in cell.get("laws", [])}
+        return {key: "fail" if verdict == "known" else verdict for key, verdict in verdicts.items()}
+
     for cell in cells(package, arguments):
-        old = {(r["law"], r["estimator"], r["case"]): r["verdict"] for r in before[cell["id"]].get("laws", [])}
-        new = {(r["law"], r["estimator"], r["case"]): r["verdict"] for r in cell.get("laws", [])}
+        if cell["id"] not in before:
+            print(f"{package.name} {cell['id']}: nothing on file to compare with")
+            continue
+        old, new = decisions(before[cell["id"]]), decisions(cell)
         other = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        changed += len(other) + (before[cell["id"]]["verdict"] != cell["verdict"])
+        changed += len(other)
         print(f"{package.name} {cell['id']}: {len(new)} decisions, {len(other)} differ")
         for key in other:
             print(f"  {'/'.join(key)}: {old.get(key)} then, {new.get(key)} now")
