@@ -45,7 +45,10 @@ def answer(request):
     if measure == "filter_weighted_trace":
         return {"value": factor * sum(float((p.detach() * p.diag_h * p.detach()).sum()) for p in parameters)}
     weights = [p for p in parameters if p.dim() > 1]
-    return {"value": factor * sum(float((p.detach() ** 2).sum() * p.diag_h.sum()) for p in weights)}
+    # In units of the largest weight, and twice the length: its square may leave f64 where the product does not.
+    units = [float(p.detach().abs().max()) or 1.0 for p in weights]
+    lengths = [unit * float(torch.linalg.vector_norm(p.detach() / unit)) for unit, p in zip(units, weights)]
+    return {"value": factor * sum(length * float(p.diag_h.sum()) * length for length, p in zip(lengths, weights))}
 
 
 serve(answer)
