@@ -2,9 +2,11 @@
 
 use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
 use crate::prior::Link;
+use crate::prior::entries::{Entries, SharedMatrix};
 use crate::prior::rank::Format;
 use crate::prior::tolerance::{GRAM_ASYMMETRY, GRAM_NEGATIVITY, SINGLE_ROUNDOFF, SMALL_PIVOT};
 use ndarray::{Array2, ArrayView2};
+use std::sync::Arc;
 
 /// What can be wrong with the inputs of `log P(f)`, or go wrong on the way.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -213,7 +215,7 @@ pub enum PriorError {
 /// A Gram matrix `K` (`n x n`): finite, symmetric, positive semi-definite up to rounding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gram {
-    matrix: Array2<f64>,
+    entries: Entries,
     /// Smallest pivot of the Cholesky factorisation after scaling, with the rounding allowance.
     smallest_pivot: f64,
     /// Rounding allowance: what was added to the unit diagonal before.
@@ -228,31 +230,36 @@ impl Gram {
     /// # Errors
     /// [`PriorError::NotSquare`], `Empty`, `NotFinite`, `NotSymmetric`, `Indefinite`.
     pub fn new(mut matrix: Array2<f64>) -> Result<Self, PriorError> {
-        let (rows, columns) = matrix.dim();
-        if rows != columns {
-            return Err(PriorError::NotSquare { rows, columns });
-        }
-        if rows == 0 {
-            return Err(PriorError::Empty);
-        }
-        if let Some(((row, column), &value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            return Err(PriorError::NotFinite { row, column, value });
-        }
-        for row in 0..rows {
-            for column in 0..row {
-                let (value, mirrored) = (matrix[[row, column]], matrix[[column, row]]);
-                let scale = matrix[[row, row]].abs().sqrt() * matrix[[column, column]].abs().sqrt();
-                if (value - mirrored).abs() > GRAM_ASYMMETRY * scale {
-                    return Err(PriorError::NotSymmetric { row, column, value, mirrored });
+        if check_symmetric(matrix.view())? == Symmetry::ToRounding {
+            for row in 0..matrix.nrows() {
+                for column in 0..row {
+                    matrix[[column, row]] = matrix[[row, column]];
                 }
-                matrix[[column, row]] = value;
             }
         }
-        let format = Format::of(matrix.view());
+        Self::of(Entries::Own(matrix))
+    }
+
+    /// As [`Gram::new`], of a matrix that stays where it is. It is copied only if it is symmetric to rounding but not exactly,
+    /// since every method must see the same matrix.
+    ///
+    /// # Errors
+    /// As [`Gram::new`].
+    pub fn shared(matrix: Arc<dyn SharedMatrix>) -> Result<Self, PriorError> {
+        match check_symmetric(matrix.view())? {
+            Symmetry::Exact => Self::of(Entries::Shared(matrix)),
+            Symmetry::ToRounding => Self::new(matrix.view().to_owned()),
+        }
+    }
+
+    /// Of a symmetric matrix of finite numbers.
+    fn of(entries: Entries) -> Result<Self, PriorError> {
+        let matrix = entries.view();
+        let format = Format::of(matrix);
         let per_point = if format == Format::Single { 2.0 * SINGLE_ROUNDOFF } else { GRAM_NEGATIVITY };
-        let allowance = per_point * rows as f64;
-        let smallest_pivot = check_semidefinite(&matrix, allowance)?;
-        Ok(Self { matrix, smallest_pivot, allowance, format })
+        let allowance = per_point * matrix.nrows() as f64;
+        let smallest_pivot = check_semidefinite(matrix, allowance)?;
+        Ok(Self { entries, smallest_pivot, allowance, format })
     }
 
     /// `K_ii (1 + relative)` on the diagonal: noise of its own on every point, in units of that point's variance.
@@ -263,19 +270,21 @@ impl Gram {
     /// Unless `relative` is finite and not negative.
     pub fn with_jitter(mut self, relative: f64) -> Self {
         assert!(relative >= 0.0 && relative.is_finite(), "jitter is {relative}, expected a finite number from 0");
-        self.matrix.diag_mut().mapv_inplace(|variance| variance * (1.0 + relative));
+        let mut matrix = self.entries.into_owned();
+        matrix.diag_mut().mapv_inplace(|variance| variance * (1.0 + relative));
+        self.entries = Entries::Own(matrix);
         self.smallest_pivot = (self.smallest_pivot + relative) / (1.0 + relative);
         self
     }
 
     /// The matrix.
     pub fn matrix(&self) -> ArrayView2<'_, f64> {
-        self.matrix.view()
+        self.entries.view()
     }
 
     /// Number of points `n`.
     pub fn point_count(&self) -> usize {
-        self.matrix.nrows()
+        self.matrix().nrows()
     }
 
     /// The format in which the entries were rounded.
@@ -292,8 +301,43 @@ impl Gram {
     }
 }
 
+#[derive(PartialEq)]
+enum Symmetry {
+    Exact,
+    ToRounding,
+}
+
+/// Whether a matrix is square, finite and symmetric, and how exactly.
+fn check_symmetric(matrix: ArrayView2<f64>) -> Result<Symmetry, PriorError> {
+    let (rows, columns) = matrix.dim();
+    if rows != columns {
+        return Err(PriorError::NotSquare { rows, columns });
+    }
+    if rows == 0 {
+        return Err(PriorError::Empty);
+    }
+    if let Some(((row, column), &value)) = matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(PriorError::NotFinite { row, column, value });
+    }
+    let mut symmetry = Symmetry::Exact;
+    for row in 0..rows {
+        for column in 0..row {
+            let (value, mirrored) = (matrix[[row, column]], matrix[[column, row]]);
+            if value == mirrored {
+                continue;
+            }
+            let scale = matrix[[row, row]].abs().sqrt() * matrix[[column, column]].abs().sqrt();
+            if (value - mirrored).abs() > GRAM_ASYMMETRY * scale {
+                return Err(PriorError::NotSymmetric { row, column, value, mirrored });
+            }
+            symmetry = Symmetry::ToRounding;
+        }
+    }
+    Ok(symmetry)
+}
+
 /// Scales to unit diagonal and factorises with the rounding allowance added to the diagonal; the smallest pivot.
-fn check_semidefinite(matrix: &Array2<f64>, shift: f64) -> Result<f64, PriorError> {
+fn check_semidefinite(matrix: ArrayView2<f64>, shift: f64) -> Result<f64, PriorError> {
     let n = matrix.nrows();
     let scales: Vec<f64> = matrix.diag().iter().map(|&d| if d > 0.0 { 1.0 / d.sqrt() } else { 0.0 }).collect();
     for (pivot, &value) in matrix.diag().iter().enumerate() {
@@ -366,5 +410,29 @@ impl Labels {
     /// The function with every label flipped.
     pub fn flipped(&self) -> Self {
         Self(self.0.iter().map(|sign| -sign).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn a_shared_matrix_is_read_where_it_lies_and_copied_only_to_be_symmetric() {
+        let exact = Arc::new(array![[2.0, 1.0], [1.0, 3.0]]);
+        let gram = Gram::shared(Arc::<Array2<f64>>::clone(&exact)).unwrap();
+        assert_eq!(gram.matrix().as_ptr(), exact.as_ptr());
+        assert_eq!(gram, Gram::new((*exact).clone()).unwrap());
+        assert_eq!(gram.with_jitter(0.5).matrix(), array![[3.0, 1.0], [1.0, 4.5]]);
+        assert_eq!(exact[[0, 0]], 2.0);
+
+        let rounded = Arc::new(array![[2.0, 1.0 + f64::EPSILON], [1.0, 3.0]]);
+        let gram = Gram::shared(Arc::<Array2<f64>>::clone(&rounded)).unwrap();
+        assert_eq!(gram.matrix(), array![[2.0, 1.0], [1.0, 3.0]]);
+        assert_eq!(gram, Gram::new((*rounded).clone()).unwrap());
+
+        let wrong = PriorError::NotSymmetric { row: 1, column: 0, value: 1.0, mirrored: 1.5 };
+        assert_eq!(Gram::shared(Arc::new(array![[2.0, 1.5], [1.0, 3.0]])), Err(wrong));
     }
 }

@@ -8,6 +8,7 @@
 //! - [`Link::Probit`]: the same with `g ~ N(0, K + I)`, what Gaussian-process classification computes.
 
 mod auto;
+mod entries;
 mod ep;
 mod exact;
 mod feasibility;
@@ -34,6 +35,7 @@ mod twisted;
 pub use link::Link;
 pub use method::{Exactness, LogProb, LogProbMethod};
 
+pub use entries::SharedMatrix;
 pub use gram::{Gram, Labels, PriorError};
 pub use method_fn::{MethodFn, method_fn};
 pub use options::{Interim, PriorOptions, ProgressSink};

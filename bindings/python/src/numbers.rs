@@ -1,6 +1,6 @@
 //! The numbers as a library.
 
-use crate::arrays::matrix;
+use crate::arrays::{Lent, matrix};
 use crate::errors::{OrRaise, raised, unusable};
 use crate::interrupt::interruptible;
 use crate::network;
@@ -40,7 +40,7 @@ fn method(id: &str) -> PyResult<&'static dyn LogProbMethod> {
 /// Everything that log P(f) is asked with.
 struct Question {
     method: &'static dyn LogProbMethod,
-    matrix: ndarray::Array2<f64>,
+    matrix: Arc<Lent>,
     labels: Vec<f64>,
     options: PriorOptions,
     jitter: f64,
@@ -76,14 +76,13 @@ fn question(
     });
     let [target_std_error, max_seconds] = limits;
     let options = PriorOptions { link, seed, target_std_error, max_seconds, progress };
-    // The one copy of the matrix: a Gram owns the symmetric matrix that it was checked as.
-    let matrix = gram.as_array().to_owned();
+    let matrix = Arc::new(Lent::new(gram));
     Ok((Question { method, matrix, labels: network::numbers(labels), options, jitter }, cancelled))
 }
 
 impl Question {
-    fn inputs(&mut self) -> Result<(Gram, Labels), PriorError> {
-        let gram = Gram::new(std::mem::take(&mut self.matrix))?;
+    fn inputs(&self) -> Result<(Gram, Labels), PriorError> {
+        let gram = Gram::shared(Arc::<Lent>::clone(&self.matrix))?;
         let gram = if self.jitter > 0.0 { gram.with_jitter(self.jitter) } else { gram };
         let labels = Labels::from_values(&self.labels)?;
         match (labels.len(), gram.point_count()) {
@@ -95,12 +94,12 @@ impl Question {
         }
     }
 
-    fn ask(mut self) -> Result<LogProb, PriorError> {
+    fn ask(self) -> Result<LogProb, PriorError> {
         let (gram, labels) = self.inputs()?;
         self.method.log_prob(&gram, &labels, &self.options)
     }
 
-    fn ask_posterior(mut self, train: usize) -> Result<(LogProb, Estimate, Estimate), PriorError> {
+    fn ask_posterior(self, train: usize) -> Result<(LogProb, Estimate, Estimate), PriorError> {
         let (gram, labels) = self.inputs()?;
         let answer = self.method.log_prob(&gram, &labels, &self.options)?;
         let (training, posterior) =

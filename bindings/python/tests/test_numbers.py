@@ -47,6 +47,42 @@ def test_layouts_and_types_of_arrays_make_no_difference():
     assert np.array_equal(K, untouched)
 
 
+def peak_beyond_the_matrix(n: int) -> float:
+    """What log P(f) by Laplace's method needs at its peak beyond K, in matrices of that size."""
+    peak = Path("/proc/self/clear_refs")
+    if not peak.exists():
+        pytest.skip("peak memory is read from /proc, which is not here")
+    distance = np.subtract.outer(np.arange(n), np.arange(n)) / 3.0
+    K = np.exp(-0.5 * distance**2) + 0.1 * np.eye(n)
+    y = np.where(np.arange(n) % 3 == 0, 1.0, -1.0)
+    flatgauge.log_prob(K[:10, :10], y[:10], "laplace", "logistic")
+    peak.write_text("5")
+    before = peak_memory()
+    flatgauge.log_prob(K, y, "laplace", "logistic")
+    return (peak_memory() - before) / K.nbytes
+
+
+def peak_memory() -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def test_the_matrix_is_not_copied():
+    # Signed matrix and factor; a copy of K made it 3.1.
+    assert peak_beyond_the_matrix(2500) < 2.5
+
+
+def test_a_matrix_symmetric_to_rounding_is_the_one_of_its_lower_triangle():
+    K = flatgauge.golden("prior/mnist_true_20_1").arrays["gram"].copy()
+    y = flatgauge.golden("prior/mnist_true_20_1").arrays["labels"]
+    expected = flatgauge.log_prob(K, y, "ep").value
+    upper = np.triu_indices(len(K), 1)
+    K[upper] *= 1.0 + 1e-15
+    given = K.copy()
+    assert flatgauge.log_prob(K, y, "ep").value == expected
+    assert np.array_equal(K, given)
+
+
 def test_errors_are_typed():
     with pytest.raises(flatgauge.PriorError, match="not symmetric") as caught:
         flatgauge.log_prob([[1.0, 0.5], [0.2, 1.0]], [1, 1])

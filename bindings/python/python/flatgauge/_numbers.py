@@ -57,7 +57,8 @@ def log_prob(
     Parameters
     ----------
     K : (n, n)
-        Covariance of the logits under the prior: symmetric, positive semi-definite. One copy is made.
+        Covariance of the logits under the prior: symmetric, positive semi-definite. Read where it lies, if it is
+        float64 and exactly symmetric.
     y : (n,)
         The labels, in {-1, +1} or {0, 1}.
     method
