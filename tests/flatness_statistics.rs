@@ -2,6 +2,9 @@
 //!
 //! Every test has fixed seeds and states how often it would fail for a correct program drawn with other seeds.
 
+mod common;
+
+use common::tier::by_tier;
 use flatgauge::flatness::langevin::{ChainReport, Length, Potential, Target, adjusted_chains};
 use flatgauge::flatness::options::{Criterion, Sampler, TraceMethod};
 use flatgauge::flatness::{self, DensePoint, Options, Point};
@@ -30,7 +33,8 @@ const Z: f64 = 4.5;
 ///
 /// The mean of `n` estimates may be off by [`Z`] of its own standard errors beside `allowed_bias`. The ratio of the mean
 /// stated variance to the variance of the estimates has a relative standard error of about `sqrt(2 / n + ...)`, below 0.15
-/// for the 200 and more repeats here; it leaves [0.5, 1.9] with probability below `1e-4`. A standard error understated by
+/// for the 200 and more repeats of the full tier; it leaves [0.5, 1.9] with probability below `1e-4` (with 100 of the quick
+/// tier, 0.2 and `1e-2`, were seeds drawn anew). A standard error understated by
 /// a factor of 1.5 (ratio 0.44) or overstated by as much (2.25) is caught with probability above 0.6; by 2, above 0.999.
 fn assert_honest(name: &str, estimates: &[Estimate], truth: f64, truth_error: f64, allowed_bias: f64) {
     let values: Vec<f64> = estimates.iter().map(|estimate| estimate.value).collect();
@@ -92,10 +96,10 @@ impl Case {
 fn noise_measures_are_honest() {
     let case = Case::new(&[3, 5, 1], Activation::Tanh, Loss::Bce, 20, 1).descended(200);
     let few = Options { perturbation_count: 48, entropy_precision: 2.0, ..Options::default() };
-    let many = Options { perturbation_count: 20_000, seed: 999, ..few.clone() };
+    let many = Options { perturbation_count: by_tier(8_000, 20_000), seed: 999, ..few.clone() };
     for id in ["pac_bayes_sigma", "pac_bayes_magnitude", "local_entropy"] {
         let truth = case.evaluate(id, &many);
-        let estimates = case.repeat(id, 250, &few);
+        let estimates = case.repeat(id, by_tier(100, 250), &few);
         // A curved function of a mean over 24 pairs is biased by about half its curvature times the mean's variance: a
         // fraction of the relative error of each value, squared.
         let relative = estimates[0].std_error.unwrap() / truth.value.abs();
@@ -108,8 +112,9 @@ fn noise_measures_are_honest() {
 fn noise_on_the_share_of_errors_is_honest() {
     let case = Case::new(&[3, 6, 1], Activation::Relu, Loss::Bce, 60, 2).descended(400);
     let few = Options { perturbation_count: 64, criterion: Criterion::Error, ..Options::default() };
-    let truth = case.evaluate("pac_bayes_sigma", &Options { perturbation_count: 20_000, seed: 999, ..few.clone() });
-    let estimates = case.repeat("pac_bayes_sigma", 300, &few);
+    let truth = case
+        .evaluate("pac_bayes_sigma", &Options { perturbation_count: by_tier(8_000, 20_000), seed: 999, ..few.clone() });
+    let estimates = case.repeat("pac_bayes_sigma", by_tier(100, 300), &few);
     let relative = estimates[0].std_error.unwrap() / truth.value;
     let curvature = 2.0 * truth.value * relative * relative;
     assert_honest("pac_bayes_sigma (error)", &estimates, truth.value, truth.std_error.unwrap(), curvature);
@@ -122,7 +127,8 @@ fn noise_on_a_quadratic_loss_has_its_closed_form() {
     let point = Point::new(case.objective(), case.network.theta());
     let trace = flatness::find("hessian_trace").unwrap().evaluate(&point, &Options::default()).unwrap().value;
     // Pairs xi, -xi cancel the gradient.
-    let estimates = case.repeat("pac_bayes_sigma", 300, &Options { perturbation_count: 64, ..Options::default() });
+    let estimates =
+        case.repeat("pac_bayes_sigma", by_tier(100, 300), &Options { perturbation_count: 64, ..Options::default() });
     let relative = estimates[0].std_error.unwrap() / estimates[0].value;
     let expected = trace / (2.0 * 0.1);
     assert_honest("pac_bayes_sigma (quadratic)", &estimates, expected, 0.0, expected * relative * relative);
@@ -146,7 +152,7 @@ fn estimates_beyond_the_dense_limit_are_honest() {
     for (id, trace) in settings {
         let options = Options { trace, ..options.clone() };
         let truth = flatness::find(id).unwrap().on_dense(&dense, &options).unwrap();
-        let estimates = case.repeat(id, 250, &options);
+        let estimates = case.repeat(id, by_tier(100, 250), &options);
         // The Frobenius norm is the root of an unbiased square.
         let relative = estimates[0].std_error.unwrap() / truth;
         let bias = if id == "hessian_frobenius" { truth * relative * relative } else { 0.0 };
@@ -155,7 +161,7 @@ fn estimates_beyond_the_dense_limit_are_honest() {
     let options = Options { product_budget: 64 * 12, ..options };
     for id in ["hessian_log_det", "spectral_density"] {
         let truth = flatness::find(id).unwrap().on_dense(&dense, &options).unwrap();
-        let estimates = case.repeat(id, 200, &options);
+        let estimates = case.repeat(id, by_tier(100, 200), &options);
         // 64 steps resolve the spectrum of 97 parameters to far below the noise.
         assert_honest(id, &estimates, truth, 0.0, 1e-6 * truth.abs());
     }
@@ -266,7 +272,7 @@ fn the_learning_coefficient_of_a_regular_model_is_half_its_dimension() {
     let case = regression();
     // 200 repeats of 8 chains, each repeat with its own standard error.
     let options = Options { localisation: 0.0, chain_length: 600, ..Options::default() };
-    assert_honest("regression", &case.repeat("local_learning_coefficient", 200, &options), 3.0, 0.0, 0.0);
+    assert_honest("regression", &case.repeat("local_learning_coefficient", by_tier(100, 200), &options), 3.0, 0.0, 0.0);
     // SGLD with all data and a small step is biased by the order of the step: 5% here.
     let options = Options {
         sampler: Sampler::Sgld,

@@ -114,7 +114,7 @@ fn trace_fails(tier: Tier, seeds: u64, fault: Fault, noise: f64) -> (u64, Vec<St
 
 #[test]
 fn a_right_stochastic_measure_raises_no_alarm_however_noisy() {
-    for noise in [0.0, 1.0, 3.0, 10.0] {
+    for &noise in by_tier(&[1.0, 10.0][..], &[0.0, 1.0, 3.0, 10.0]) {
         let (fails, laws) = trace_fails(Tier::Quick, seeds(), Fault::None, noise);
         assert_eq!(fails, 0, "noise {noise}: {laws:?}");
     }
@@ -311,8 +311,8 @@ const EMPTY: [(&str, Answer); 9] = [
     }),
 ];
 
-fn judged(context: &Context) -> Report {
-    let outcomes: Vec<Outcome> = gate::run(gate::registry(), context, None, "test", &|_, _, _| ());
+fn judged(context: &Context, only: Option<&str>) -> Report {
+    let outcomes: Vec<Outcome> = gate::run(gate::registry(), context, only, "test", &|_, _, _| ());
     Report::new(outcomes, context.seed)
 }
 
@@ -331,8 +331,10 @@ fn what_says_nothing_passes_as_no_measure() {
                 Ok::<_, FlatnessError>(answer(options.seed, value))
             });
             let subjects: Vec<&dyn Measure> = vec![&empty];
-            let report = judged(&context.clone().with_estimators(subjects, Vec::new()));
-            if report.verdict != Verdict::Fail {
+            let context = context.clone().with_estimators(subjects, Vec::new());
+            // A failure of some laws is one of all; most are caught by the first.
+            let caught = |only| judged(&context, only).verdict == Verdict::Fail;
+            if !caught(Some("curvature.definition")) && !caught(None) {
                 passed.push(format!("{} answers {what}", measure.id()));
             }
         }
@@ -353,8 +355,9 @@ fn what_says_nothing_passes_as_no_method_of_log_prob() {
                 Ok(LogProb { estimate: answer(options.seed, -1.386), upper_bound: None })
             });
             let subjects: Vec<&dyn LogProbMethod> = vec![&empty];
-            let report = judged(&context.clone().with_estimators(Vec::new(), subjects));
-            if report.verdict != Verdict::Fail {
+            let context = context.clone().with_estimators(Vec::new(), subjects);
+            let caught = |only| judged(&context, only).verdict == Verdict::Fail;
+            if !caught(Some("prior.permutation")) && !caught(Some("prior.")) && !caught(None) {
                 passed.push(format!("{id} ({exactness:?}) answers {what}"));
             }
         }

@@ -6,6 +6,7 @@ use approx::assert_relative_eq;
 use common::golden::{Trained, golden};
 use flatgauge::model::oracle;
 use ndarray::{Array2, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Two float64 programs that add the same few hundred products in different orders.
 const AGREEMENT: f64 = 1e-11;
@@ -52,7 +53,7 @@ fn hessian_vector_products() {
 
 #[test]
 fn the_dense_oracle_and_the_batched_passes_agree_with_each_other_and_with_pytorch() {
-    for case in Trained::fully_connected() {
+    Trained::fully_connected().into_par_iter().for_each(|case| {
         let objective = case.objective(&case.network);
         let theta = case.network.theta();
         let dense = oracle::dense(&objective, theta);
@@ -83,5 +84,5 @@ fn the_dense_oracle_and_the_batched_passes_agree_with_each_other_and_with_pytorc
             let expected: f64 = range.map(|j| dense.gauss_newton[[j, j]]).sum();
             assert_relative_eq!(*trace, expected, max_relative = 1e-11);
         }
-    }
+    });
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use common::golden::{golden, record};
+use common::tier::by_tier;
 use flatgauge::data::{digits, read_npy};
 use flatgauge::kernel;
 use flatgauge::model::{Activation, Architecture};
@@ -236,24 +237,27 @@ fn true_values() {
     );
 }
 
-/// Expectation propagation against the certified truth, in the form in which `golden/prior/README.md` prints it.
+/// Expectation propagation against the certified truth, in the form in which `golden/prior/README.md` prints it: the table at
+/// the full tier of the tests, its rows of up to 300 points at every run.
 #[test]
 fn errors_of_expectation_propagation() {
-    let mut table = String::from(
-        "| function | n | true (step) | EP (step) | error | true (probit) | EP (probit) | error |\n\
-         |---|---|---|---|---|---|---|---|\n",
-    );
-    for case in cases().iter().chain(&digit_cases()) {
-        table += &format!("| `{}` | {}", case.name, case.labels.len());
+    let head = "| function | n | true (step) | EP (step) | error | true (probit) | EP (probit) | error |\n\
+                |---|---|---|---|---|---|---|---|\n";
+    let most = by_tier(300, usize::MAX);
+    let mut rows = Vec::new();
+    for case in cases().iter().chain(&digit_cases()).filter(|case| case.labels.len() <= most) {
+        let mut row = format!("| `{}` | {}", case.name, case.labels.len());
         for record in case.values.iter().filter(|record| record["quantity"].as_str().unwrap().starts_with("true")) {
             let mark = if record["quantity"] == "true" { "" } else { " (one program)" };
             let options = PriorOptions { link: link(record), ..PriorOptions::default() };
             let value = method("ep").log_prob(&case.gram, &case.labels, &options).unwrap().estimate.value;
             let (certified, error) = (record["value"].as_f64().unwrap(), record["std_error"].as_f64().unwrap());
-            table += &format!(" | {certified:.4} +- {error:.4}{mark} | {value:.4} | {:+.4}", value - certified);
+            row += &format!(" | {certified:.4} +- {error:.4}{mark} | {value:.4} | {:+.4}", value - certified);
         }
-        table += " |\n";
+        rows.push(row + " |\n");
     }
     let readme = std::fs::read_to_string(golden("prior/README.md")).unwrap();
-    assert!(readme.contains(&table), "golden/prior/README.md should hold\n{table}");
+    let table = head.to_owned() + &rows.concat();
+    let holds = if most == usize::MAX { readme.contains(&table) } else { rows.iter().all(|row| readme.contains(row)) };
+    assert!(rows.len() > 10 && holds, "golden/prior/README.md should hold\n{table}");
 }

@@ -1,6 +1,9 @@
 //! Gram matrices of low rank, and nearly so: values of `golden/prior/rank.json` (40 digits), and one test for each kind of
 //! fault that such matrices have brought to light.
 
+mod common;
+
+use common::tier::by_tier;
 use flatgauge::numeric::{Estimate, InfoValue};
 use flatgauge::prior::{Exactness, Gram, Labels, Link, PriorError, PriorOptions, find, registry};
 use ndarray::{Array2, array};
@@ -225,7 +228,7 @@ fn near_copies_with_opposite_labels() {
     let partial = |i: usize, j: usize| left(i, j) / (left(i, i) * left(j, j)).sqrt();
     let pi = std::f64::consts::PI;
     for scale in [1.0, 3.0] {
-        for d in [1e-10, 1e-12, 1e-13, 1e-14, 1e-15] {
+        for &d in by_tier(&[1e-10, 1e-13, 1e-15][..], &[1e-10, 1e-12, 1e-13, 1e-14, 1e-15]) {
             let tie = |i: usize| if i < 2 { 1.0 } else { ties[i - 2] };
             let matrix = Array2::from_shape_fn((5, 5), |(i, j)| {
                 let unit = if i == 1 { scale } else { 1.0 } * if j == 1 { scale } else { 1.0 };
