@@ -105,6 +105,9 @@ pub fn run_with(words: impl IntoIterator<Item = OsString>) -> u8 {
             return stdout_refusal().unwrap_or(if missing { 2 } else { 0 });
         }
     };
+    if let Err(sentence) = Instructions::check() {
+        return refuse(&sentence);
+    }
     let quiet = cli.quiet;
     let outcome = match cli.command {
         Command::Verify(arguments) => verify::run(arguments, quiet),

@@ -1,8 +1,8 @@
 //! Chains of dense layers and ReLUs in double precision.
 
 use super::chain::DenseLayer;
+use crate::numeric::instructions::{Instructions, vectorised};
 use aligned_vec::{AVec, avec};
-use multiversion::multiversion;
 use ndarray::ArrayView2;
 use pulp::{Simd, WithSimd};
 
@@ -53,7 +53,7 @@ impl<'a> Exact<'a> {
                 let (weights, bias) = (&self.theta[layer.weight.clone()], &self.theta[layer.bias.clone()]);
                 let (input, output) = (&current[..layer.inputs], &mut next[..layer.units]);
                 let (input, output) = (input.as_flattened(), output.as_flattened_mut());
-                pulp::Arch::new().dispatch(Layer { weights, bias, relu: layer.relu, input, output });
+                Instructions::get().dispatch(Layer { weights, bias, relu: layer.relu, input, output });
                 std::mem::swap(current, next);
             }
             for (lane, index) in indices[..count].iter().enumerate() {
@@ -63,8 +63,15 @@ impl<'a> Exact<'a> {
     }
 }
 
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx"))]
 fn widen(values: &[f32], out: &mut [f64]) {
+    vectorised(
+        #[inline(always)]
+        move || widen_here(values, out),
+    );
+}
+
+#[inline(always)]
+fn widen_here(values: &[f32], out: &mut [f64]) {
     for (out, value) in out.iter_mut().zip(values) {
         *out = f64::from(*value);
     }

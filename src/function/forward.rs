@@ -5,7 +5,7 @@ use super::exact::Exact;
 use super::fixed_point::{self, FixedPoint, LastLayers};
 use super::panel::{self, COLUMNS, Panel};
 use crate::model::Architecture;
-use multiversion::multiversion;
+use crate::numeric::instructions::{Instructions, vectorised};
 use ndarray::{Array2, Axis};
 use pulp::{Simd, WithSimd};
 
@@ -54,8 +54,15 @@ impl Signs {
 }
 
 /// [`Signs`] of at most 64 columns, compiled for each width of vectors.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn signs_of(logits: &[f32], bounds: &[f32]) -> (u64, u64) {
+    vectorised(
+        #[inline(always)]
+        move || signs_of_here(logits, bounds),
+    )
+}
+
+#[inline(always)]
+fn signs_of_here(logits: &[f32], bounds: &[f32]) -> (u64, u64) {
     let (mut positive, mut near) = (0, 0);
     for (column, (logit, bound)) in logits.iter().zip(bounds).enumerate() {
         positive |= u64::from(logit > bound) << column;
@@ -161,7 +168,7 @@ impl Forward {
 /// The Euclidean norm. A square below `2^-126` is rounded or lost; `2^-126` is added for each. An overflow is an infinite
 /// bound.
 fn norm(values: &[f32]) -> f32 {
-    let squares = pulp::Arch::new().dispatch(SumOfSquares(values));
+    let squares = Instructions::get().dispatch(SumOfSquares(values));
     (squares + f32::MIN_POSITIVE * values.len() as f32).sqrt()
 }
 

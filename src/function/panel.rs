@@ -1,6 +1,7 @@
 //! Inputs that run through layers together, in single precision.
 
 use super::chain::DenseLayer;
+use crate::numeric::instructions::Instructions;
 use aligned_vec::{AVec, avec};
 use ndarray::ArrayView2;
 use pulp::{Simd, WithSimd};
@@ -73,8 +74,8 @@ impl Panel {
             let (weights, bias) = (&theta[layer.weight.clone()], &theta[layer.bias.clone()]);
             let affine = Affine { layer, weights, bias, input, output };
             match &self.separation {
-                Some(separation) if index == 0 => pulp::Arch::new().dispatch(FirstLayer { affine, separation }),
-                _ => pulp::Arch::new().dispatch(affine),
+                Some(separation) if index == 0 => Instructions::get().dispatch(FirstLayer { affine, separation }),
+                _ => Instructions::get().dispatch(affine),
             }
             std::mem::swap(&mut current, &mut next);
             units = layer.units;

@@ -5,9 +5,9 @@ use super::bits::{pack, unpack, words_of};
 use super::forward::{Forward, Scratch, Signs, ones};
 use super::panel::COLUMNS;
 use crate::model::{Architecture, Model, Network, Role};
+use crate::numeric::instructions::vectorised;
 use crate::numeric::{Streams, WideChaCha, fill_normals};
 use aligned_vec::{AVec, avec};
-use multiversion::multiversion;
 use ndarray::{Array2, Axis, s};
 use std::ops::Range;
 use std::sync::Arc;
@@ -223,8 +223,15 @@ impl Draw<'_> {
 }
 
 /// Compiled for each width of vectors.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx"))]
 fn scaled(factor: f32, values: &[f32], out: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        move || scaled_here(factor, values, out),
+    );
+}
+
+#[inline(always)]
+fn scaled_here(factor: f32, values: &[f32], out: &mut [f32]) {
     for (out, value) in out.iter_mut().zip(values) {
         *out = factor * value;
     }

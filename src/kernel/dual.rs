@@ -9,7 +9,7 @@
 use super::erf::erf_dual;
 use crate::model::Activation;
 use crate::numeric::angle::angles;
-use multiversion::multiversion;
+use crate::numeric::instructions::vectorised;
 use std::f64::consts::{FRAC_1_PI, FRAC_2_PI, PI};
 
 const FRAC_1_2PI: f64 = 0.5 / PI;
@@ -72,8 +72,15 @@ fn groups_mut(values: &mut [f64]) -> &mut [[f64; GROUP]] {
 
 /// Compiled for each width of vector instructions, chosen when the program runs; the operations and
 /// so the bits are the same in all of them.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn relu_covariances(c: &mut [[f64; GROUP]], p: &[[f64; GROUP]], q: &[[f64; GROUP]]) {
+    vectorised(
+        #[inline(always)]
+        move || relu_covariances_here(c, p, q),
+    );
+}
+
+#[inline(always)]
+fn relu_covariances_here(c: &mut [[f64; GROUP]], p: &[[f64; GROUP]], q: &[[f64; GROUP]]) {
     for ((c, p), q) in c.iter_mut().zip(p).zip(q) {
         for k in 0..GROUP {
             c[k] = relu(c[k], p[k], q[k]);
@@ -109,8 +116,15 @@ pub(super) fn relu_tangents(deficit: &mut [f64], excess: &mut [f64], tangent: &m
     relu_tangent_groups(groups_mut(deficit), groups_mut(excess), groups_mut(tangent));
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn relu_tangent_groups(deficit: &mut [[f64; GROUP]], excess: &mut [[f64; GROUP]], tangent: &mut [[f64; GROUP]]) {
+    vectorised(
+        #[inline(always)]
+        move || relu_tangent_groups_here(deficit, excess, tangent),
+    );
+}
+
+#[inline(always)]
+fn relu_tangent_groups_here(deficit: &mut [[f64; GROUP]], excess: &mut [[f64; GROUP]], tangent: &mut [[f64; GROUP]]) {
     for ((deficit, excess), tangent) in deficit.iter_mut().zip(excess).zip(tangent) {
         for k in 0..GROUP {
             let (d, e) = (deficit[k].sqrt(), excess[k].sqrt());

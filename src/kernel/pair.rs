@@ -6,7 +6,7 @@ use super::image::{EXCESS, FIRST, Image, TANGENT, gather};
 use super::plan::{Linear, Op, Plan, Slot, needs, total_stride};
 use super::plane::{BoxSum, HERE, Offset, Region, pairing_taps, pooled_offsets};
 use crate::model::Window;
-use multiversion::multiversion;
+use crate::numeric::instructions::vectorised;
 use std::collections::BTreeMap;
 
 /// Where the data's own kernel comes from.
@@ -387,8 +387,23 @@ fn three(image: &mut Image) -> [&mut [f64]; 3] {
 /// deviations from the tables of the row and of the columns.
 ///
 /// Compiled for each width of vector instructions, as the duals are.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn add_all_squares(
+    linear: &Linear,
+    offset: Offset,
+    region: Region,
+    lanes: usize,
+    tables: [&[f64]; 2],
+    ratio: &[f64],
+    spread: &mut [f64],
+) {
+    vectorised(
+        #[inline(always)]
+        move || add_all_squares_here(linear, offset, region, lanes, tables, ratio, spread),
+    );
+}
+
+#[inline(always)]
+fn add_all_squares_here(
     linear: &Linear,
     offset: Offset,
     region: Region,

@@ -5,7 +5,7 @@
 //! kernel falls into small images, each convolved by itself.
 
 use crate::model::Window;
-use multiversion::multiversion;
+use crate::numeric::instructions::vectorised;
 use std::ops::Range;
 
 /// `b - a` for positions `a` of the row's image and `b` of the column's.
@@ -127,9 +127,11 @@ impl BoxSum<'_> {
 }
 
 /// Compiled for each width of vector instructions, as the duals are.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn run_box_sum(sum: &BoxSum<'_>, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
-    sum.run_here(accumulate, input, output, line);
+    vectorised(
+        #[inline(always)]
+        move || sum.run_here(accumulate, input, output, line),
+    )
 }
 
 /// `out = sum over rows`, a row after the other.

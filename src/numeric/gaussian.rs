@@ -1,7 +1,7 @@
 //! Many standard normals at once.
 
+use super::instructions::vectorised;
 use crate::numeric::{Numbers, WideChaCha};
-use multiversion::multiversion;
 use std::f32::consts::{FRAC_PI_2, LN_2};
 
 /// Radius numbers below this are refined by further bits, so that the tail has them too.
@@ -32,8 +32,15 @@ pub fn fill_normals(generator: &mut WideChaCha, out: &mut [f32]) {
 
 /// Fills the first and the second halves of pairs, and returns the smallest number of a radius. Compiled for each width
 /// of vectors; the operations and so the bits are the same in all of them.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512cd+fma", "x86_64+avx+avx2+lzcnt+fma"))]
 fn fill(radii: &[u32], angles: &[u32], first: &mut [f32], second: &mut [f32]) -> u32 {
+    vectorised(
+        #[inline(always)]
+        move || fill_here(radii, angles, first, second),
+    )
+}
+
+#[inline(always)]
+fn fill_here(radii: &[u32], angles: &[u32], first: &mut [f32], second: &mut [f32]) -> u32 {
     for (((radius, angle), first), second) in radii.iter().zip(angles).zip(first.iter_mut()).zip(second.iter_mut()) {
         (*first, *second) = pair_of_numbers(*radius, *angle);
     }

@@ -12,6 +12,7 @@ mod estimate;
 mod fnv;
 #[cfg(feature = "studies")]
 mod gaussian;
+pub(crate) mod instructions;
 #[doc(hidden)]
 pub mod linalg;
 mod mills_table;

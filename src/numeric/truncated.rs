@@ -7,11 +7,11 @@
 //! tail are done again one by one. No fused operations: the bits do not depend on the width of the machine's vectors.
 
 use super::angle::WHOLE;
+use super::instructions::vectorised;
 use super::normal::{
     CENTRE_DENOMINATOR, CENTRE_NUMERATOR, FRAC_1_SQRT_TAU, LOG_SQRT_TAU, TAIL_DENOMINATOR, TAIL_NUMERATOR, mills,
     ratio, tail_quantile,
 };
-use multiversion::multiversion;
 use std::f64::consts::LOG2_E;
 
 /// Lanes handled together: their intermediate results stay in the first-level cache.
@@ -89,8 +89,15 @@ impl Default for Scratch {
 
 /// Tails and log masses of a chunk. Compiled for each width of vectors; the operations and so the bits are the same in all of
 /// them.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn masses(scratch: &mut Scratch) {
+    vectorised(
+        #[inline(always)]
+        move || masses_here(scratch),
+    );
+}
+
+#[inline(always)]
+fn masses_here(scratch: &mut Scratch) {
     let Scratch { z, tail, log_mass, .. } = scratch;
     let mut mills_ratio = [0.0; LANES];
     for (ratio, z) in mills_ratio.iter_mut().zip(z.iter()) {
@@ -110,8 +117,15 @@ fn masses(scratch: &mut Scratch) {
 
 /// Draws of a chunk, and whether one is too far out; compiled as [`masses`]. Algorithm AS 241 (Wichura 1988), as in
 /// [`quantile_of_log`](super::normal::quantile_of_log).
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn invert(scratch: &mut Scratch) -> bool {
+    vectorised(
+        #[inline(always)]
+        move || invert_here(scratch),
+    )
+}
+
+#[inline(always)]
+fn invert_here(scratch: &mut Scratch) -> bool {
     let Scratch { z, uniforms, tail, log_mass, draws, log_tail, far } = scratch;
     let known = z.iter().zip(uniforms.iter()).zip(tail.iter().zip(log_mass.iter()));
     for (((z, u), (tail, log_mass)), (draw, (log_tail, far))) in

@@ -1,6 +1,6 @@
 //! The words of a ChaCha8 stream, sixteen blocks at a time on vectors of any width.
 
-use multiversion::multiversion;
+use super::instructions::vectorised;
 use rand_chacha::ChaCha8Rng;
 
 /// Blocks computed together, one a lane.
@@ -64,8 +64,15 @@ impl WideChaCha {
 
 /// Sixteen blocks from that of `state` on, compiled for each width of vectors: one block after the other as written, and
 /// all at once as compiled.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx+avx2"))]
 fn blocks(state: &[u32; WORDS], out: &mut Numbers) {
+    vectorised(
+        #[inline(always)]
+        move || blocks_here(state, out),
+    );
+}
+
+#[inline(always)]
+fn blocks_here(state: &[u32; WORDS], out: &mut Numbers) {
     let counter = u64::from(state[13]) << 32 | u64::from(state[12]);
     for lane in 0..LANES {
         let mut start = *state;

@@ -1,6 +1,7 @@
 //! Fixed point on vectors of 512 bits with integer dot products (AVX-512 VNNI).
 
 use super::{LastLayers, SMALLEST, largest_number};
+use crate::numeric::instructions::Instructions;
 use std::arch::x86_64::*;
 
 /// Columns of a vector.
@@ -18,7 +19,8 @@ pub(super) struct Numbers {
 }
 
 pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx512f")
+    Instructions::get().name == "avx512"
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
 }

@@ -10,11 +10,11 @@
 //! moves of `coordinates.rs` take over, which need no inverse.
 
 use crate::numeric::angle::{angles, sin_cos};
+use crate::numeric::instructions::vectorised;
 use crate::numeric::linalg::{Cholesky, gemm, par_gram, product};
 use crate::prior::problem::Orthant;
 use crate::prior::splitting::coordinates;
 use crate::prior::tolerance::SPLITTING_PIVOT;
-use multiversion::multiversion;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -214,8 +214,15 @@ impl Arcs {
 
 /// The arcs' ends in `s` under one more constraint. Compiled for each width of vectors; the operations and so the bits are the
 /// same in all of them.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn restrict(h: &[f64], u: &[f64], w: &[f64], gamma: f64, upper: &mut [f64], lower: &mut [f64]) {
+    vectorised(
+        #[inline(always)]
+        move || restrict_here(h, u, w, gamma, upper, lower),
+    );
+}
+
+#[inline(always)]
+fn restrict_here(h: &[f64], u: &[f64], w: &[f64], gamma: f64, upper: &mut [f64], lower: &mut [f64]) {
     for ((((h, u), w), upper), lower) in h.iter().zip(u).zip(w).zip(upper).zip(lower) {
         let distance = h + gamma;
         let discriminant = w * w - distance * (distance - 2.0 * u);
@@ -228,8 +235,15 @@ fn restrict(h: &[f64], u: &[f64], w: &[f64], gamma: f64, upper: &mut [f64], lowe
 }
 
 /// Cosine and sine of the angle at each share of each arc; compiled as [`restrict`].
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx+avx2"))]
 fn land(upper: &[f64], lower: &[f64], shares: &[f64], cosines: &mut [f64], sines: &mut [f64]) {
+    vectorised(
+        #[inline(always)]
+        move || land_here(upper, lower, shares, cosines, sines),
+    );
+}
+
+#[inline(always)]
+fn land_here(upper: &[f64], lower: &[f64], shares: &[f64], cosines: &mut [f64], sines: &mut [f64]) {
     let ends = upper.iter().zip(lower).zip(shares);
     for (((upper, lower), share), (cosine, sine)) in ends.zip(cosines.iter_mut().zip(sines)) {
         // theta = 2 acot(s) in (0, 2 pi): forwards to the largest upper root, backwards to the smallest lower one.

@@ -15,8 +15,9 @@ mod tests;
 
 pub use settings::OptimizerSettings;
 
+use crate::numeric::instructions::vectorised;
 pub use rule::{Batches, HyperparameterError, Optimizer, Preset, State, Step};
-use rule::{above_zero, above_zero_or_equal, add_decay, fraction, from_map, to_map, vectorised};
+use rule::{above_zero, above_zero_or_equal, add_decay, fraction, from_map, to_map};
 
 use adagrad::Adagrad;
 use adam::Adam;

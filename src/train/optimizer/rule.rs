@@ -1,6 +1,7 @@
 //! The [`Optimizer`] trait, and what its rules share.
 
 use crate::numeric::Streams;
+use crate::numeric::instructions::vectorised;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -129,12 +130,6 @@ pub(super) fn to_map(rule: &impl Serialize) -> Map<String, Value> {
 /// [`Optimizer::configured`] of a struct of numbers.
 pub(super) fn from_map<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, HyperparameterError> {
     serde_json::from_value(Value::Object(map)).map_err(|error| HyperparameterError::new(error.to_string()))
-}
-
-/// Runs a loop over parameters compiled for the widest vectors of the machine. Each parameter's arithmetic is the
-/// same on every machine, so the bits do not depend on it.
-pub(super) fn vectorised<T>(update: impl FnOnce() -> T) -> T {
-    pulp::Arch::new().dispatch(update)
 }
 
 /// Adds the gradient of `weight_decay / 2 |theta|^2`.
