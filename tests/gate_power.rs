@@ -114,7 +114,7 @@ fn trace_fails(tier: Tier, seeds: u64, fault: Fault, noise: f64) -> (u64, Vec<St
 
 #[test]
 fn a_right_stochastic_measure_raises_no_alarm_however_noisy() {
-    for &noise in by_tier(&[1.0, 10.0][..], &[0.0, 1.0, 3.0, 10.0]) {
+    for &noise in by_tier(&[3.0][..], &[0.0, 1.0, 3.0, 10.0]) {
         let (fails, laws) = trace_fails(Tier::Quick, seeds(), Fault::None, noise);
         assert_eq!(fails, 0, "noise {noise}: {laws:?}");
     }
@@ -194,14 +194,15 @@ fn log_prob_report(seed: u64, fault: Fault) -> Report {
 #[test]
 fn faults_of_a_method_of_log_prob_are_caught() {
     assert_eq!(failing_laws(&log_prob_report(1, Fault::None)), [""; 0]);
-    for (what, fault) in [
-        ("factor 2", Fault::Factor(2.0)),
-        ("seed ignored", Fault::SeedIgnored),
-        ("clock as seed", Fault::ClockAsSeed),
+    let faults = [
         ("standard error / 3", Fault::StatedTimes(1.0 / 3.0)),
         ("bias of 3", Fault::Bias(3.0)),
+        ("seed ignored", Fault::SeedIgnored),
+        ("factor 2", Fault::Factor(2.0)),
+        ("clock as seed", Fault::ClockAsSeed),
         ("bias of -3", Fault::Bias(-3.0)),
-    ] {
+    ];
+    for &(what, fault) in &faults[..by_tier(3, 6)] {
         let report = log_prob_report(1, fault);
         assert_eq!(report.verdict, Verdict::Fail, "{what}");
     }
@@ -281,13 +282,14 @@ fn faults_of_an_averaged_kernel_are_caught() {
         let right = report(seed, Fault::None, 1.0);
         assert_eq!(failing_laws(&right), [""; 0], "seed {seed}");
     }
-    for (what, fault, bias_factor) in [
+    let faults = [
         ("10% too large", Fault::Factor(1.1), 1.0),
         ("standard error / 3", Fault::StatedTimes(1.0 / 3.0), 1.0),
         ("seed ignored", Fault::SeedIgnored, 1.0),
         ("bias of 3", Fault::Bias(3.0), 1.0),
         ("no biases", Fault::None, 0.0),
-    ] {
+    ];
+    for &(what, fault, bias_factor) in &faults[..by_tier(3, 5)] {
         assert_eq!(report(0, fault, bias_factor).verdict, Verdict::Fail, "{what}");
     }
 }

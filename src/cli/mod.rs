@@ -25,6 +25,7 @@ use output::{
     stdout_refusal, usage_sentence,
 };
 
+use crate::numeric::instructions::Instructions;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write;
