@@ -16,7 +16,7 @@ CHAINS, DRAWS, BURN_IN = 8, 150, 100
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(60)
+    case.limit(40)
     case.without("batch_norm")
     n = len(case.x)
     if n < 2:
