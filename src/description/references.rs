@@ -38,6 +38,7 @@ references! {
     MACKAY_1992 = "MacKay", 1992, "Bayesian interpolation", "doi:10.1162/neco.1992.4.3.415";
     MEYER_2021 = "Meyer et al.", 2021, "Hutch++: optimal stochastic trace estimation", "arXiv:2010.09649";
     MINKA_2001 = "Minka", 2001, "Expectation propagation for approximate Bayesian inference", "arXiv:1301.2294";
+    NEAL_2003 = "Neal", 2003, "Slice sampling", "doi:10.1214/aos/1056562461";
     NEYSHABUR_2015 = "Neyshabur, Tomioka and Srebro", 2015, "Norm-based capacity control in neural networks", "arXiv:1503.00036";
     NEYSHABUR_2017 = "Neyshabur et al.", 2017, "Exploring generalization in deep learning", "arXiv:1706.08947";
     OOSTEROM_1983 = "van Oosterom and Strackee", 1983, "The solid angle of a plane triangle", "doi:10.1109/TBME.1983.325207";

@@ -1,7 +1,7 @@
-//! Angles of a vector of the first quadrant, sine and cosine of an angle, in code that compiles to vector instructions.
+//! Angles of a vector of the first quadrant, in code that compiles to vector instructions.
 
 use super::arctangent_table::COEFFICIENTS;
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4};
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
 
 /// `tan(pi / 8)`: the arctangent's polynomial covers slopes up to here.
 const TAN_EIGHTH: f64 = 0.414_213_562_373_095_03;
@@ -37,47 +37,6 @@ pub(crate) fn angles(y: f64, x: f64) -> (f64, f64) {
 /// `1.5 2^52`: a number of size below `2^51` loses its fraction when this is added, and keeps the whole part rounded to nearest.
 pub(super) const WHOLE: f64 = 6_755_399_441_055_744.0;
 
-/// `pi / 2` in two parts: the first has 33 bits, so that small multiples of it are exact.
-const QUARTER_HIGH: f64 = 1.570_796_326_734_125_6;
-const QUARTER_LOW: f64 = 6.077_100_506_506_192e-11;
-
-/// `(sin x, cos x)` for `|x| <= 100`, each to a few units of rounding of 1.
-///
-/// As [`angles`]: selections instead of branches, no call, no fused operations.
-#[inline(always)]
-pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
-    let whole = x * FRAC_2_PI + WHOLE;
-    let quarters = whole - WHOLE;
-    let r = (x - quarters * QUARTER_HIGH) - quarters * QUARTER_LOW;
-    let z = r * r;
-    // Taylor's sums: on |r| <= pi / 4 the first terms left out are below 5e-17.
-    let mut sine = -1.0 / 1_307_674_368_000.0;
-    for coefficient in
-        [1.0 / 6_227_020_800.0, -1.0 / 39_916_800.0, 1.0 / 362_880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0]
-    {
-        sine = sine * z + coefficient;
-    }
-    let sine = r + r * z * sine;
-    let mut cosine = 1.0 / 20_922_789_888_000.0;
-    for coefficient in [
-        -1.0 / 87_178_291_200.0,
-        1.0 / 479_001_600.0,
-        -1.0 / 3_628_800.0,
-        1.0 / 40_320.0,
-        -1.0 / 720.0,
-        1.0 / 24.0,
-        -1.0 / 2.0,
-    ] {
-        cosine = cosine * z + coefficient;
-    }
-    let cosine = 1.0 + z * cosine;
-    // The last two bits of the whole part count the quarters.
-    let bits = whole.to_bits();
-    let (swapped, sine_negative, cosine_negative) = (bits & 1 != 0, bits & 2 != 0, (bits + 1) & 2 != 0);
-    let (sine, cosine) = if swapped { (cosine, sine) } else { (sine, cosine) };
-    (if sine_negative { -sine } else { sine }, if cosine_negative { -cosine } else { cosine })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,16 +44,6 @@ mod tests {
 
     fn angle(y: f64, x: f64) -> f64 {
         angles(y, x).0
-    }
-
-    #[test]
-    fn sines_and_cosines_agree_with_those_of_the_library() {
-        for step in -40_000..=40_000 {
-            let x = f64::from(step) * 2.5e-3 + 1e-5;
-            let ((sine, cosine), expected) = (sin_cos(x), x.sin_cos());
-            let apart = (sine - expected.0).abs().max((cosine - expected.1).abs());
-            assert!(apart < 4.0 * f64::EPSILON, "{x}: {sine} {cosine} for {expected:?}");
-        }
     }
 
     #[test]

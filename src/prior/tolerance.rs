@@ -53,9 +53,6 @@ pub(crate) const SAMPLING_PIVOT: f64 = 1e-11;
 /// Distance of a correlation from 1 in absolute value below which one of two points is taken as a near copy of the other.
 pub(crate) const NEAR_COPY: f64 = 1e-6;
 
-/// Smallest pivot for which the inverse of a matrix in f64 serves the moves of `splitting`: it has eight digits then.
-pub(crate) const SPLITTING_PIVOT: f64 = 1e-8;
-
 /// Change of `log Z` between two iterations below which expectation propagation has converged, in nats
 /// (relative to `log Z` where that is larger than 1).
 ///

@@ -1,21 +1,25 @@
-//! Multilevel splitting with exact moves on ellipses (Gessner, Kanjilal and Hennig 2020: LIN-ESS within the
-//! Holmes-Diaconis-Ross method).
+//! Multilevel splitting (Holmes-Diaconis-Ross, as in Gessner, Kanjilal and Hennig 2020) with margins that are soft.
 //!
-//! The event is reached through nested ones, `{min_i h_i >= -gamma_t}` with `gamma_1 > ... > gamma_T = 0`. A population
-//! from the prior keeps those that meet the next level, multiplies them back by resampling, and moves each by Markov
-//! steps that leave the truncated Gaussian at that level invariant (see `moves.rs`). The product of the surviving shares
-//! is unbiased for `P` for *any* number of steps, because the levels are fixed beforehand, by a pilot population of its
-//! own seed. No look-ahead, no tilt, no inverse of a singular matrix: it shares nothing with the other samplers that
-//! could be wrong in both.
+//! The event is reached through nested ones, `{h_i >= -gamma_t E_i for all i}`, with `gamma_1 > ... > gamma_T = 0` and
+//! independent exponentials `E_i`: a margin of its own for each value. Of those in one event that are at `h`, a share of
+//! `exp(-(1 / gamma_(t+1) - 1 / gamma_t) v(h))` is in the next, `v(h) = sum_i max(-h_i, 0)`. A population from the prior is
+//! weighted by that share, multiplied by resampling where the weights have become uneven, and moved by Markov steps that
+//! leave the Gaussian softened by `gamma_t` invariant (see `moves.rs`). The product of the mean weights is unbiased for `P`
+//! for *any* number of steps, because the levels are fixed beforehand, by a pilot population of its own seed.
+//!
+//! One margin `E_i = 1` for all values, and the survivors counted, is the usual way. Levels of probability `p` then have
+//! relative variance `(1 - p) / p` a particle, in sum more than `|log P|` however many they are; that of soft levels is one
+//! over their number `T`: some `5 n / T` for `n` independent points.
+//!
+//! No look-ahead, no tilt, no inverse: it shares nothing with the other samplers that could be wrong in both.
 
-mod coordinates;
 mod moves;
 
 use crate::description::{Description, references};
 use crate::numeric::Streams;
 use crate::prior::monte_carlo::{self, Plan};
 use crate::prior::options::Deadline;
-use crate::prior::particles::systematic_ancestors;
+use crate::prior::particles::{copy_ancestors, summarise, systematic_ancestors};
 use crate::prior::problem::{Reduced, check_link, decided_for_sampling, reduce};
 use crate::prior::tolerance::LEAST_REPLICATES;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
@@ -26,16 +30,24 @@ use std::time::Instant;
 
 /// Replicates of the default effort.
 const REPLICATES: usize = LEAST_REPLICATES;
-/// Particles of a replicate.
-const PARTICLES: usize = 512;
-/// Sweeps of every particle at each level.
-const SWEEPS: usize = 3;
-/// Share of the particles that the pilot lets survive a level.
-const SURVIVAL: f64 = 0.3;
+/// Particles of a replicate at the least; there are no fewer than points.
+///
+/// With levels of [`LEVEL_VARIANCE`] the variance of a replicate's log is below 1 then, where the mean of replicates takes no
+/// more work than one of fewer and larger ones.
+const LEAST_PARTICLES: usize = 256;
+/// Relative variance of the shares by which the pilot lets a level weight its particles.
+///
+/// Levels are in proportion to its root's inverse, and so are sweeps, of which there is one a level; for as much work in all,
+/// more particles at fewer levels lose where a population has not settled from one level to the next.
+const LEVEL_VARIANCE: f64 = 0.02;
+/// The same for the last level, which only those survive that meet all constraints: half of the particles.
+const LAST_VARIANCE: f64 = 1.0;
+/// Effective share of the particles below which they are resampled: resampling adds a variance of its own.
+const LEAST_SHARE: f64 = 0.5;
 /// Particles moved together on one thread, with a random stream of their own.
 const CHUNK: usize = 128;
 
-/// Multilevel splitting with elliptical slice moves.
+/// Multilevel splitting with slice steps along coordinates.
 #[derive(Debug, Clone, Copy)]
 pub struct Splitting;
 
@@ -45,7 +57,7 @@ impl LogProbMethod for Splitting {
     }
 
     fn summary(&self) -> &'static str {
-        "multilevel splitting with exact elliptical-slice moves; works on singular matrices"
+        "multilevel splitting with slice steps along coordinates; works on singular matrices"
     }
 
     fn source(&self) -> &'static str {
@@ -54,15 +66,15 @@ impl LogProbMethod for Splitting {
 
     fn description(&self) -> Option<&'static Description> {
         Some(&Description {
-            formula: "P = prod_t Pr[min_i h_i >= -gamma_t | min_i h_i >= -gamma_(t-1)], gamma_1 > ... > gamma_T = 0",
-            notes: "A population is resampled at each level and moved by steps that leave the truncated Gaussian as it is. The levels come from a pilot of its own seed, so the product is unbiased. 32 replicates of 512 particles by default.",
+            formula: "P = prod_t Pr[B_t | B_(t-1)], B_t = {h_i >= -gamma_t E_i for all i}, E_i exponential, gamma_1 > ... > gamma_T = 0",
+            notes: "A population is weighted by the probability of each level, resampled where that has become uneven, and moved once through all coordinates by steps that leave the level's distribution as it is. The levels come from a pilot of its own seed, so the product is unbiased. 32 replicates of as many particles as points, 256 at the least, by default.",
             unit: "nats",
             use_for: "singular matrices",
             not_for: "speed",
-            cost: "n^2 per particle, sweep and level; slow at many points",
+            cost: "n^2 per particle and level; slow at many points",
             options: &["link", "seed", "target_std_error", "max_seconds"],
             refuses: "the logistic link; a function that no replicate found; a few replicates that outweigh all others (unless `target_std_error` is set); a budget that ends before eight replicates",
-            sources: &[references::GESSNER_2020],
+            sources: &[references::GESSNER_2020, references::NEAL_2003],
         })
     }
 
@@ -84,125 +96,173 @@ impl LogProbMethod for Splitting {
         let gaussian = Gaussian::new(&orthant);
         let streams = Streams::new(options.seed);
         let deadline = Deadline::new(self.id(), started, options);
-        let levels = pilot(&gaussian, streams.child("pilot", 0), deadline)?;
+        let rates = pilot(&gaussian, streams.child("pilot", 0), deadline)?;
         let plan = Plan {
             method: self.id(),
             replicates: REPLICATES,
             info: orthant
                 .info()
-                .with("particles_per_replicate", PARTICLES)
+                .with("particles_per_replicate", particle_count(&gaussian))
                 .with("rank", gaussian.rank())
-                .with("moves", gaussian.moves())
-                .with("levels", levels.len()),
+                .with("levels", rates.len()),
             upper_bound: None,
             points: orthant.point_count(),
         };
-        let (mut answer, shares) = monte_carlo::run(plan, options, started, |index| {
-            replicate(&gaussian, &levels, streams.child("splitting", index), deadline)
+        let (mut answer, resamplings) = monte_carlo::run(plan, options, started, |index| {
+            replicate(&gaussian, &rates, streams.child("splitting", index), deadline)
         })?;
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        answer.estimate.info.set("surviving_share", mean);
+        let mean = resamplings.iter().sum::<u64>() as f64 / resamplings.len() as f64;
+        answer.estimate.info.set("resamplings_per_replicate", mean);
         Ok(answer)
     }
 }
 
-/// A population of particles: values `h` (`n x particles`), and below them their coordinates where the moves need them.
+/// Particles of a replicate: whole chunks of them.
+fn particle_count(gaussian: &Gaussian) -> usize {
+    gaussian.point_count().max(LEAST_PARTICLES).next_multiple_of(CHUNK)
+}
+
+/// Particles with weights: each a column of values `h` and, below them, of coordinates.
 struct Population<'g> {
     gaussian: &'g Gaussian,
     streams: Streams,
     state: Array2<f64>,
+    /// Since the last resampling.
+    log_weights: Vec<f64>,
+    /// Log of the product of the mean weights at all resamplings.
+    log_product: f64,
+    resamplings: u64,
 }
 
 impl<'g> Population<'g> {
     fn from_prior(gaussian: &'g Gaussian, streams: Streams) -> Self {
-        let mut population = Self { gaussian, streams, state: Array2::zeros((gaussian.rows(), PARTICLES)) };
-        population.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(
-            |(chunk, columns)| {
-                gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
-            },
-        );
-        population
+        let particles = particle_count(gaussian);
+        let mut state = Array2::zeros((gaussian.rows(), particles));
+        state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, columns)| {
+            gaussian.draw(columns, &mut streams.stream("prior", chunk as u64));
+        });
+        Self { gaussian, streams, state, log_weights: vec![0.0; particles], log_product: 0.0, resamplings: 0 }
     }
 
-    /// The smallest value of every particle.
-    fn minima(&self) -> Vec<f64> {
-        let mut minima = vec![f64::INFINITY; PARTICLES];
+    /// By how much every particle misses its constraints, in sum.
+    fn violations(&self) -> Vec<f64> {
+        let mut violations = vec![0.0; self.log_weights.len()];
         for row in self.state.outer_iter().take(self.gaussian.point_count()) {
-            for (least, &value) in minima.iter_mut().zip(row) {
-                *least = least.min(value);
+            for (violation, &value) in violations.iter_mut().zip(row) {
+                *violation += (-value).max(0.0);
             }
         }
-        minima
+        violations
     }
 
-    /// Replaces the population by copies of its survivors, then moves all inside `{h_i >= -gamma}`.
-    fn renew(&mut self, survives: &[bool], gamma: f64, level: u64) {
-        let log_weights: Vec<f64> =
-            survives.iter().map(|&survives| if survives { 0.0 } else { f64::NEG_INFINITY }).collect();
-        let ancestors = systematic_ancestors(&log_weights, &mut self.streams.stream("resample", level));
-        crate::prior::particles::copy_ancestors(self.state.view_mut(), &ancestors);
-        let chunks = PARTICLES.div_ceil(CHUNK) as u64;
+    /// Weights every particle by its share of the next level, whose rate `1 / gamma` is higher by `rise`.
+    fn weigh(&mut self, violations: &[f64], rise: f64) {
+        for (log_weight, &violation) in self.log_weights.iter_mut().zip(violations) {
+            *log_weight += log_survival(violation, rise);
+        }
+    }
+
+    /// Resamples if the weights have become uneven, and moves all particles once through all coordinates.
+    ///
+    /// That their own weights decide leaves the product unbiased: each mean weight is right given all that came before.
+    fn renew(&mut self, rate: f64, level: u64) {
+        let (log_mean, share) = summarise(&self.log_weights);
+        if share < LEAST_SHARE {
+            let ancestors = systematic_ancestors(&self.log_weights, &mut self.streams.stream("resample", level));
+            copy_ancestors(self.state.view_mut(), &ancestors);
+            self.log_product += log_mean;
+            self.log_weights.fill(0.0);
+            self.resamplings += 1;
+        }
+        let chunks = self.log_weights.len().div_ceil(CHUNK) as u64;
         let (gaussian, streams) = (self.gaussian, self.streams);
-        self.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, mut columns)| {
-            let mut generator = streams.stream("moves", level * chunks + chunk as u64);
-            for sweep in 0..SWEEPS {
-                gaussian.sweep(columns.view_mut(), gamma, sweep, &mut generator);
-            }
+        self.state.axis_chunks_iter_mut(Axis(1), CHUNK).into_par_iter().enumerate().for_each(|(chunk, columns)| {
+            gaussian.sweep(columns, rate.recip(), &mut streams.stream("moves", level * chunks + chunk as u64));
         });
     }
 }
 
-/// Levels `gamma_1 > ... > gamma_T = 0` at which about [`SURVIVAL`] of a population survives.
+/// Log of the share of a particle's margins that are wide enough for a rate higher by `rise`, which may be infinite.
+fn log_survival(violation: f64, rise: f64) -> f64 {
+    if violation > 0.0 { -rise * violation } else { 0.0 }
+}
+
+/// Rates `1 / gamma_1 < ... < 1 / gamma_T = infinity` at which shares have about [`LEVEL_VARIANCE`].
 ///
 /// # Errors
-/// [`PriorError::NothingFound`] if the levels stop falling, [`PriorError::OutOfTime`].
+/// [`PriorError::NothingFound`] if the rates stop rising, [`PriorError::OutOfTime`].
 fn pilot(gaussian: &Gaussian, streams: Streams, deadline: Deadline) -> Result<Vec<f64>, PriorError> {
     let mut population = Population::from_prior(gaussian, streams);
-    let mut levels: Vec<f64> = Vec::new();
+    let mut rates: Vec<f64> = Vec::new();
+    let mut rate = 0.0;
     loop {
-        deadline.check(|| format!("{} levels set by the pilot population", levels.len()))?;
-        let minima = population.minima();
-        let mut sorted = minima.clone();
-        sorted.sort_by(|a, b| b.total_cmp(a));
-        let gamma = (-sorted[(SURVIVAL * PARTICLES as f64) as usize]).max(0.0);
-        if levels.last().is_some_and(|last| gamma >= *last) {
+        deadline.check(|| format!("{} levels set by the pilot population", rates.len()))?;
+        let violations = population.violations();
+        if relative_variance(&population.log_weights, &violations, f64::INFINITY) <= LAST_VARIANCE {
+            rates.push(f64::INFINITY);
+            return Ok(rates);
+        }
+        let rise = rise_of_variance(&population.log_weights, &violations);
+        if !(rate + rise > rate && rate + rise < f64::INFINITY) {
             return Err(PriorError::NothingFound { method: "splitting", replicates: 1 });
         }
-        levels.push(gamma);
-        if gamma == 0.0 {
-            return Ok(levels);
-        }
-        let survives: Vec<bool> = minima.iter().map(|&minimum| minimum >= -gamma).collect();
-        population.renew(&survives, gamma, levels.len() as u64);
+        rate += rise;
+        rates.push(rate);
+        population.weigh(&violations, rise);
+        population.renew(rate, rates.len() as u64);
     }
 }
 
-/// Log of one unbiased estimate of `P`, and the mean share that survived a level.
+/// Relative variance of the shares that survive, over a weighted population; NaN if none does.
+fn relative_variance(log_weights: &[f64], violations: &[f64], rise: f64) -> f64 {
+    let (mut weights, mut shares, mut squares) = (0.0, 0.0, 0.0);
+    for (log_weight, &violation) in log_weights.iter().zip(violations) {
+        let (weight, share) = (log_weight.exp(), log_survival(violation, rise).exp());
+        weights += weight;
+        shares += weight * share;
+        squares += weight * share * share;
+    }
+    squares * weights / (shares * shares) - 1.0
+}
+
+/// The rise of the rate at which the shares have [`LEVEL_VARIANCE`], by bisection: it grows with the rise.
+fn rise_of_variance(log_weights: &[f64], violations: &[f64]) -> f64 {
+    /// Digits of a rise in binary; it may be any number near the right one.
+    const BISECTIONS: usize = 20;
+    let below = |rise: f64| relative_variance(log_weights, violations, rise) < LEVEL_VARIANCE;
+    let largest = violations.iter().copied().fold(0.0, f64::max);
+    let (mut low, mut high) = (0.0, largest.recip());
+    while below(high) {
+        (low, high) = (high, 2.0 * high);
+    }
+    for _ in 0..BISECTIONS {
+        let middle = 0.5 * (low + high);
+        if below(middle) { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Log of one unbiased estimate of `P`, and how often its population was resampled.
 ///
 /// # Errors
 /// [`PriorError::OutOfTime`].
 fn replicate(
     gaussian: &Gaussian,
-    levels: &[f64],
+    rates: &[f64],
     streams: Streams,
     deadline: Deadline,
-) -> Result<(f64, f64), PriorError> {
+) -> Result<(f64, u64), PriorError> {
     let mut population = Population::from_prior(gaussian, streams);
-    let (mut log_estimate, mut shares) = (0.0, 0.0);
-    for (level, &gamma) in levels.iter().enumerate() {
-        deadline.check(|| format!("level {level} of {} in one of the first replicates", levels.len()))?;
-        let survives: Vec<bool> = population.minima().iter().map(|&minimum| minimum >= -gamma).collect();
-        let share = survives.iter().filter(|&&survives| survives).count() as f64 / PARTICLES as f64;
-        if share == 0.0 {
-            return Ok((f64::NEG_INFINITY, 0.0));
+    let mut last = 0.0;
+    for (level, &rate) in rates.iter().enumerate() {
+        deadline.check(|| format!("level {level} of {} in one of the first replicates", rates.len()))?;
+        population.weigh(&population.violations(), rate - last);
+        if rate < f64::INFINITY {
+            population.renew(rate, level as u64);
         }
-        log_estimate += share.ln();
-        shares += share;
-        if level + 1 < levels.len() {
-            population.renew(&survives, gamma, level as u64);
-        }
+        last = rate;
     }
-    Ok((log_estimate, shares / levels.len() as f64))
+    Ok((population.log_product + summarise(&population.log_weights).0, population.resamplings))
 }
 
 #[cfg(test)]
