@@ -339,7 +339,7 @@ ROWS = [
         inputs="digits",
         size=150,
         growth=Growth(
-            (20, 40, 80), 3.0, "n^2 per particle, sweep and level, and levels in proportion to -log P, here about n"
+            (20, 40, 80), 2.5, "n^2 per particle and level, and levels in proportion to the root of n"
         ),
         wanted=Wanted(seconds=20.0),
         repetitions=1,

@@ -32,14 +32,18 @@ use std::time::Instant;
 const REPLICATES: usize = LEAST_REPLICATES;
 /// Particles of a replicate at the least; there are no fewer than points.
 ///
-/// With levels of [`LEVEL_VARIANCE`] the variance of a replicate's log is below 1 then, where the mean of replicates takes no
+/// With levels of [`level_variance`] the variance of a replicate's log is below 1 then, where the mean of replicates takes no
 /// more work than one of fewer and larger ones.
 const LEAST_PARTICLES: usize = 256;
-/// Relative variance of the shares by which the pilot lets a level weight its particles.
+/// Relative variance of the shares by which the pilot lets a level weight its particles, at `n` points.
 ///
-/// Levels are in proportion to its root's inverse, and so are sweeps, of which there is one a level; for as much work in all,
-/// more particles at fewer levels lose where a population has not settled from one level to the next.
-const LEVEL_VARIANCE: f64 = 0.02;
+/// Levels are in proportion to `sqrt(n / variance)`, and so are sweeps, of which there is one a level; what a replicate gathers
+/// is in proportion to `sqrt(n variance)`, which is the same from 4 to 100 points. Beyond, less would be lost to the work: as much
+/// of it in more particles at fewer levels loses where a population has not settled from one level to the next.
+fn level_variance(points: usize) -> f64 {
+    (2.0 / points as f64).clamp(0.02, 0.5)
+}
+
 /// The same for the last level, which only those survive that meet all constraints: half of the particles.
 const LAST_VARIANCE: f64 = 1.0;
 /// Effective share of the particles below which they are resampled: resampling adds a variance of its own.
@@ -187,7 +191,7 @@ fn log_survival(violation: f64, rise: f64) -> f64 {
     if violation > 0.0 { -rise * violation } else { 0.0 }
 }
 
-/// Rates `1 / gamma_1 < ... < 1 / gamma_T = infinity` at which shares have about [`LEVEL_VARIANCE`].
+/// Rates `1 / gamma_1 < ... < 1 / gamma_T = infinity` at which shares have about [`level_variance`].
 ///
 /// # Errors
 /// [`PriorError::NothingFound`] if the rates stop rising, [`PriorError::OutOfTime`].
@@ -202,7 +206,7 @@ fn pilot(gaussian: &Gaussian, streams: Streams, deadline: Deadline) -> Result<Ve
             rates.push(f64::INFINITY);
             return Ok(rates);
         }
-        let rise = rise_of_variance(&population.log_weights, &violations);
+        let rise = rise_of_variance(level_variance(gaussian.point_count()), &population.log_weights, &violations);
         if !(rate + rise > rate && rate + rise < f64::INFINITY) {
             return Err(PriorError::NothingFound { method: "splitting", replicates: 1 });
         }
@@ -225,11 +229,11 @@ fn relative_variance(log_weights: &[f64], violations: &[f64], rise: f64) -> f64 
     squares * weights / (shares * shares) - 1.0
 }
 
-/// The rise of the rate at which the shares have [`LEVEL_VARIANCE`], by bisection: it grows with the rise.
-fn rise_of_variance(log_weights: &[f64], violations: &[f64]) -> f64 {
+/// The rise of the rate at which the shares have a relative variance, by bisection: it grows with the rise.
+fn rise_of_variance(variance: f64, log_weights: &[f64], violations: &[f64]) -> f64 {
     /// Digits of a rise in binary; it may be any number near the right one.
     const BISECTIONS: usize = 20;
-    let below = |rise: f64| relative_variance(log_weights, violations, rise) < LEVEL_VARIANCE;
+    let below = |rise: f64| relative_variance(log_weights, violations, rise) < variance;
     let largest = violations.iter().copied().fold(0.0, f64::max);
     let (mut low, mut high) = (0.0, largest.recip());
     while below(high) {
