@@ -30,6 +30,7 @@ impl Instructions {
     }
 
     /// What is wrong with the environment variable.
+    #[cfg(feature = "cli")]
     pub fn check() -> Result<(), String> {
         Self::chosen().map(|_| ())
     }
