@@ -160,13 +160,18 @@ fn bound_here(
     greatest: &mut Lanes,
 ) {
     let (mut from, mut to) = ([f64::NEG_INFINITY; LANES], [f64::INFINITY; LANES]);
+    // Copies, so that what is written is seen to be none of what is read, and stays in registers.
+    let steps = *steps;
     for ((distances, last), next) in distances.iter_mut().zip(last).zip(next) {
+        let (slope, least, greatest) = (last.slope, next.least, next.greatest);
+        let mut moved = *distances;
         for lane in 0..LANES {
-            distances[lane] += last.slope * steps[lane];
-            let (low, high) = (distances[lane] * next.least, distances[lane] * next.greatest);
+            moved[lane] += slope * steps[lane];
+            let (low, high) = (moved[lane] * least, moved[lane] * greatest);
             from[lane] = if low > from[lane] { low } else { from[lane] };
             to[lane] = if high < to[lane] { high } else { to[lane] };
         }
+        *distances = moved;
     }
     (*least, *greatest) = (from, to);
 }
