@@ -66,15 +66,12 @@ impl<'a> Exact<'a> {
 fn widen(values: &[f32], out: &mut [f64]) {
     vectorised(
         #[inline(always)]
-        move || widen_here(values, out),
+        move || {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = f64::from(*value);
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn widen_here(values: &[f32], out: &mut [f64]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = f64::from(*value);
-    }
 }
 
 /// One layer on some inputs; the operations and so the bits are the same on vectors of any width.

@@ -57,19 +57,16 @@ impl Signs {
 fn signs_of(logits: &[f32], bounds: &[f32]) -> (u64, u64) {
     vectorised(
         #[inline(always)]
-        move || signs_of_here(logits, bounds),
+        move || {
+            let (mut positive, mut near) = (0, 0);
+            for (column, (logit, bound)) in logits.iter().zip(bounds).enumerate() {
+                positive |= u64::from(logit > bound) << column;
+                // Written so that NaN and an infinite bound are near.
+                near |= u64::from(!(logit.abs() > *bound)) << column;
+            }
+            (positive, near)
+        },
     )
-}
-
-#[inline(always)]
-fn signs_of_here(logits: &[f32], bounds: &[f32]) -> (u64, u64) {
-    let (mut positive, mut near) = (0, 0);
-    for (column, (logit, bound)) in logits.iter().zip(bounds).enumerate() {
-        positive |= u64::from(logit > bound) << column;
-        // Written so that NaN and an infinite bound are near.
-        near |= u64::from(!(logit.abs() > *bound)) << column;
-    }
-    (positive, near)
 }
 
 /// The positions of the ones, ascending.

@@ -226,13 +226,10 @@ impl Draw<'_> {
 fn scaled(factor: f32, values: &[f32], out: &mut [f32]) {
     vectorised(
         #[inline(always)]
-        move || scaled_here(factor, values, out),
+        move || {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = factor * value;
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn scaled_here(factor: f32, values: &[f32], out: &mut [f32]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = factor * value;
-    }
 }

@@ -75,17 +75,17 @@ fn groups_mut(values: &mut [f64]) -> &mut [[f64; GROUP]] {
 fn relu_covariances(c: &mut [[f64; GROUP]], p: &[[f64; GROUP]], q: &[[f64; GROUP]]) {
     vectorised(
         #[inline(always)]
-        move || relu_covariances_here(c, p, q),
+        move || {
+            for ((c, p), q) in c.iter_mut().zip(p).zip(q) {
+                // A copy, so that what is written is seen to be none of what is read.
+                let mut covariances = *c;
+                for k in 0..GROUP {
+                    covariances[k] = relu(covariances[k], p[k], q[k]);
+                }
+                *c = covariances;
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn relu_covariances_here(c: &mut [[f64; GROUP]], p: &[[f64; GROUP]], q: &[[f64; GROUP]]) {
-    for ((c, p), q) in c.iter_mut().zip(p).zip(q) {
-        for k in 0..GROUP {
-            c[k] = relu(c[k], p[k], q[k]);
-        }
-    }
 }
 
 #[inline(always)]
@@ -119,25 +119,25 @@ pub(super) fn relu_tangents(deficit: &mut [f64], excess: &mut [f64], tangent: &m
 fn relu_tangent_groups(deficit: &mut [[f64; GROUP]], excess: &mut [[f64; GROUP]], tangent: &mut [[f64; GROUP]]) {
     vectorised(
         #[inline(always)]
-        move || relu_tangent_groups_here(deficit, excess, tangent),
+        move || {
+            for ((deficit, excess), tangent) in deficit.iter_mut().zip(excess).zip(tangent) {
+                // Copies, so that what is written is seen to be none of what is read.
+                let (mut deficits, mut excesses, mut tangents) = (*deficit, *excess, *tangent);
+                for k in 0..GROUP {
+                    let (d, e) = (deficits[k].sqrt(), excesses[k].sqrt());
+                    let (half, half_complement) = angles(d, e);
+                    let theta = half + half;
+                    let (r, c) = (0.5 * (deficits[k] + excesses[k]), 0.5 * (excesses[k] - deficits[k]));
+                    let direct = d * e - theta * c;
+                    let g = if theta < SERIES_BELOW { r * sine_deficit(theta) } else { direct };
+                    deficits[k] = 0.5 * deficits[k] - FRAC_1_2PI * g;
+                    excesses[k] = 0.5 * excesses[k] + FRAC_1_2PI * g;
+                    tangents[k] *= FRAC_1_PI * half_complement;
+                }
+                (*deficit, *excess, *tangent) = (deficits, excesses, tangents);
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn relu_tangent_groups_here(deficit: &mut [[f64; GROUP]], excess: &mut [[f64; GROUP]], tangent: &mut [[f64; GROUP]]) {
-    for ((deficit, excess), tangent) in deficit.iter_mut().zip(excess).zip(tangent) {
-        for k in 0..GROUP {
-            let (d, e) = (deficit[k].sqrt(), excess[k].sqrt());
-            let (half, half_complement) = angles(d, e);
-            let theta = half + half;
-            let (r, c) = (0.5 * (deficit[k] + excess[k]), 0.5 * (excess[k] - deficit[k]));
-            let direct = d * e - theta * c;
-            let g = if theta < SERIES_BELOW { r * sine_deficit(theta) } else { direct };
-            deficit[k] = 0.5 * deficit[k] - FRAC_1_2PI * g;
-            excess[k] = 0.5 * excess[k] + FRAC_1_2PI * g;
-            tangent[k] *= FRAC_1_PI * half_complement;
-        }
-    }
 }
 
 /// Angle below which `sin theta - theta cos theta` is summed as a series: it would cancel.

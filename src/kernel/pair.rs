@@ -398,45 +398,35 @@ fn add_all_squares(
 ) {
     vectorised(
         #[inline(always)]
-        move || add_all_squares_here(linear, offset, region, lanes, tables, ratio, spread),
-    );
-}
-
-#[inline(always)]
-fn add_all_squares_here(
-    linear: &Linear,
-    offset: Offset,
-    region: Region,
-    lanes: usize,
-    tables: [&[f64]; 2],
-    ratio: &[f64],
-    spread: &mut [f64],
-) {
-    let window = &linear.window;
-    let (columns, share) = (linear.padded()[1], linear.share());
-    let row_len = region.extent[1] * lanes;
-    for y in 0..region.extent[0] {
-        let spread = &mut spread[y * row_len..(y + 1) * row_len];
-        let ratio = &ratio[y * row_len..(y + 1) * row_len];
-        let here = [region.origin[0] + y, region.origin[1]];
-        let there = [0, 1].map(|axis| here[axis].wrapping_add_signed(offset[axis]));
-        for i in 0..window.size[0] {
-            for j in 0..window.size[1] {
-                let start =
-                    |at: [usize; 2]| ((at[0] * window.stride[0] + i) * columns + at[1] * window.stride[1] + j) * lanes;
-                let (from, to) = (&tables[0][start(here)..], &tables[1][start(there)..]);
-                if window.stride[1] == 1 {
-                    add_squares(spread, ratio, from, to, share);
-                } else {
-                    let step = window.stride[1] * lanes;
-                    let positions = spread.chunks_exact_mut(lanes).zip(ratio.chunks_exact(lanes)).enumerate();
-                    for (x, (spread, ratio)) in positions {
-                        add_squares(spread, ratio, &from[x * step..], &to[x * step..], share);
+        move || {
+            let window = &linear.window;
+            let (columns, share) = (linear.padded()[1], linear.share());
+            let row_len = region.extent[1] * lanes;
+            for y in 0..region.extent[0] {
+                let spread = &mut spread[y * row_len..(y + 1) * row_len];
+                let ratio = &ratio[y * row_len..(y + 1) * row_len];
+                let here = [region.origin[0] + y, region.origin[1]];
+                let there = [0, 1].map(|axis| here[axis].wrapping_add_signed(offset[axis]));
+                for i in 0..window.size[0] {
+                    for j in 0..window.size[1] {
+                        let start = |at: [usize; 2]| {
+                            ((at[0] * window.stride[0] + i) * columns + at[1] * window.stride[1] + j) * lanes
+                        };
+                        let (from, to) = (&tables[0][start(here)..], &tables[1][start(there)..]);
+                        if window.stride[1] == 1 {
+                            add_squares(spread, ratio, from, to, share);
+                        } else {
+                            let step = window.stride[1] * lanes;
+                            let positions = spread.chunks_exact_mut(lanes).zip(ratio.chunks_exact(lanes)).enumerate();
+                            for (x, (spread, ratio)) in positions {
+                                add_squares(spread, ratio, &from[x * step..], &to[x * step..], share);
+                            }
+                        }
                     }
                 }
             }
-        }
-    }
+        },
+    );
 }
 
 /// `spread += share (to - ratio from)^2`.

@@ -81,7 +81,11 @@ pub(super) struct BoxSum<'a> {
 impl BoxSum<'_> {
     /// Runs it: adds to `output`, or replaces what stands there; `line` is scratch.
     pub fn run(&self, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
-        run_box_sum(self, accumulate, input, output, line);
+        // Compiled for each width of vector instructions, as the duals are.
+        vectorised(
+            #[inline(always)]
+            move || self.run_here(accumulate, input, output, line),
+        );
     }
 
     #[inline(always)]
@@ -124,14 +128,6 @@ impl BoxSum<'_> {
         let position = (self.output.origin[axis] + index) * self.window.stride[axis] + tap;
         position as isize - (self.window.before[axis] + self.input.origin[axis]) as isize
     }
-}
-
-/// Compiled for each width of vector instructions, as the duals are.
-fn run_box_sum(sum: &BoxSum<'_>, accumulate: bool, input: &[f64], output: &mut [f64], line: &mut Vec<f64>) {
-    vectorised(
-        #[inline(always)]
-        move || sum.run_here(accumulate, input, output, line),
-    )
 }
 
 /// `out = sum over rows`, a row after the other.

@@ -35,19 +35,18 @@ pub fn fill_normals(generator: &mut WideChaCha, out: &mut [f32]) {
 fn fill(radii: &[u32], angles: &[u32], first: &mut [f32], second: &mut [f32]) -> u32 {
     vectorised(
         #[inline(always)]
-        move || fill_here(radii, angles, first, second),
+        move || {
+            for (((radius, angle), first), second) in
+                radii.iter().zip(angles).zip(first.iter_mut()).zip(second.iter_mut())
+            {
+                (*first, *second) = pair_of_numbers(*radius, *angle);
+            }
+            if first.len() > second.len() {
+                first[second.len()] = pair_of_numbers(radii[second.len()], angles[second.len()]).0;
+            }
+            radii.iter().fold(u32::MAX, |least, radius| least.min(*radius))
+        },
     )
-}
-
-#[inline(always)]
-fn fill_here(radii: &[u32], angles: &[u32], first: &mut [f32], second: &mut [f32]) -> u32 {
-    for (((radius, angle), first), second) in radii.iter().zip(angles).zip(first.iter_mut()).zip(second.iter_mut()) {
-        (*first, *second) = pair_of_numbers(*radius, *angle);
-    }
-    if first.len() > second.len() {
-        first[second.len()] = pair_of_numbers(radii[second.len()], angles[second.len()]).0;
-    }
-    radii.iter().fold(u32::MAX, |least, radius| least.min(*radius))
 }
 
 #[inline(always)]

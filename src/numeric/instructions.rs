@@ -70,8 +70,9 @@ impl Instructions {
 
 /// Runs a loop compiled for the instruction set in use. The operations and so the bits are the same in all of them.
 ///
-/// The loop is a function of its own, inlined always, whose arguments the closure moves: so the compiler knows that they do not
-/// overlap.
+/// A closure of more than a few lines is to be inlined always (`#[inline(always)] move ||`), or it may be left to the baseline. The
+/// compiler does not know that captured slices do not overlap: a loop that reads again what it might have written copies it to a
+/// local first.
 #[inline]
 pub(crate) fn vectorised<T>(work: impl FnOnce() -> T) -> T {
     Instructions::get().dispatch(work)

@@ -93,27 +93,25 @@ impl Default for Scratch {
 fn masses(scratch: &mut Scratch) {
     vectorised(
         #[inline(always)]
-        move || masses_here(scratch),
+        move || {
+            let Scratch { z, tail, log_mass, .. } = scratch;
+            let mut ratios = [0.0; LANES];
+            for (ratio, z) in ratios.iter_mut().zip(z.iter()) {
+                *ratio = mills_ratio(z.abs());
+            }
+            for (((z, ratio), tail), log_mass) in z.iter().zip(&ratios).zip(tail).zip(log_mass) {
+                let half_square = 0.5 * z * z;
+                *tail = FRAC_1_SQRT_TAU * exp_of_negative(half_square) * ratio;
+                let negative = *z < 0.0;
+                let complement = 1.0 - *tail;
+                let logarithm = ln(if negative { *ratio } else { complement });
+                // What the subtraction from 1 rounded away.
+                let lost = (1.0 - complement) - *tail;
+                *log_mass =
+                    if negative { logarithm - half_square - LOG_SQRT_TAU } else { logarithm + lost / complement };
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn masses_here(scratch: &mut Scratch) {
-    let Scratch { z, tail, log_mass, .. } = scratch;
-    let mut ratios = [0.0; LANES];
-    for (ratio, z) in ratios.iter_mut().zip(z.iter()) {
-        *ratio = mills_ratio(z.abs());
-    }
-    for (((z, ratio), tail), log_mass) in z.iter().zip(&ratios).zip(tail).zip(log_mass) {
-        let half_square = 0.5 * z * z;
-        *tail = FRAC_1_SQRT_TAU * exp_of_negative(half_square) * ratio;
-        let negative = *z < 0.0;
-        let complement = 1.0 - *tail;
-        let logarithm = ln(if negative { *ratio } else { complement });
-        // What the subtraction from 1 rounded away.
-        let lost = (1.0 - complement) - *tail;
-        *log_mass = if negative { logarithm - half_square - LOG_SQRT_TAU } else { logarithm + lost / complement };
-    }
 }
 
 /// Draws of a chunk, and whether one is too far out; compiled as [`masses`]. Algorithm AS 241 (Wichura 1988), as in
@@ -121,31 +119,28 @@ fn masses_here(scratch: &mut Scratch) {
 fn invert(scratch: &mut Scratch) -> bool {
     vectorised(
         #[inline(always)]
-        move || invert_here(scratch),
+        move || {
+            let Scratch { z, uniforms, tail, log_mass, draws, log_tail, far } = scratch;
+            let known = z.iter().zip(uniforms.iter()).zip(tail.iter().zip(log_mass.iter()));
+            for (((z, u), (tail, log_mass)), (draw, (log_tail, far))) in
+                known.zip(draws.iter_mut().zip(log_tail.iter_mut().zip(far.iter_mut())))
+            {
+                let q = u * if *z < 0.0 { *tail } else { 1.0 - tail } - 0.5;
+                let upper = q > 0.425;
+                // 1 - u (1 - tail) without cancellation.
+                let logarithm = ln(if upper { (1.0 - u) + u * tail } else { *u });
+                *log_tail = if upper { logarithm } else { logarithm + log_mass };
+                let r = (-*log_tail).sqrt();
+                let centre = q * ratio(0.180_625 - q * q, &CENTRE_NUMERATOR, &CENTRE_DENOMINATOR);
+                let outside = ratio(r - 1.6, &TAIL_NUMERATOR, &TAIL_DENOMINATOR);
+                let sign = if upper { -1.0 } else { 1.0 };
+                let is_central = q.abs() <= 0.425;
+                *draw = if is_central { -centre } else { sign * outside };
+                *far = if is_central || r <= 5.0 { 0.0 } else { sign };
+            }
+            far.iter().any(|sign| *sign != 0.0)
+        },
     )
-}
-
-#[inline(always)]
-fn invert_here(scratch: &mut Scratch) -> bool {
-    let Scratch { z, uniforms, tail, log_mass, draws, log_tail, far } = scratch;
-    let known = z.iter().zip(uniforms.iter()).zip(tail.iter().zip(log_mass.iter()));
-    for (((z, u), (tail, log_mass)), (draw, (log_tail, far))) in
-        known.zip(draws.iter_mut().zip(log_tail.iter_mut().zip(far.iter_mut())))
-    {
-        let q = u * if *z < 0.0 { *tail } else { 1.0 - tail } - 0.5;
-        let upper = q > 0.425;
-        // 1 - u (1 - tail) without cancellation.
-        let logarithm = ln(if upper { (1.0 - u) + u * tail } else { *u });
-        *log_tail = if upper { logarithm } else { logarithm + log_mass };
-        let r = (-*log_tail).sqrt();
-        let centre = q * ratio(0.180_625 - q * q, &CENTRE_NUMERATOR, &CENTRE_DENOMINATOR);
-        let outside = ratio(r - 1.6, &TAIL_NUMERATOR, &TAIL_DENOMINATOR);
-        let sign = if upper { -1.0 } else { 1.0 };
-        let is_central = q.abs() <= 0.425;
-        *draw = if is_central { -centre } else { sign * outside };
-        *far = if is_central || r <= 5.0 { 0.0 } else { sign };
-    }
-    far.iter().any(|sign| *sign != 0.0)
 }
 
 /// [`mills`](super::normal::mills) to a few units in the last place, by one polynomial for all `x >= 0`: no table is looked up, so

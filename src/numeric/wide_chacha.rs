@@ -67,27 +67,26 @@ impl WideChaCha {
 fn blocks(state: &[u32; WORDS], out: &mut Numbers) {
     vectorised(
         #[inline(always)]
-        move || blocks_here(state, out),
+        move || {
+            // A copy, which is seen not to be `out`.
+            let state = *state;
+            let counter = u64::from(state[13]) << 32 | u64::from(state[12]);
+            for lane in 0..LANES {
+                let mut start = state;
+                let block = counter.wrapping_add(lane as u64);
+                (start[12], start[13]) = (block as u32, (block >> 32) as u32);
+                let mut x = start;
+                // Written out: vectors are made of loops without loops inside.
+                double_round(&mut x);
+                double_round(&mut x);
+                double_round(&mut x);
+                double_round(&mut x);
+                for ((out, x), start) in out.iter_mut().zip(x).zip(start) {
+                    out[lane] = x.wrapping_add(start);
+                }
+            }
+        },
     );
-}
-
-#[inline(always)]
-fn blocks_here(state: &[u32; WORDS], out: &mut Numbers) {
-    let counter = u64::from(state[13]) << 32 | u64::from(state[12]);
-    for lane in 0..LANES {
-        let mut start = *state;
-        let block = counter.wrapping_add(lane as u64);
-        (start[12], start[13]) = (block as u32, (block >> 32) as u32);
-        let mut x = start;
-        // Written out: vectors are made of loops without loops inside.
-        double_round(&mut x);
-        double_round(&mut x);
-        double_round(&mut x);
-        double_round(&mut x);
-        for ((out, x), start) in out.iter_mut().zip(x).zip(start) {
-            out[lane] = x.wrapping_add(start);
-        }
-    }
 }
 
 #[inline(always)]

@@ -41,7 +41,7 @@ const LEAST_PARTICLES: usize = 256;
 /// is in proportion to `sqrt(n variance)`, which is the same from 4 to 100 points. Beyond, less would be lost to the work: as much
 /// of it in more particles at fewer levels loses where a population has not settled from one level to the next.
 fn level_variance(points: usize) -> f64 {
-    (2.0 / points as f64).clamp(0.02, 0.5)
+    (2.0 / points as f64).clamp(0.02, 0.1)
 }
 
 /// The same for the last level, which only those survive that meet all constraints: half of the particles.

@@ -122,12 +122,12 @@ impl Gaussian {
 
     /// Moves up to [`LANES`] particles, whose values are at `distances` above their thresholds.
     fn sweep_group(&self, distances: &mut [Lanes], mut coordinates: ArrayViewMut2<f64>, generator: &mut ChaCha8Rng) {
-        let (mut least, mut greatest, mut steps) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let mut steps = [0.0; LANES];
         let mut last = &self.columns[0];
         for (mut row, column) in coordinates.outer_iter_mut().zip(&self.columns) {
             let first = last.first.min(column.first);
             let ties = (&last.ties[first..], &column.ties[first..]);
-            bound(&mut distances[first..], ties, &steps, &mut least, &mut greatest);
+            let [least, greatest] = bound(&mut distances[first..], ties, steps);
             for (lane, z) in row.iter_mut().enumerate() {
                 let exponential: f64 = Exp1.sample(&mut *generator);
                 let reach = (*z * *z + 2.0 * exponential).sqrt();
@@ -142,38 +142,28 @@ impl Gaussian {
     }
 }
 
-/// Moves the distances by the steps of the last coordinate, and bounds those of the next one, with the ties of both. Compiled
-/// for each width of vectors; the operations and so the bits are the same in all of them.
-fn bound(distances: &mut [Lanes], ties: (&[Tie], &[Tie]), steps: &Lanes, least: &mut Lanes, greatest: &mut Lanes) {
+/// Moves the distances by the steps of the last coordinate, and returns the least and the greatest step of the next one, with
+/// the ties of both. Compiled for each width of vectors; the operations and so the bits are the same in all of them.
+fn bound(distances: &mut [Lanes], (last, next): (&[Tie], &[Tie]), steps: Lanes) -> [Lanes; 2] {
     vectorised(
         #[inline(always)]
-        move || bound_here(distances, ties, steps, least, greatest),
-    );
-}
-
-#[inline(always)]
-fn bound_here(
-    distances: &mut [Lanes],
-    (last, next): (&[Tie], &[Tie]),
-    steps: &Lanes,
-    least: &mut Lanes,
-    greatest: &mut Lanes,
-) {
-    let (mut from, mut to) = ([f64::NEG_INFINITY; LANES], [f64::INFINITY; LANES]);
-    // Copies, so that what is written is seen to be none of what is read, and stays in registers.
-    let steps = *steps;
-    for ((distances, last), next) in distances.iter_mut().zip(last).zip(next) {
-        let (slope, least, greatest) = (last.slope, next.least, next.greatest);
-        let mut moved = *distances;
-        for lane in 0..LANES {
-            moved[lane] += slope * steps[lane];
-            let (low, high) = (moved[lane] * least, moved[lane] * greatest);
-            from[lane] = if low > from[lane] { low } else { from[lane] };
-            to[lane] = if high < to[lane] { high } else { to[lane] };
-        }
-        *distances = moved;
-    }
-    (*least, *greatest) = (from, to);
+        move || {
+            let (mut from, mut to) = ([f64::NEG_INFINITY; LANES], [f64::INFINITY; LANES]);
+            for ((distances, last), next) in distances.iter_mut().zip(last).zip(next) {
+                let (slope, least, greatest) = (last.slope, next.least, next.greatest);
+                // A copy, so that what is written is seen to be none of what is read, and stays in registers.
+                let mut moved = *distances;
+                for lane in 0..LANES {
+                    moved[lane] += slope * steps[lane];
+                    let (low, high) = (moved[lane] * least, moved[lane] * greatest);
+                    from[lane] = if low > from[lane] { low } else { from[lane] };
+                    to[lane] = if high < to[lane] { high } else { to[lane] };
+                }
+                *distances = moved;
+            }
+            [from, to]
+        },
+    )
 }
 
 /// `A` (`n x rank`) with `A A^T` equal to the matrix in pivot order, by Cholesky factorisation with the largest
