@@ -261,13 +261,20 @@ def repeat(package: Package, arguments: Namespace) -> int:
     changed = 0
 
     def decisions(cell: dict[str, Any]) -> dict[tuple[str, str, str], str]:
-        """A failure that has been declared since is the same decision."""
-        verdicts = {(r["law"], r["estimator"], r["case"]): r["verdict"] for r in cell.get("laws", [])}
-        return {key: "fail" if verdict == "known" else verdict for key, verdict in verdicts.items()}
+        """A failure that has been declared since is the same decision, and whether a declaration is needed is none on the package."""
+        return {
+            (r["law"], r["estimator"], r["case"]): "fail" if r["cause"] == "known" else r["verdict"]
+            for r in cell.get("laws", [])
+            if r["law"] != "gate.known"
+        }
 
     for cell in cells(package, arguments):
         if cell["id"] not in before:
             print(f"{package.name} {cell['id']}: nothing on file to compare with")
+            continue
+        if cell.get("reason") and not before[cell["id"]].get("reason"):
+            changed += 1
+            print(f"{package.name} {cell['id']}: no decisions, {cell['reason']}")
             continue
         old, new = decisions(before[cell["id"]]), decisions(cell)
         other = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))

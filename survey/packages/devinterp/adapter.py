@@ -13,10 +13,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 warnings.simplefilter("ignore")
 CHAINS, DRAWS, BURN_IN, STEP = 8, 150, 100, 8e-4
+# Chains that look at the curvatures ahead.
+PROBES = 4
 
 
 def curvatures(case):
-    """Eigenvalues of the Hessian, ascending."""
+    """Eigenvalues of the Hessian where the parameters are, ascending."""
     parameters = list(case.net.parameters())
     gradient = torch.autograd.grad(case.loss(case.net(case.x), case.y), parameters, create_graph=True, materialize_grads=True)
     rows = [
@@ -29,24 +31,55 @@ def curvatures(case):
     return torch.linalg.eigvalsh(matrix)
 
 
+def potential_curvatures(case, n_beta):
+    """Least and greatest curvature of the potential that short chains of the same steps meet: at the parameters, along every
+    step, and where the chains end."""
+    parameters = list(case.net.parameters())
+    localisation = case.options["localisation"]
+    generator = torch.Generator().manual_seed(case.seed % 2**31)
+
+    def put(theta):
+        with torch.no_grad():
+            torch.nn.utils.vector_to_parameters(theta, parameters)
+
+    def slope(theta):
+        put(theta)
+        gradient = torch.autograd.grad(case.loss(case.net(case.x), case.y), parameters, materialize_grads=True)
+        return n_beta * torch.cat([part.reshape(-1) for part in gradient]) + localisation * (theta - case.theta)
+
+    ends, along = [curvatures(case)[[0, -1]]], [0.0]
+    for _ in range(PROBES):
+        theta = case.theta
+        here = slope(theta)
+        for _ in range(BURN_IN):
+            step = STEP**0.5 * torch.randn(len(theta), generator=generator) - STEP / 2 * here
+            there = slope(theta + step)
+            along.append(float((there - here).norm() / step.norm()))
+            theta, here = theta + step, there
+        ends.append(curvatures(case)[[0, -1]])
+    put(case.theta)
+    ends = localisation + n_beta * torch.stack(ends)
+    return float(ends[:, 0].min()), max(float(ends[:, 1].max()), *along)
+
+
 def vouch(case, n_beta):
     """Declines where the step would be too long for the accuracy that is declared, or the chains too short.
 
     Along a direction of curvature h of the potential, steps of length e have a variance too large by e h / (4 - e h), and
     forget a share of 1 - e h / 2 of where they are.
     """
-    ends = case.options["localisation"] + n_beta * curvatures(case)[[0, -1]]
-    step = STEP * float(ends[1])
-    if step / (4 - step) > 0.083 or step > 4:
-        raise Skip(f"steps of {STEP} are too long for a curvature of {float(ends[1]):.3g}: the caller chooses shorter ones")
-    memory = 1 - STEP * float(ends[0]) / 2
+    least, greatest = potential_curvatures(case, n_beta)
+    step = STEP * greatest
+    if step > 4 or step / (4 - step) > 0.083:
+        raise Skip(f"steps of {STEP} are too long for a curvature of {greatest:.3g}: the caller chooses shorter ones")
+    memory = 1 - STEP * least / 2
     if memory >= 1 or memory**BURN_IN / (1 - memory) / DRAWS > 0.0085:
-        raise Skip(f"chains of {BURN_IN + DRAWS} steps do not settle at a curvature of {float(ends[0]):.3g}: the caller asks for more")
+        raise Skip(f"chains of {BURN_IN + DRAWS} steps do not settle at a curvature of {least:.3g}: the caller asks for more")
 
 
 def answer(request):
     case = TorchCase(request)
-    case.limit(40)
+    case.limit(50)
     case.without("batch_norm")
     n = len(case.x)
     if n < 2:
