@@ -1,8 +1,9 @@
 //! Our side of `benches/peers/run.py`, which times this crate and other programs in turn on the same inputs.
 //!
 //! `peers --serve ROW DIR [--size N]` reads the inputs of a row from the `.npy` files in DIR, says on one line that it is ready,
-//! and then does the work once for each line on stdin, answering with one line of JSON: the seconds of the work alone, an answer
-//! to compare, and diagnostics. The clock is read here and not by the caller, so that neither pipes nor JSON are timed.
+//! and then, for each line on stdin, does the work as often as the line says, answering with one line of JSON: the seconds of each
+//! time, the last answer to compare, and diagnostics. The clock is read here and not by the caller, so that neither pipes nor JSON
+//! are timed, and short work is done in a row, as its users do it: threads do not fall asleep in between.
 //!
 //! `peers --test` does the work of every row at a tiny size, and checks what it can: the same work twice gives the same bits, and
 //! probabilities that are known come out. Inputs are never drawn here, except for that.
@@ -416,8 +417,10 @@ fn serve(name: &str, folder: &Path, size: Option<usize>) -> Result<(), Failure> 
         writeln!(stdout, "{ready}")?;
         stdout.flush()?;
         for line in std::io::stdin().lock().lines() {
-            line?;
-            let Answer { seconds, answer, info } = work()?;
+            let times: usize = line?.trim().parse()?;
+            let answers = (0..times).map(|_| work()).collect::<Result<Vec<Answer>, Failure>>()?;
+            let seconds: Vec<f64> = answers.iter().map(|answer| answer.seconds).collect();
+            let Answer { answer, info, .. } = answers.last().ok_or("a line that asks for no answer")?;
             writeln!(stdout, "{}", serde_json::json!({ "seconds": seconds, "answer": answer, "info": info }))?;
             stdout.flush()?;
         }

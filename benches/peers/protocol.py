@@ -1,7 +1,7 @@
 """What the scripts of the peers share: `python NAME_peer.py WORK DIR SIZE` serves requests as `cargo bench --bench peers` does.
 
-The script says on one line of JSON that it is ready, and then does the work once for each line on stdin and answers with
-{"seconds": the work alone, "answer": numbers to compare, "info": diagnostics}.
+The script says on one line of JSON that it is ready, and then, for each line on stdin, does the work as often as the line says and
+answers with {"seconds": of each time, the work alone, "answer": numbers to compare, "info": diagnostics}.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ def serve(program: str, works: dict[str, Callable[[Path, int], Prepared]]) -> No
     os.dup2(2, 1)
     work, answer = works[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
     print(json.dumps({"program": program}), file=answers, flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        found = work()
-        seconds = time.perf_counter() - start
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            found = work()
+            seconds.append(time.perf_counter() - start)
         numbers, info = answer(found)
         numbers = [float(number) for number in np.atleast_1d(numbers)]
         print(json.dumps({"seconds": seconds, "answer": numbers, "info": info}), file=answers, flush=True)

@@ -38,8 +38,8 @@ sys.path.insert(0, str(SURVEY))
 from harness import environment  # noqa: E402
 from harness.package import Package  # noqa: E402
 
-# A turn of short work is as many requests as fill this many seconds, so that caches and clocks are warm for most of them.
-TURN = 0.1
+# A turn of short work is asked for as often as fills this many seconds, so that caches and clocks are warm for most of it.
+TURN = 0.5
 # Threads of a pool wait actively for a while after their work; the other side begins once they sleep.
 SETTLE = 0.05
 MOST_TURNS = 25
@@ -145,7 +145,7 @@ class Bench:
 
         def ask(name: str, requests: int) -> list[dict[str, Any]]:
             try:
-                return [sides[name].ask() for _ in range(requests)]
+                return sides[name].ask(requests)
             except Failed as error:
                 result[name]["failed"] = f"failed: {error}"
                 result[name]["peak_bytes"] = sides.pop(name).close()
@@ -170,7 +170,7 @@ class Bench:
         # What is slow has no use for a warm-up: its first answer counts.
         slow = sum(first.values()) * row.repetitions > self.seconds
         times = {name: [taken(row, answer)] if slow else [] for name, answer in firsts.items()}
-        bursts = {name: min(20, max(1, math.ceil(TURN / seconds))) for name, seconds in first.items()}
+        bursts = {name: min(1000, max(1, math.ceil(TURN / seconds))) for name, seconds in first.items()}
         begun, turn = time.monotonic(), 1 if slow else 0
         while turn < row.repetitions or (turn < MOST_TURNS and time.monotonic() - begun < self.seconds):
             for name in order:
@@ -201,9 +201,9 @@ class Bench:
                     self.write_inputs(row.inputs, Path(name), size)
                     side = self.ours(row, Path(name), size)
                     try:
-                        seconds = [side.ask()["seconds"]]
+                        seconds = [side.ask()[0]["seconds"]]
                         if seconds[0] < SLOW:
-                            seconds += [side.ask()["seconds"] for _ in range(FITTED - 1)]
+                            seconds += [answer["seconds"] for answer in side.ask(FITTED - 1)]
                     finally:
                         side.close()
                 result["times"].append((size, min(seconds)))
@@ -242,6 +242,15 @@ def compare(agreement: Agreement, ours: dict[str, Any], peer: dict[str, Any]) ->
     return f"{difference / error:.2f} standard errors apart", difference <= agreement.bound * error
 
 
+def written(results: dict[str, dict[str, Any]]) -> str:
+    """JSON with a row per line: there may be hundreds of times in one."""
+    parts = []
+    for what, rows in results.items():
+        lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
+        parts.append(f" {json.dumps(what)}: {{\n{lines}\n }}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
 def fitted(times: list[tuple[int, float]]) -> float:
     """The slope of log time against log size, by least squares."""
     points = [(math.log(size), math.log(seconds)) for size, seconds in times]
@@ -278,7 +287,7 @@ def main() -> int:
         """Written after each row: a run that is broken off loses nothing."""
         results[what][row.name] = result
         if arguments.json:
-            arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+            arguments.json.write_text(written(results))
 
     for row in rows if not arguments.growth_only else []:
         print(f"{row.name}: {row.title}", file=sys.stderr)

@@ -2,10 +2,13 @@
 
 use crate::model::{Architecture, LayerSpec, Model};
 use crate::numeric::Dtype;
+use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis};
 
-/// Samples looked at together: bounds the memory.
-const ROWS: usize = 1024;
+/// Samples looked at together by one thread: what a layer reads and writes of them stays in its cache.
+const ROWS: usize = 64;
+/// Samples among which the first kink is that of the first ReLU.
+const BLOCK: usize = 1024;
 
 /// Inputs of ReLUs that lie within their rounding bound of the kink.
 ///
@@ -45,23 +48,34 @@ impl NearKinks {
 
     /// The same for computations in another format, on numbers that it holds.
     pub fn in_dtype(model: &Model, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>, dtype: Dtype) -> Self {
-        let mut walk = Walk {
-            unit_roundoff: dtype.unit_roundoff(),
-            template: model.architecture(),
-            theta,
-            buffers,
-            activations: 0,
-            first_sample: 0,
-            found: Self::default(),
-        };
-        if has_relu(&model.architecture().layers) {
-            for rows in inputs.axis_chunks_iter(Axis(0), ROWS) {
-                let input = Values { at: rows.to_owned(), error: Array2::zeros(rows.dim()) };
-                walk.chain(&model.architecture().layers, model.architecture().input.clone(), input);
-                walk = Walk { theta, buffers, activations: 0, first_sample: walk.first_sample + rows.nrows(), ..walk };
-            }
+        let architecture = model.architecture();
+        if !has_relu(&architecture.layers) {
+            return Self::default();
         }
-        walk.found
+        let parts: Vec<Self> = inputs
+            .axis_chunks_iter(Axis(0), ROWS)
+            .into_par_iter()
+            .enumerate()
+            .map(|(chunk, rows)| {
+                let mut walk = Walk {
+                    unit_roundoff: dtype.unit_roundoff(),
+                    template: architecture,
+                    theta,
+                    buffers,
+                    activations: 0,
+                    first_sample: chunk * ROWS,
+                    found: Self::default(),
+                };
+                let input = Values { at: rows.to_owned(), error: Array2::zeros(rows.dim()) };
+                walk.chain(&architecture.layers, architecture.input.clone(), input);
+                walk.found
+            })
+            .collect();
+        let place = |kink: &NearKink| (kink.sample / BLOCK, kink.activation, kink.sample, kink.unit);
+        Self {
+            count: parts.iter().map(|part| part.count).sum(),
+            first: parts.iter().filter_map(|part| part.first).min_by_key(place),
+        }
     }
 
     /// One sentence for people; `None` if there are none.
@@ -237,6 +251,22 @@ mod tests {
         let carried = network(&[1, 1, 1, 1], vec![1.0, -(1.0 - 1e-10), 1.0, -1e-10, 1.0, 0.0]);
         let first = NearKink { activation: 1, sample: 0, unit: 0 };
         assert_eq!(near(&carried, array![[1.0]]), NearKinks { count: 1, first: Some(first) });
+    }
+
+    /// Threads take 64 samples each; the first kink is that of the first ReLU all the same, within 1024 samples.
+    #[test]
+    fn the_first_kink_does_not_depend_on_who_finds_it() {
+        let bias = -2.6 * 5.6;
+        let two = network(&[1, 1, 1, 1], vec![2.6, bias, 1.0, -(2.6 * 7.0 + bias), 1.0, 0.0]);
+        let mut inputs = Array2::from_elem((2000, 1), 9.0);
+        for (sample, x) in [(3, 7.0), (200, 5.6), (1023, 7.0), (1030, 5.6)] {
+            inputs[[sample, 0]] = x;
+        }
+        let first = NearKink { activation: 0, sample: 200, unit: 0 };
+        assert_eq!(near(&two, inputs.clone()), NearKinks { count: 4, first: Some(first) });
+        inputs[[200, 0]] = 9.0;
+        let first = NearKink { activation: 1, sample: 3, unit: 0 };
+        assert_eq!(near(&two, inputs), NearKinks { count: 3, first: Some(first) });
     }
 
     /// 50 networks of a convolution, batch norm, a residual sum, pooling and dense layers: none of their 12,000 random
