@@ -1,7 +1,7 @@
 """What the scripts of the peers share: `python NAME_peer.py WORK DIR SIZE` serves requests as `cargo bench --bench peers` does.
 
-The script says on one line of JSON that it is ready, and then, for each line on stdin, does the work as often as the line says and
-answers with {"seconds": of each time, the work alone, "answer": numbers to compare, "info": diagnostics}.
+The script says on one line of JSON that it is ready, and then, for each line on stdin, does the work as often as the line says
+and answers with {"seconds": of each time, the work alone, "answer": numbers to compare, "info": diagnostics}.
 """
 
 from __future__ import annotations
