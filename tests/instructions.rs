@@ -25,7 +25,7 @@ fn of_the_machine() -> Vec<String> {
     names
 }
 
-/// Certified values of kernels (dense, convolutional, residual) and of log P(f) by every method, truncated normals and arcs
+/// Certified values of kernels (dense, convolutional, residual) and of log P(f) by every method, truncated normals and slice steps
 /// among what they draw, and all laws of one network.
 #[test]
 fn the_gate_says_the_same_under_each() {

@@ -258,8 +258,9 @@ mod tests {
         state.row(row).mean().unwrap()
     }
 
-    /// No multiple of [`LANES`].
-    const PARTICLES: usize = 4001;
+    /// No multiple of [`LANES`]. So many that slices of 5% too little energy are seen: they move means by 0.02, half as far again as
+    /// is allowed.
+    const PARTICLES: usize = 100_001;
 
     /// Six standard errors of the mean of independent particles.
     fn allowed(deviation: f64) -> f64 {
