@@ -202,6 +202,15 @@ def cells(package: Package, arguments: Namespace, keep: Callable[[list], None] =
     return out
 
 
+def answered(package: Package, arguments: Namespace, keep: Callable[[list], None] = lambda _: None) -> list[dict[str, Any]]:
+    """The cells of a package, or of this repository's own estimators."""
+    if package.table.get("own"):
+        from . import own
+
+        return own.cells(package, arguments)
+    return cells(package, arguments, keep)
+
+
 def written(result: dict[str, Any]) -> str:
     """JSON with one decision per line."""
     text = json.dumps({**result, "cells": None}, indent=1, ensure_ascii=False)
@@ -247,12 +256,7 @@ def run(package: Package, arguments: Namespace) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_text(written(result))
 
-    if package.table.get("own"):
-        from . import own
-
-        keep(own.cells(package, arguments))
-    else:
-        keep(cells(package, arguments, keep))
+    keep(answered(package, arguments, keep))
 
 
 def repeat(package: Package, arguments: Namespace) -> int:
@@ -268,7 +272,7 @@ def repeat(package: Package, arguments: Namespace) -> int:
             if r["law"] != "gate.known"
         }
 
-    for cell in cells(package, arguments):
+    for cell in answered(package, arguments):
         if cell["id"] not in before:
             print(f"{package.name} {cell['id']}: nothing on file to compare with")
             continue
