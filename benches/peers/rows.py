@@ -186,7 +186,8 @@ ROWS = [
     ),
     Row(
         name="eigenvalue",
-        title="largest Hessian eigenvalue, ours to a relative residual of 1e-3, the peer (float32) until it changes by 1e-3 of itself",
+        title="largest Hessian eigenvalue, ours to a relative residual of 1e-3, "
+        "the peer (float32) until it changes by 1e-3 of itself",
         ours="eigenvalue",
         inputs="network",
         size=500,
