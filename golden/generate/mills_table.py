@@ -79,7 +79,8 @@ half_line, half_line_error = polynomial(lambda u: scaled((1 + u) / 2, HALF_LINE_
 def main():
     print("//! Made by `golden/generate/mills_table.py` (mpmath, 40 digits); do not edit.")
     print("//!")
-    print(f"//! Largest relative error of the exact polynomials: {mp.nstr(worst, 3)}, of the one for the whole half line {mp.nstr(half_line_error, 3)}.")
+    errors = (mp.nstr(worst, 3), mp.nstr(half_line_error, 3))
+    print("//! Largest relative error of the exact polynomials: {}, of the one for the whole half line {}.".format(*errors))
     print()
     print(f"pub(super) const SCALE: f64 = {SCALE}.0;")
     print(f"pub(super) const INTERVALS: usize = {INTERVALS};")
