@@ -1,6 +1,6 @@
 //! Holds an estimator of the Hessian trace to the laws: one that is right, and one with a common error.
 //!
-//!     cargo run --release --example hold_an_estimator
+//!     cargo run --example hold_an_estimator
 //!
 //! The right one adds up the diagonal of the Hessian from its products with the basis vectors. The wrong one takes the
 //! squared gradient of the mean loss for the curvature.

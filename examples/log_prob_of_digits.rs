@@ -1,6 +1,6 @@
 //! log P(f) of "is the digit at least five" on the first 50 embedded digits, under infinitely wide ReLU networks.
 //!
-//!     cargo run --release --example log_prob_of_digits
+//!     cargo run --example log_prob_of_digits
 //!
 //! The method `auto` gives the true value with a standard error, expectation propagation the number that the field reports.
 

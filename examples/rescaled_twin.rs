@@ -1,6 +1,6 @@
 //! A network trained on digits, its rescaled twin, and what each measure says of the two.
 //!
-//!     cargo run --release --example rescaled_twin
+//!     cargo run --example rescaled_twin
 //!
 //! Both express the same function. The trace of the Hessian and the sharpness move by a factor that is predicted from the
 //! unscaled network alone; the Fisher-Rao norm stays.
