@@ -3,6 +3,7 @@
 //! `faer` runs sequentially here; work is split over threads in panels of fixed size, so the bits of
 //! a result do not depend on the number of threads.
 
+use crate::numeric::instructions::vectorised;
 use faer::linalg::matmul::matmul;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, MatMut, MatRef, Par, Side};
@@ -57,6 +58,25 @@ pub fn par_product(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
         .into_par_iter()
         .zip(a.axis_chunks_iter(Axis(0), PANEL))
         .for_each(|(out, a)| gemm(out, false, a, b, 1.0));
+    out
+}
+
+/// `a x`, on all threads.
+pub fn par_apply(a: ArrayView2<f64>, x: &Array1<f64>) -> Array1<f64> {
+    let mut out = Array1::zeros(a.nrows());
+    out.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(PANEL).zip(a.outer_iter()).for_each(|(mut out, row)| {
+        out.fill(row.dot(x));
+    });
+    out
+}
+
+/// An `n x n` matrix, its rows made on all threads: `fill(i, row)` with a row of zeros.
+pub fn par_from_rows(n: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> Array2<f64> {
+    /// Entries that are worth a thread.
+    const LEAST: usize = 1 << 14;
+    let mut out = Array2::zeros((n, n));
+    let rows = out.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(LEAST / n.max(1) + 1).enumerate();
+    rows.for_each(|(i, mut row)| fill(i, row.as_slice_mut().expect("rows are contiguous")));
     out
 }
 
@@ -200,9 +220,10 @@ pub struct Cholesky {
 
 impl Cholesky {
     /// Factorises a symmetric positive definite matrix on all threads; only its lower triangle is read.
-    pub fn new(mut a: Array2<f64>) -> Result<Self, NotPositiveDefinite> {
+    pub fn new(a: Array2<f64>) -> Result<Self, NotPositiveDefinite> {
         let n = a.nrows();
         assert_eq!(a.dim(), (n, n), "Cholesky: not square");
+        let mut a = if a.is_standard_layout() { a } else { a.as_standard_layout().into_owned() };
         for start in (0..n).step_by(BLOCK) {
             let end = (start + BLOCK).min(n);
             let (mut top, mut below) = a.view_mut().split_at(Axis(0), end);
@@ -231,9 +252,8 @@ impl Cholesky {
                 );
             });
         }
-        for (i, mut row) in a.outer_iter_mut().enumerate() {
-            row.slice_mut(s![i + 1..]).fill(0.0);
-        }
+        let rows = a.axis_iter_mut(Axis(0)).into_par_iter().with_min_len(PANEL).enumerate();
+        rows.for_each(|(i, mut row)| row.slice_mut(s![i + 1..]).fill(0.0));
         Ok(Self { lower: a })
     }
 
@@ -297,6 +317,8 @@ impl Cholesky {
         let starts: Vec<usize> = (0..n).step_by(PANEL).collect();
         let parts: Vec<Vec<f64>> = starts
             .into_par_iter()
+            // One panel a task, the long ones first.
+            .with_max_len(1)
             .map(|start| {
                 let width = PANEL.min(n - start);
                 let mut columns = Array2::zeros((n - start, width));
@@ -346,27 +368,38 @@ impl<'a> IntoAxisChunks<'a> for ArrayViewMut2<'a, f64> {
     }
 }
 
-/// Unblocked Cholesky of a small block, in place; the failing pivot and its value otherwise.
+/// Unblocked Cholesky of a block of at most [`BLOCK`] columns, in place; the failing pivot and its value otherwise.
+///
+/// A column is taken off all that follow it as soon as it is known: whole rows at a time, in vectors.
 fn factor_small(a: &mut ArrayViewMut2<f64>) -> Result<(), (usize, f64)> {
-    let n = a.nrows();
-    for j in 0..n {
-        for i in j..n {
-            let mut value = a[[i, j]];
-            for k in 0..j {
-                value -= a[[i, k]] * a[[j, k]];
-            }
-            if i == j {
+    vectorised(
+        #[inline(always)]
+        move || {
+            let n = a.nrows();
+            let mut column = [0.0; BLOCK];
+            for k in 0..n {
+                let value = a[[k, k]];
                 // Written so that NaN fails.
                 if !(value > 0.0 && value.is_finite()) {
-                    return Err((j, value));
+                    return Err((k, value));
                 }
-                a[[j, j]] = value.sqrt();
-            } else {
-                a[[i, j]] = value / a[[j, j]];
+                let pivot = value.sqrt();
+                a[[k, k]] = pivot;
+                for i in k + 1..n {
+                    a[[i, k]] /= pivot;
+                    column[i] = a[[i, k]];
+                }
+                for i in k + 1..n {
+                    let row = a.row_mut(i).into_slice().expect("the factor is row-major");
+                    let factor = column[i];
+                    for (entry, other) in row[k + 1..=i].iter_mut().zip(&column[k + 1..=i]) {
+                        *entry -= factor * other;
+                    }
+                }
             }
-        }
-    }
-    Ok(())
+            Ok(())
+        },
+    )
 }
 
 /// Eigenvalues of a symmetric matrix in ascending order; only the lower triangle is read.

@@ -12,13 +12,14 @@
 use crate::description::{Description, references};
 use crate::numeric::Estimate;
 use crate::numeric::anderson::Anderson;
-use crate::numeric::linalg::{Cholesky, NotPositiveDefinite, add_scaled, norm};
+use crate::numeric::linalg::{Cholesky, add_scaled, norm, par_apply};
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::prior::options::Deadline;
 use crate::prior::problem::{Orthant, Reduced, check_link, reduce};
+use crate::prior::sites::factorise;
 use crate::prior::tolerance::{EP_CONVERGENCE, EP_DIAGONAL_LOSS, EP_SITE_CONVERGENCE};
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
+use ndarray::{Array1, ArrayView2, ArrayViewMut1, Axis};
 use std::time::Instant;
 
 /// Order in which the sites are updated.
@@ -182,27 +183,6 @@ fn check_cavity(point: usize, variance: f64, mean: f64) -> Result<(), PriorError
     }
 }
 
-/// `B = I + S R S` factorised.
-fn factorise(correlation: ArrayView2<f64>, root: &[f64]) -> Result<Cholesky, PriorError> {
-    let n = root.len();
-    let mut b = Array2::uninit((n, n));
-    for ((mut row, source), (i, &root_i)) in
-        b.outer_iter_mut().zip(correlation.outer_iter()).zip(root.iter().enumerate())
-    {
-        for ((entry, &r), &root_j) in row.iter_mut().zip(source).zip(root) {
-            entry.write(root_i * r * root_j);
-        }
-        row[i].write(1.0 + root_i * root_i * source[i]);
-    }
-    // SAFETY: every row of n entries was written above.
-    let b = unsafe { b.assume_init() };
-    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown {
-        method: "ep",
-        pivot,
-        value,
-    })
-}
-
 /// Posterior and cavity marginals and `log Z` for given sites.
 ///
 /// With `b_i = (B^-1)_ii` (accurate in relative terms as a sum of squares): posterior variance
@@ -210,15 +190,15 @@ fn factorise(correlation: ArrayView2<f64>, root: &[f64]) -> Result<Cholesky, Pri
 fn marginals(correlation: ArrayView2<f64>, precision: &[f64], shift: &[f64]) -> Result<Marginals, PriorError> {
     let n = precision.len();
     let root: Vec<f64> = precision.iter().map(|tau| tau.sqrt()).collect();
-    let cholesky = factorise(correlation, &root)?;
+    let cholesky = factorise("ep", correlation, &root)?;
     let inverse_diagonal = cholesky.inverse_diagonal();
     let mut variance: Vec<f64> = inverse_diagonal.iter().zip(precision).map(|(b, tau)| (1.0 - b) / tau).collect();
     refine_small_sites(correlation, &root, &cholesky, &inverse_diagonal, &mut variance);
     // mu = R alpha, alpha = nu - S B^-1 S R nu.
     let shift = Array1::from_vec(shift.to_vec());
     let root = Array1::from_vec(root);
-    let alpha = &shift - &root * &cholesky.solve((&root * &correlation.dot(&shift)).view());
-    let mean = correlation.dot(&alpha).to_vec();
+    let alpha = &shift - &root * &cholesky.solve((&root * &par_apply(correlation, &shift)).view());
+    let mean = par_apply(correlation, &alpha).to_vec();
     let mut log_z = -0.5 * cholesky.log_det();
     let (mut cavity_mean, mut cavity_variance) = (vec![0.0; n], vec![0.0; n]);
     for i in 0..n {
@@ -385,14 +365,14 @@ fn sequential(orthant: &Orthant, deadline: Deadline) -> Result<FixedPoint, Prior
         last = now.log_z;
         // Afresh, so that the rounding of the rank-one updates does not pile up.
         let root: Vec<f64> = precision.iter().map(|tau: &f64| tau.sqrt()).collect();
-        let cholesky = factorise(correlation, &root)?;
+        let cholesky = factorise("ep", correlation, &root)?;
         let mut scaled = correlation.to_owned();
         for (mut row, &root) in scaled.outer_iter_mut().zip(&root) {
             row *= root;
         }
         let half = cholesky.forward_matrix(scaled);
         sigma = &correlation - &crate::numeric::linalg::par_gram(half.t());
-        mean = sigma.dot(&Array1::from_vec(shift.clone()));
+        mean = par_apply(sigma.view(), &Array1::from_vec(shift.clone()));
     }
     Err(PriorError::NotConverged { method: "ep_sequential", iterations: MAX_ITERATIONS, change })
 }

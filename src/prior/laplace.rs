@@ -7,10 +7,11 @@
 //! `p(z) = 1 / (1 + exp(-z))`.
 
 use crate::description::{Description, references};
-use crate::numeric::linalg::{Cholesky, NotPositiveDefinite};
+use crate::numeric::linalg::par_apply;
 use crate::numeric::normal::{log_ndtr, positive_part_moments};
 use crate::numeric::{Estimate, Info};
 use crate::prior::problem::{check_label_count, check_link};
+use crate::prior::sites::factorise;
 use crate::prior::tolerance::LAPLACE_MODE;
 use crate::prior::{Exactness, Gram, Labels, Link, LogProb, LogProbMethod, PriorError, PriorOptions};
 use ndarray::{Array1, Array2};
@@ -106,11 +107,11 @@ fn find_mode(matrix: &Array2<f64>, likelihood: Likelihood) -> Result<Mode, Prior
     let mut last_step = f64::INFINITY;
     for iteration in 1..=MAX_ITERATIONS {
         let root = z.mapv(|z| likelihood(z).2.sqrt());
-        let cholesky = factorise(matrix, &root)?;
+        let cholesky = factorise("laplace", matrix.view(), root.as_slice().expect("owned"))?;
         // Newton's next a = b - W^(1/2) B^-1 W^(1/2) K b, b = W z + gradient.
         let b = Array1::from_shape_fn(n, |i| root[i] * root[i] * z[i] + likelihood(z[i]).1);
-        let target = &b - &root * &cholesky.solve((&root * &matrix.dot(&b)).view());
-        let (step_a, step_z) = (&target - &a, matrix.dot(&target) - &z);
+        let target = &b - &root * &cholesky.solve((&root * &par_apply(matrix.view(), &b)).view());
+        let (step_a, step_z) = (&target - &a, par_apply(matrix.view(), &target) - &z);
         last_step = step_z.iter().fold(0.0, |largest: f64, step| largest.max(step.abs()));
         let scale = z.iter().fold(1.0, |largest: f64, z| largest.max(z.abs()));
         if last_step <= LAPLACE_MODE * scale {
@@ -133,19 +134,6 @@ fn find_mode(matrix: &Array2<f64>, likelihood: Likelihood) -> Result<Mode, Prior
         }
     }
     Err(PriorError::NotConverged { method: "laplace", iterations: MAX_ITERATIONS, change: last_step })
-}
-
-/// `B = I + W^(1/2) K W^(1/2)` factorised.
-fn factorise(matrix: &Array2<f64>, root: &Array1<f64>) -> Result<Cholesky, PriorError> {
-    let b = Array2::from_shape_fn(matrix.dim(), |(i, j)| {
-        let entry = root[i] * matrix[[i, j]] * root[j];
-        if i == j { 1.0 + entry } else { entry }
-    });
-    Cholesky::new(b).map_err(|NotPositiveDefinite { pivot, value }| PriorError::Breakdown {
-        method: "laplace",
-        pivot,
-        value,
-    })
 }
 
 #[cfg(test)]

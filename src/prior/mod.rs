@@ -27,6 +27,7 @@ mod posterior;
 pub mod problem;
 mod rank;
 mod regression;
+mod sites;
 mod splitting;
 mod tilting;
 mod tolerance;

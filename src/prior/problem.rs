@@ -8,7 +8,7 @@
 //! The rank is decided here too, by the rules of `rank.rs`, and with it whether any function of the prior has the labels:
 //! a matrix of full rank has functions for all labels, one of lower rank for some, and the others are impossible.
 
-use crate::numeric::linalg::Cholesky;
+use crate::numeric::linalg::{Cholesky, par_from_rows};
 use crate::numeric::{DoubleDouble, Estimate, Info};
 use crate::prior::feasibility::{self, Feasibility};
 use crate::prior::rank::{self, Factor, Literal};
@@ -152,8 +152,11 @@ pub fn reduce(gram: &Gram, labels: &Labels, link: Link) -> Result<Reduced, Prior
     let mut info = Info::new().with("points", labels.len()).with("constant_points_dropped", constant_points);
     let literal = literal(gram, labels, &points, noise);
     let deviations: Vec<f64> = literal.diagonal.iter().map(|variance| variance.to_f64().sqrt().recip()).collect();
-    let correlation = Array2::from_shape_fn(literal.matrix.dim(), |(a, b)| {
-        if a == b { 1.0 } else { literal.matrix[[a, b]] * deviations[a] * deviations[b] }
+    let correlation = par_from_rows(points.len(), |a, row| {
+        for ((out, entry), deviation) in row.iter_mut().zip(literal.matrix.row(a)).zip(&deviations) {
+            *out = entry * deviations[a] * deviation;
+        }
+        row[a] = 1.0;
     });
     let mut kept: Vec<usize> = Vec::with_capacity(points.len());
     for a in 0..points.len() {
@@ -197,9 +200,12 @@ fn literal(gram: &Gram, labels: &Labels, points: &[usize], noise: f64) -> Litera
         variances.iter().map(|variance| power_of_two_below(variance.to_f64().sqrt()).recip()).collect();
     let signed: Vec<f64> = units.iter().zip(points).map(|(unit, &i)| unit * f64::from(signs[i])).collect();
     Literal {
-        matrix: Array2::from_shape_fn((points.len(), points.len()), |(a, b)| {
-            let entry = if a == b { variances[a].to_f64() } else { matrix[[points[a], points[b]]] };
-            entry * signed[a] * signed[b]
+        matrix: par_from_rows(points.len(), |a, row| {
+            let source = matrix.row(points[a]);
+            for ((out, &point), sign) in row.iter_mut().zip(points).zip(&signed) {
+                *out = source[point] * signed[a] * sign;
+            }
+            row[a] = variances[a].to_f64() * signed[a] * signed[a];
         }),
         diagonal: variances.iter().zip(&units).map(|(&variance, &unit)| variance * unit * unit).collect(),
         format: gram.format(),
@@ -246,7 +252,10 @@ fn decide_rank(orthant: &mut Orthant, names: &[usize]) -> Option<String> {
 
 /// Rows and columns `points` of a matrix.
 fn submatrix(matrix: &Array2<f64>, points: &[usize]) -> Array2<f64> {
-    Array2::from_shape_fn((points.len(), points.len()), |(a, b)| matrix[[points[a], points[b]]])
+    par_from_rows(points.len(), |a, row| {
+        let source = matrix.row(points[a]);
+        row.iter_mut().zip(points).for_each(|(out, &point)| *out = source[point]);
+    })
 }
 
 /// Labels and matrix must agree in size.
