@@ -10,10 +10,11 @@ use crate::numeric::Info;
 use crate::numeric::linalg::{mirror_lower, par_gram_lower};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
+use rayon::iter::ParallelBridge;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Numbers of a field that stay in the fastest cache: as many columns go together as fit.
-const FIELD_NUMBERS: usize = 1024;
+/// Numbers of a field that stay in a fast cache: as many columns go together as fit.
+const FIELD_NUMBERS: usize = 4096;
 /// Most columns that go together.
 const MOST_LANES: usize = 256;
 /// Variances a product of two of which neither overflows nor underflows.
@@ -98,9 +99,19 @@ struct Group {
     norms: Vec<f64>,
 }
 
+/// What a thread keeps from row to row.
+struct Work<'a> {
+    pair: Pair<'a>,
+    /// The row's image and its norms, repeated on every lane.
+    image: Vec<f64>,
+    norms: Vec<f64>,
+}
+
 impl<'a> Problem<'a> {
     fn new(architecture: &Architecture, plan: &'a Plan, kind: Kind, inputs: ArrayView2<'a, f64>) -> Self {
-        let features: CowArray<f64, Ix2> = if plan.prefix == 0 {
+        let features: CowArray<f64, Ix2> = if plan.prefix == 0 && inputs.is_standard_layout() {
+            inputs.into()
+        } else if plan.prefix == 0 {
             inputs.as_standard_layout().into_owned().into()
         } else {
             let prefix =
@@ -110,9 +121,7 @@ impl<'a> Problem<'a> {
             prefix.infer(none, inputs.view(), Mode::Eval).into()
         };
         let [height, width] = plan.plane();
-        let n = features.nrows();
-        // With few columns, wide groups would straddle the diagonal and compute both triangles.
-        let lanes = (FIELD_NUMBERS / (height * width)).min(n.div_ceil(8)).clamp(1, MOST_LANES);
+        let lanes = (FIELD_NUMBERS / (height * width)).clamp(1, MOST_LANES);
         Self { plan, kind, features, lanes }
     }
 
@@ -129,7 +138,7 @@ impl<'a> Problem<'a> {
         let own = 2 * n * (table + features + positions);
         // Working images: the current one, its successor and a shortcut's at every depth of nesting.
         let working = 16 * self.plan.kind.fields() as u128 * positions.next_multiple_of(8);
-        let thread = lanes * (2 * (table + features + positions) + self.plan.stored() as u128 + working);
+        let thread = lanes * (3 * (table + features + positions) + self.plan.stored() as u128 + working);
         // Sizes are bounded, but the bytes of all together may be more than 64 bits count.
         (8 * (result + own + thread * rayon::current_num_threads() as u128)).try_into().unwrap_or(u64::MAX)
     }
@@ -149,16 +158,19 @@ impl<'a> Problem<'a> {
             .collect();
         let done = AtomicUsize::new(0);
         let pairs = n * (n + 1) / 2;
-        // The long rows first, one a task: the threads finish together.
+        // The long rows first, and whoever is free takes the next: the threads finish together, each with memory of its own.
         let rows: Vec<_> = gram.axis_iter_mut(Axis(0)).enumerate().collect();
-        rows.into_par_iter().rev().with_max_len(1).for_each(|(i, mut row)| {
-            let row = row.as_slice_mut().expect("the matrix is row-major");
-            self.row(i, row, &squares, &tables[i], &groups);
-            row[i] = diagonal[i];
-            if let Some(progress) = progress {
-                progress(done.fetch_add(i + 1, Ordering::Relaxed) + i + 1, pairs);
-            }
-        });
+        rows.into_iter().rev().par_bridge().for_each_init(
+            || Work { pair: Pair::new(self.plan, 0, Tables::default(), false), image: Vec::new(), norms: Vec::new() },
+            |work, (i, mut row)| {
+                let row = row.as_slice_mut().expect("the matrix is row-major");
+                self.row(i, row, &squares, &tables, &groups, work);
+                row[i] = diagonal[i];
+                if let Some(progress) = progress {
+                    progress(done.fetch_add(i + 1, Ordering::Relaxed) + i + 1, pairs);
+                }
+            },
+        );
         mirror_lower(&mut gram);
         Ok(gram)
     }
@@ -238,13 +250,38 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Replaces row `i` of the matrix, up to the diagonal.
-    fn row(&self, i: usize, row: &mut [f64], squares: &[f64], table: &[f64], groups: &[Group]) {
-        let (sample, norms) = (self.sample(i), self.norms(i));
-        for group in groups.iter().take_while(|group| group.first <= i) {
-            let columns = group.first..group.first + group.lanes;
-            let tables = Tables { row: repeat(table, group.lanes), columns: group.table.clone() };
-            let mut pair = Pair::new(self.plan, group.lanes, tables, false);
+    /// Replaces row `i` of the matrix before the diagonal.
+    fn row(
+        &self,
+        i: usize,
+        row: &mut [f64],
+        squares: &[f64],
+        tables: &[Vec<f64>],
+        groups: &[Group],
+        Work { pair, image, norms }: &mut Work,
+    ) {
+        let (sample, own_norms) = (self.sample(i), self.norms(i));
+        // The row's own part is the same for all groups but the last, which has fewer lanes.
+        pair.lanes = 0;
+        for group in groups.iter().take_while(|group| group.first < i) {
+            let columns = group.first..(group.first + group.lanes).min(i);
+            // The group at the diagonal without what stands beyond it.
+            let part;
+            let group = if columns.len() < group.lanes {
+                part = self.group(group.first, &tables[columns.clone()]);
+                &part
+            } else {
+                group
+            };
+            if pair.lanes != group.lanes {
+                pair.lanes = group.lanes;
+                repeat(&tables[i], group.lanes, &mut pair.tables.row);
+                if !self.is_vector() {
+                    repeat(sample, group.lanes, image);
+                    repeat(&own_norms, group.lanes, norms);
+                }
+            }
+            pair.tables.columns.clone_from(&group.table);
             let result = if self.is_vector() {
                 pair.run(&Vectors {
                     kind: self.plan.kind,
@@ -255,10 +292,9 @@ impl<'a> Problem<'a> {
                     column_squares: &squares[columns.clone()],
                 })
             } else {
-                let (image, norms) = (repeat(sample, group.lanes), repeat(&norms, group.lanes));
-                pair.run(&self.images(group.lanes, (&image, &group.images), (&norms, &group.norms)))
+                pair.run(&self.images(group.lanes, (image, &group.images), (norms, &group.norms)))
             };
-            for (lane, j) in columns.enumerate().take_while(|(_, j)| *j <= i) {
+            for (lane, j) in columns.enumerate() {
                 row[j] = result.value(self.kind, lane);
             }
         }
@@ -267,19 +303,19 @@ impl<'a> Problem<'a> {
     /// Squares of inputs must be numbers too; where they are too small for that, only beside biases that are larger.
     fn check_inputs(&self, diagonal: &[f64]) -> Result<(), KernelError> {
         let [least, most] = [VARIANCES.start(), VARIANCES.end()];
-        for (row, (values, kernel)) in self.features.outer_iter().zip(diagonal).enumerate() {
+        let rows = self.features.axis_iter(Axis(0)).into_par_iter().zip(diagonal).enumerate();
+        let bad = rows.find_map_first(|(row, (values, kernel))| {
             let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
             if largest == 0.0 {
-                continue;
+                return None;
             }
             // Scaled, so that the mean neither overflows nor vanishes before it is looked at.
             let mean = values.iter().map(|value| (value / largest).powi(2)).sum::<f64>() / values.len() as f64;
             let root = largest * mean.sqrt();
-            if root > most.sqrt() || root < least.sqrt() && kernel < least {
-                return Err(KernelError::Magnitude { row, root });
-            }
-        }
-        Ok(())
+            let too_small = root < least.sqrt() && kernel < least;
+            (root > most.sqrt() || too_small).then_some(KernelError::Magnitude { row, root })
+        });
+        bad.map_or(Ok(()), Err)
     }
 
     /// Variances must leave room for their products.

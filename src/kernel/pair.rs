@@ -54,7 +54,7 @@ impl<'a> Pair<'a> {
         let plan = self.plan;
         let mut result = Image::default();
         let mut fill = |offset, image: &mut Image| source.fill(offset, image);
-        self.chain(&plan.ops, plan.plane(), &mut fill, &[HERE], &mut |_, _, image| std::mem::swap(&mut result, image));
+        self.chain(&plan.ops, plan.plane(), &mut fill, &[HERE], &mut |_, _, image| result.copy_from(image));
         result
     }
 

@@ -122,13 +122,12 @@ impl Source for Images<'_> {
     }
 }
 
-/// Repeats every number of `values` on `lanes` lanes.
-pub(super) fn repeat(values: &[f64], lanes: usize) -> Vec<f64> {
-    let mut out = vec![0.0; values.len() * lanes];
+/// Repeats every number of `values` on `lanes` lanes, into `out`.
+pub(super) fn repeat(values: &[f64], lanes: usize, out: &mut Vec<f64>) {
+    out.resize(values.len() * lanes, 0.0);
     for (lanes, value) in out.chunks_exact_mut(lanes).zip(values) {
         lanes.fill(*value);
     }
-    out
 }
 
 /// Lays the rows out side by side: position by position, one lane a row.
