@@ -2,8 +2,9 @@
 
 use crate::model::{Architecture, LayerSpec, Model};
 use crate::numeric::Dtype;
+use crate::numeric::linalg::norm;
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis, CowArray, Ix2};
 
 /// Samples looked at together by one thread: what a layer reads and writes of them stays in its cache.
 const ROWS: usize = 64;
@@ -48,26 +49,39 @@ impl NearKinks {
 
     /// The same for computations in another format, on numbers that it holds.
     pub fn in_dtype(model: &Model, theta: &[f64], buffers: &[f64], inputs: ArrayView2<f64>, dtype: Dtype) -> Self {
-        let architecture = model.architecture();
-        if !has_relu(&architecture.layers) {
+        if !has_relu(&model.architecture().layers) {
             return Self::default();
         }
+        // Most networks have none, and the wider bounds show it.
+        let within = |bounds| Self::within(bounds, model, theta, buffers, inputs, dtype);
+        if within(Bounds::ByNorms).count == 0 { Self::default() } else { within(Bounds::ByTerms) }
+    }
+
+    fn within(
+        bounds: Bounds,
+        model: &Model,
+        theta: &[f64],
+        buffers: &[f64],
+        inputs: ArrayView2<f64>,
+        dtype: Dtype,
+    ) -> Self {
+        let template = model.architecture();
         let parts: Vec<Self> = inputs
             .axis_chunks_iter(Axis(0), ROWS)
             .into_par_iter()
             .enumerate()
             .map(|(chunk, rows)| {
                 let mut walk = Walk {
+                    bounds,
                     unit_roundoff: dtype.unit_roundoff(),
-                    template: architecture,
+                    template,
                     theta,
                     buffers,
                     activations: 0,
                     first_sample: chunk * ROWS,
                     found: Self::default(),
                 };
-                let input = Values { at: rows.to_owned(), error: Array2::zeros(rows.dim()) };
-                walk.chain(&architecture.layers, architecture.input.clone(), input);
+                walk.chain(&template.layers, template.input.clone(), Values { at: rows.into(), error: None });
                 walk.found
             })
             .collect();
@@ -98,15 +112,28 @@ fn has_relu(layers: &[LayerSpec]) -> bool {
     })
 }
 
-/// Features of all samples (`n x features`), and bounds on their errors.
+/// How the sizes of what a dense layer adds up are bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    /// `|w . x| <= |w| |x|` of the Euclidean norms (Cauchy-Schwarz): nothing to compute beside the forward pass, and never less.
+    ByNorms,
+    /// `sum |w_i| |x_i|`.
+    ByTerms,
+}
+
+/// Beside bounds by terms, those by norms have a square root and a product of their own to round.
+const NORM_SLACK: f64 = 1.0 + 1e-9;
+
+/// Features of some samples (`n x features`), and bounds on their errors; data have none.
 #[derive(Clone)]
-struct Values {
-    at: Array2<f64>,
-    error: Array2<f64>,
+struct Values<'v> {
+    at: CowArray<'v, f64, Ix2>,
+    error: Option<Array2<f64>>,
 }
 
 /// Walks the layers in the order in which parameters and buffers are laid out.
 struct Walk<'w> {
+    bounds: Bounds,
     template: &'w Architecture,
     unit_roundoff: f64,
     theta: &'w [f64],
@@ -118,45 +145,49 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    fn chain(&mut self, layers: &[LayerSpec], shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+    fn chain<'v>(&mut self, layers: &[LayerSpec], shape: Vec<usize>, input: Values<'v>) -> (Vec<usize>, Values<'v>) {
         layers.iter().fold((shape, input), |(shape, values), layer| self.layer(layer, shape, values))
     }
 
-    fn layer(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+    fn layer<'v>(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values<'v>) -> (Vec<usize>, Values<'v>) {
         match layer {
             LayerSpec::Relu => (shape, self.relu(input)),
             LayerSpec::Residual { branch, shortcut } => {
                 let (shape_out, branch) = self.chain(branch, shape.clone(), input.clone());
                 let (_, shortcut) = self.chain(shortcut, shape, input);
-                let at = branch.at + shortcut.at;
+                let at = &branch.at + &shortcut.at;
                 let rounding = at.mapv(|value: f64| self.unit_roundoff * value.abs());
-                (shape_out, Values { error: branch.error + shortcut.error + rounding, at })
+                let error = sum(sum(branch.error, shortcut.error), Some(rounding));
+                (shape_out, Values { error, at: at.into() })
             }
             _ => self.plain(layer, shape, input),
         }
     }
 
-    fn relu(&mut self, mut input: Values) -> Values {
-        for ((sample, unit), value) in input.at.indexed_iter() {
-            let bound = 2.0 * input.error[[sample, unit]];
-            if bound > 0.0 && value.abs() <= bound {
-                self.found.count += 1;
-                let sample = self.first_sample + sample;
-                self.found.first.get_or_insert(NearKink { activation: self.activations, sample, unit });
+    fn relu<'v>(&mut self, mut input: Values<'v>) -> Values<'v> {
+        if let Some(error) = &mut input.error {
+            for ((sample, unit), value) in input.at.indexed_iter() {
+                let bound = 2.0 * error[[sample, unit]];
+                // Of norms beyond f64 nothing is known: the terms decide.
+                let unknown = self.bounds == Bounds::ByNorms && bound.is_nan();
+                if bound > 0.0 && value.abs() <= bound || unknown {
+                    self.found.count += 1;
+                    let sample = self.first_sample + sample;
+                    self.found.first.get_or_insert(NearKink { activation: self.activations, sample, unit });
+                }
             }
+            ndarray::Zip::from(error).and(&input.at).for_each(|error, value| {
+                if *value < -2.0 * *error {
+                    *error = 0.0;
+                }
+            });
         }
         self.activations += 1;
-        ndarray::Zip::from(&mut input.at).and(&mut input.error).for_each(|value, error| {
-            if *value < -2.0 * *error {
-                *error = 0.0;
-            }
-            *value = value.max(0.0);
-        });
-        input
+        Values { at: input.at.mapv(|value| value.max(0.0)).into(), error: input.error }
     }
 
     /// Any other layer, by its own forward pass on values, sizes and errors.
-    fn plain(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values) -> (Vec<usize>, Values) {
+    fn plain<'v>(&mut self, layer: &LayerSpec, shape: Vec<usize>, input: Values<'v>) -> (Vec<usize>, Values<'v>) {
         // Models end in vectors; a flatten makes one of anything.
         let flat = LayerSpec::Flatten;
         let architecture = Architecture { input: shape, layers: vec![layer.clone(), flat], ..self.template.clone() };
@@ -166,10 +197,11 @@ impl Walk<'_> {
         (theta, self.theta) = self.theta.split_at(model.parameter_count());
         (buffers, self.buffers) = self.buffers.split_at(model.buffer_count());
         let at = model.logits(theta, buffers, input.at.view());
-        let sizes = input.at.mapv(f64::abs);
+        let through = |error: &Option<Array2<f64>>| error.as_ref().map(|e| model.logits(theta, buffers, e.view()));
         let error = match layer {
             LayerSpec::Dense { .. } | LayerSpec::Conv { .. } | LayerSpec::BatchNorm => {
                 let fan_in = model.tensors().iter().map(|tensor| tensor.fan_in).max().unwrap_or(1);
+                let gamma = (fan_in + 4) as f64 * self.unit_roundoff;
                 let magnitudes: Vec<f64> = theta.iter().map(|value| value.abs()).collect();
                 // Without biases, shifts and means an affine layer is the linear one that acts on errors.
                 let mut linear = magnitudes.clone();
@@ -181,30 +213,52 @@ impl Walk<'_> {
                     opposite[tensor.range.clone()].iter_mut().for_each(|mean| *mean = -mean.abs());
                     none[tensor.range.clone()].fill(0.0);
                 }
-                let gamma = (fan_in + 4) as f64 * self.unit_roundoff;
-                let own = model.logits(&magnitudes, &opposite, sizes.view()) * gamma;
-                // Data have no errors, and the first layer is the widest.
-                if input.error.iter().all(|error| *error == 0.0) {
-                    own
-                } else {
-                    own + model.logits(&linear, &none, input.error.view())
-                }
+                let own = match (layer, self.bounds) {
+                    (LayerSpec::Dense { .. }, Bounds::ByNorms) => sizes_by_norms(&model, &magnitudes, input.at.view()),
+                    _ => model.logits(&magnitudes, &opposite, input.at.mapv(f64::abs).view()),
+                };
+                sum(Some(own * gamma), input.error.map(|error| model.logits(&linear, &none, error.view())))
             }
             LayerSpec::AvgPool { size, .. } => {
                 let gamma = (size[0] * size[1] + 1) as f64 * self.unit_roundoff;
-                model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
+                sum(through(&input.error), through(&Some(input.at.mapv(f64::abs))).map(|sizes| sizes * gamma))
             }
             LayerSpec::GlobalAvgPool => {
-                let gamma = (sizes.ncols() + 1) as f64 * self.unit_roundoff;
-                model.logits(theta, buffers, input.error.view()) + model.logits(theta, buffers, sizes.view()) * gamma
+                let gamma = (input.at.ncols() + 1) as f64 * self.unit_roundoff;
+                sum(through(&input.error), through(&Some(input.at.mapv(f64::abs))).map(|sizes| sizes * gamma))
             }
-            LayerSpec::MaxPool { .. } => model.logits(theta, buffers, input.error.view()),
+            LayerSpec::MaxPool { .. } => through(&input.error),
             LayerSpec::Flatten | LayerSpec::Relu | LayerSpec::Residual { .. } => input.error,
             // Slopes of at most 1 and 2 / sqrt(pi), and two roundings of the value.
-            LayerSpec::Tanh | LayerSpec::Erf => 2.0 * (input.error + at.mapv(|y: f64| self.unit_roundoff * y.abs())),
+            LayerSpec::Tanh | LayerSpec::Erf => {
+                sum(input.error, Some(at.mapv(|y: f64| self.unit_roundoff * y.abs()))).map(|error| 2.0 * error)
+            }
         };
-        (shape, Values { at, error })
+        (shape, Values { at: at.into(), error })
     }
+}
+
+/// The sum of two bounds.
+fn sum(a: Option<Array2<f64>>, b: Option<Array2<f64>>) -> Option<Array2<f64>> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    }
+}
+
+/// `|w_u| |x_s| + |b_u|` for every sample and unit of a dense layer.
+fn sizes_by_norms(model: &Model, magnitudes: &[f64], inputs: ArrayView2<f64>) -> Array2<f64> {
+    let tensor = |name: &str| {
+        let tensor = model.tensors().iter().find(|tensor| tensor.name == name);
+        tensor.map_or(&[][..], |tensor| &magnitudes[tensor.range.clone()])
+    };
+    let (weight, bias) = (tensor("0.weight"), tensor("0.bias"));
+    let units: Vec<f64> = weight.chunks_exact(inputs.ncols()).map(norm).collect();
+    let inputs = inputs.as_standard_layout();
+    let rows: Vec<f64> = inputs.outer_iter().map(|row| norm(row.as_slice().expect("rows are contiguous"))).collect();
+    Array2::from_shape_fn((rows.len(), units.len()), |(sample, unit)| {
+        NORM_SLACK * (rows[sample] * units[unit] + bias.get(unit).copied().unwrap_or(0.0))
+    })
 }
 
 #[cfg(test)]
@@ -251,6 +305,24 @@ mod tests {
         let carried = network(&[1, 1, 1, 1], vec![1.0, -(1.0 - 1e-10), 1.0, -1e-10, 1.0, 0.0]);
         let first = NearKink { activation: 1, sample: 0, unit: 0 };
         assert_eq!(near(&carried, array![[1.0]]), NearKinks { count: 1, first: Some(first) });
+    }
+
+    /// Where the two norms are the two terms, the bounds by norms are as narrow as they get.
+    #[test]
+    fn bounds_by_norms_miss_nothing_that_bounds_by_terms_find() {
+        let (w, x) = (2.6, 5.6);
+        let mut found = Vec::new();
+        for units in 0..40 {
+            let bias = -w * x + f64::from(units) * 16.0 * f64::EPSILON / 2.0;
+            let network = network(&[1, 1, 1], vec![w, bias, 1.0, 0.0]);
+            let (model, inputs) = (&network.model, array![[x]]);
+            let by_terms =
+                NearKinks::within(Bounds::ByTerms, model, &network.theta, &[], inputs.view(), Dtype::Float64);
+            assert_eq!(near(&network, inputs), by_terms, "{units} units in the last place from 0");
+            found.push(by_terms.count);
+        }
+        // 2 gamma = 10 u, of sizes 29.1: up to 3.2e-14, which is 18 units of 1.8e-15.
+        assert_eq!(found, [[1; 19].as_slice(), &[0; 21]].concat());
     }
 
     /// Threads take 64 samples each; the first kink is that of the first ReLU all the same, within 1024 samples.
