@@ -465,6 +465,18 @@ mod tests {
         assert_abs_diff_eq!(gram, slow, epsilon = 1e-12);
         assert_abs_diff_eq!(par_product(a.view(), a.t()), slow, epsilon = 1e-12);
         assert_eq!(gram, gram.t());
+        let x = Array1::from_shape_fn(301, |i| (i as f64).cos());
+        assert_eq!(par_apply(gram.view(), &x), gram.dot(&x));
+    }
+
+    #[test]
+    fn the_layout_of_a_matrix_makes_no_difference_to_its_factor() {
+        let a = par_gram(random(130, 140, 7).view());
+        let by_columns = a.clone().reversed_axes();
+        assert!(!by_columns.is_standard_layout());
+        let b = Array1::from_shape_fn(130, |i| (i as f64).sin());
+        let solutions = [a, by_columns].map(|matrix| Cholesky::new(matrix).unwrap().solve(b.view()));
+        assert_eq!(solutions[0], solutions[1]);
     }
 
     #[test]
