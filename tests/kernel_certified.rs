@@ -323,6 +323,29 @@ fn bad_inputs_are_named() {
     assert!(matches!(error, KernelError::Variance { sample: 0, .. }), "{error}");
 }
 
+/// Columns go together in groups, two of images of this size, and memory is kept from row to row: an entry is that of its two
+/// images alone, to the bit.
+#[test]
+fn an_entry_depends_on_its_two_images_alone() {
+    let architecture: Architecture = serde_json::from_value(serde_json::json!({
+        "input": [1, 40, 40], "weight_std": 1.3, "bias_std": 0.4,
+        "layers": [
+            { "type": "conv", "channels": 1, "kernel": [3, 3], "padding": "same" }, { "type": "relu" },
+            { "type": "conv", "channels": 1, "kernel": [2, 2], "padding": "valid" }, { "type": "relu" },
+            { "type": "flatten" }, { "type": "dense", "units": 1 },
+        ],
+    }))
+    .unwrap();
+    let images = Array2::from_shape_fn((9, 1600), |(i, j)| ((i + 2) as f64 * j as f64).sin());
+    for gram in [kernel::nngp, kernel::ntk] {
+        let together = gram(&architecture, images.view()).unwrap();
+        for ((i, j), entry) in together.indexed_iter().filter(|((i, j), _)| i > j) {
+            let alone = gram(&architecture, images.select(ndarray::Axis(0), &[j, i]).view()).unwrap();
+            assert_eq!(*entry, alone[[1, 0]], "({i}, {j})");
+        }
+    }
+}
+
 proptest! {
     // A fixed seed, so that a failure comes back; PROPTEST_RNG_SEED and PROPTEST_CASES explore further.
     #![proptest_config(ProptestConfig { cases: 64, rng_seed: RngSeed::Fixed(20261128), failure_persistence: None, ..ProptestConfig::default() })]
