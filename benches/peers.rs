@@ -90,23 +90,19 @@ const ROWS: [Row; 16] = [
     Row {
         name: "eigenvalue",
         what: "largest eigenvalue of the Hessian, to a relative residual of 3e-2",
-        serve: |inputs, turns| {
-            measure("hessian_max_eigenvalue", &Options { tolerance: 3e-2, ..Options::default() }, inputs, turns)
-        },
+        serve: |inputs, turns| max_eigenvalue(3e-2, inputs, turns),
         tiny: tiny_network,
     },
     Row {
         name: "eigenvalue_1e-3",
         what: "the same to 1e-3",
-        serve: |inputs, turns| {
-            measure("hessian_max_eigenvalue", &Options { tolerance: 1e-3, ..Options::default() }, inputs, turns)
-        },
+        serve: |inputs, turns| max_eigenvalue(1e-3, inputs, turns),
         tiny: tiny_network,
     },
     Row {
         name: "eigenvalue_precise",
         what: "the same to the default tolerance",
-        serve: |inputs, turns| measure("hessian_max_eigenvalue", &Options::default(), inputs, turns),
+        serve: |inputs, turns| max_eigenvalue(Options::default().tolerance, inputs, turns),
         tiny: tiny_network,
     },
     Row {
@@ -260,6 +256,10 @@ fn measure(id: &str, options: &Options, inputs: &Inputs, turns: &mut Turns) -> R
         let estimate = found?;
         Ok(answer.with("products", estimate.info.number("products")).with("residual", estimate.info.number("residual")))
     })
+}
+
+fn max_eigenvalue(tolerance: f64, inputs: &Inputs, turns: &mut Turns) -> Result<(), Failure> {
+    measure("hessian_max_eigenvalue", &Options { tolerance, ..Options::default() }, inputs, turns)
 }
 
 fn nngp(inputs: &Inputs, turns: &mut Turns, pooling: Option<&str>) -> Result<(), Failure> {

@@ -79,11 +79,19 @@ def known(results: dict[str, Any]) -> list[tuple[Row, dict[str, Any]]]:
     return [(row, results[row.name]) for row in ROWS if row.name in results]
 
 
+def errors(row: Row, results: dict[str, Any]) -> list[str]:
+    """How far the numbers of both sides are from that of the row that is more precise, of its size."""
+    truth = results.get(row.truth or "", {}).get("ours", {}).get("answer")
+    sides = [(name, results[row.name].get(name) or {}) for name in ("peer", "ours")]
+    off = [f"{name} {abs(side['answer'][0] / truth[0] - 1):.1g}" for name, side in sides if truth and "answer" in side]
+    return [f"relative errors: {', '.join(off)}"] if off else []
+
+
 def times(results: dict[str, Any]) -> str:
     there = known(results)
     head = ["work", "peer", "peer's", "ours", "ratio", "wanted", "floor", "peak MiB, peer / ours"]
     text = [heading([result for _, result in there]) + ".", "", table(head, [cells(row, result) for row, result in there])]
-    notes = [f"{row.title}: {note}" for row, result in there for note in result.get("notes", [])]
+    notes = [f"{row.title}: {note}" for row, result in there for note in (*result.get("notes", []), *errors(row, results))]
     if notes:
         text += ["", *(f"- {note}." for note in notes)]
     return "\n".join(text)

@@ -56,6 +56,13 @@ class Tables(unittest.TestCase):
         results = {"hvp": self.result(peer={"name": "PyTorch", "failed": "failed: no such module"})}
         self.assertIn("failed: no such module", tables.times(results))
 
+    def test_errors_are_those_of_the_more_precise_row(self):
+        both = {"ours": {**self.result()["ours"], "answer": [16.99]}, "peer": {"name": "PyHessian", "answer": [17.2]}}
+        results = {"eigenvalue": self.result(**both)}
+        self.assertNotIn("relative errors", tables.times(results))
+        results["eigenvalue-precise"] = self.result(ours={**self.result()["ours"], "answer": [17.0]})
+        self.assertIn("relative errors: peer 0.01, ours 0.0006", tables.times(results))
+
     def test_ratios_and_wishes(self):
         peer = {"name": "PyTorch", "program": "PyTorch 2", "median": 5e-3, "peak_bytes": 300 << 20}
         text = tables.times({"hvp": self.result(peer=peer, floor={"what": "products", "seconds": 1.5e-3})})
